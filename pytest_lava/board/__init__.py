@@ -1,0 +1,1 @@
+"""A board as a state machine over power, console and boot chain."""

@@ -1,0 +1,1 @@
+"""What stands between power-on and a shell."""

@@ -1,0 +1,1 @@
+"""Board files: typed models, search, inheritance, validation."""

@@ -1,0 +1,1 @@
+"""Transports, the one reader with its byte log, and the command line on top."""

@@ -1,0 +1,41 @@
+"""One clock and one Deadline passed down: nothing sleeps, and nothing waits without one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+__all__ = ["Deadline", "monotonic"]
+
+monotonic = time.monotonic
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment on the monotonic clock until which something may take.
+
+    >>> Deadline.after(30).at_most(5).remaining() <= 5
+    True
+    """
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """The deadline ``seconds`` from now. ``ValueError`` if negative."""
+        if seconds < 0:
+            raise ValueError(f"a time limit must not be negative, got {seconds:g} s")
+        return cls(monotonic() + seconds)
+
+    def remaining(self) -> float:
+        """Seconds left, never below 0."""
+        return max(0.0, self.at - monotonic())
+
+    @property
+    def expired(self) -> bool:
+        """Whether the moment has passed."""
+        return monotonic() >= self.at
+
+    def at_most(self, seconds: float) -> Deadline:
+        """A part of the whole: ``seconds`` from now, but never later than this deadline."""
+        return Deadline(min(self.at, monotonic() + seconds))

@@ -1,0 +1,1 @@
+"""How bits reach a board."""

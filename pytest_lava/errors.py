@@ -1,0 +1,180 @@
+"""Every error class: whose fault it is, what it does to the run, and how the bundle shows it.
+
+The meaning of the names is LAVA's (``lava_common/exceptions.py``): *infrastructure* is the lab, *job* is what the
+submitter supplied, *test* is the test itself, *configuration* is how boards or the run are described, *bug* is ours.
+The first line of every message tells the reader what to change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+__all__ = [
+    "Blame",
+    "BoardBusy",
+    "BootFailed",
+    "Bug",
+    "CommandTimeout",
+    "ConfigurationError",
+    "ConsoleLost",
+    "DeployFailed",
+    "Effect",
+    "ErrorInfo",
+    "ExitStatus",
+    "InfrastructureError",
+    "JobError",
+    "KernelCrash",
+    "LavaError",
+    "NetworkError",
+    "OperationFailed",
+    "PowerError",
+    "TestError",
+    "Timeout",
+    "UnexpectedReset",
+    "describe",
+]
+
+
+class Blame(StrEnum):
+    """Whose fault an error is."""
+
+    INFRASTRUCTURE = "infrastructure"
+    JOB = "job"
+    TEST = "test"
+    CONFIGURATION = "configuration"
+    BUG = "bug"
+
+
+class Effect(StrEnum):
+    """How far an error reaches: the case that met it, the board (and kernel) it happened on, or the whole run."""
+
+    CASE = "case"
+    BOARD = "board"
+    RUN = "run"
+
+
+class ExitStatus(IntEnum):
+    """Exit statuses of a run beside pytest's own; 69 is ``EX_UNAVAILABLE`` of sysexits.h."""
+
+    TESTS_FAILED = 1
+    USAGE = 4
+    LAB_FAULT = 69
+
+
+class LavaError(Exception):
+    """Root of the tree. ``blame``, ``effect``, ``retried`` and ``result`` (of the bundle) belong to the class."""
+
+    blame: Blame = Blame.BUG
+    effect: Effect = Effect.CASE
+    retried: bool = False
+    result: str = "unknown"
+    #: what the console showed when it happened; kept apart so that the message stays one sentence
+    evidence: str = ""
+
+    def __init__(self, message: str, *, evidence: str = "") -> None:
+        super().__init__(message)
+        self.evidence = evidence
+
+
+class ConfigurationError(LavaError):
+    """A board file, an option or the set-up of this machine is wrong; seen before a board is touched."""
+
+    blame = Blame.CONFIGURATION
+    effect = Effect.RUN
+
+
+class InfrastructureError(LavaError):
+    """The lab broke: power, serial line, network, disk. Never the fault of a test."""
+
+    blame = Blame.INFRASTRUCTURE
+    effect = Effect.BOARD
+    retried = True
+
+
+class NetworkError(InfrastructureError):
+    """A connection was refused, reset or never answered."""
+
+
+class PowerError(InfrastructureError):
+    """A power command failed or its switch did not answer."""
+
+
+class ConsoleLost(InfrastructureError):
+    """The serial line ended or its port cannot be opened."""
+
+
+class BoardBusy(InfrastructureError):
+    """Somebody else holds the board; the message names them."""
+
+    retried = False
+
+
+class JobError(LavaError):
+    """What the submitter supplied cannot work: image, kernel, prompt, checksum."""
+
+    blame = Blame.JOB
+    effect = Effect.BOARD
+    result = "fail"
+
+
+class DeployFailed(JobError):
+    """Kernel or image could not be brought to the board."""
+
+
+class BootFailed(JobError):
+    """The board did not come from power-on to a shell."""
+
+
+class KernelCrash(LavaError):
+    """The kernel under test panicked or met a fatal oops; ``evidence`` holds the trace."""
+
+    blame = Blame.JOB
+    result = "fail"
+
+
+class UnexpectedReset(KernelCrash):
+    """The board's boot loader showed up though nobody asked for a reboot."""
+
+
+class TestError(LavaError):
+    """The test did something that did not work."""
+
+    __test__ = False  # not a test class, though its name begins like one
+    blame = Blame.TEST
+    result = "fail"
+
+
+class OperationFailed(TestError):
+    """A command that had to succeed returned another status than 0."""
+
+
+class Timeout(TestError):
+    """Something did not happen within its time."""
+
+
+class CommandTimeout(Timeout):
+    """A command on the board did not end within its time."""
+
+
+class Bug(LavaError):
+    """A fault of pytest-lava itself: please report it."""
+
+
+@dataclass(frozen=True)
+class ErrorInfo:
+    """An error as the journal keeps it: plain text, no live objects."""
+
+    type: str
+    message: str
+    blame: Blame
+    effect: Effect
+    result: str
+    evidence: str = ""
+
+
+def describe(error: BaseException) -> ErrorInfo:
+    """Classify any exception. What is not a :class:`LavaError` is a bug of ours (or of the code that raised it)."""
+    if isinstance(error, LavaError):
+        return ErrorInfo(type(error).__name__, str(error), error.blame, error.effect, error.result, error.evidence)
+    return ErrorInfo(type(error).__name__, str(error), Blame.BUG, Effect.CASE, "unknown")

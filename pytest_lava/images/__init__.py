@@ -1,0 +1,1 @@
+"""Kernels and images: inspect, build, fetch, cache."""

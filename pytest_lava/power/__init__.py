@@ -1,0 +1,1 @@
+"""How a board is switched on and off."""

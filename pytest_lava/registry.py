@@ -1,0 +1,79 @@
+"""Drivers by kind and name: ours, those of entry points, and those a conftest adds. Imported only when used."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from typing import Any
+
+import pluggy
+
+from pytest_lava import hookspecs
+from pytest_lava.errors import ConfigurationError
+
+__all__ = ["Registry", "plugin_manager"]
+
+_BUILTIN = {
+    "power": {
+        "none": "pytest_lava.power.none:NoPower",
+        "command": "pytest_lava.power.command:CommandPower",
+        "qemu": "pytest_lava.power.qemu:QemuMachine",
+    },
+    "boot": {
+        "login": "pytest_lava.boot.login:LoginBoot",
+        "uboot": "pytest_lava.boot.uboot:UBootBoot",
+        "attach": "pytest_lava.boot.attach:AttachBoot",
+    },
+    "deploy": {
+        "none": "pytest_lava.deploy.none:NoDeploy",
+        "qemu": "pytest_lava.deploy.qemu:QemuDeploy",
+    },
+}
+
+
+def plugin_manager() -> pluggy.PluginManager:
+    """A manager that knows our hooks and has loaded the entry points of the group ``pytest_lava``."""
+    manager = pluggy.PluginManager("pytest_lava")
+    manager.add_hookspecs(hookspecs)
+    manager.load_setuptools_entrypoints("pytest_lava")
+    return manager
+
+
+class Registry:
+    """Finds a driver by kind and name."""
+
+    def __init__(self, manager: pluggy.PluginManager | None = None) -> None:
+        self._drivers: dict[str, dict[str, Any]] = {kind: dict(found) for kind, found in _BUILTIN.items()}
+        self._manager = manager
+        self._asked = manager is None
+
+    def add(self, kind: str, name: str, driver: Any) -> None:
+        """Add ``driver`` (an object, or ``"module:attribute"``) under ``name``."""
+        if kind not in self._drivers:
+            raise ConfigurationError(f"there are no drivers of kind {kind!r}; kinds are {', '.join(self._drivers)}")
+        if name in self._drivers[kind]:
+            raise ConfigurationError(f"the {kind} method {name!r} exists already; give yours another name")
+        self._drivers[kind][name] = driver
+
+    def names(self, kind: str) -> list[str]:
+        """The names that a board file may use for ``kind``."""
+        self._ask_plugins()
+        return sorted(self._drivers[kind])
+
+    def get(self, kind: str, name: str) -> Any:
+        """The driver, imported. Raises ``ConfigurationError`` with the nearest known name."""
+        self._ask_plugins()
+        known = self._drivers[kind]
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+            raise ConfigurationError(f"unknown {kind} method {name!r}; {hint}")
+        if isinstance(known[name], str):
+            module, _, attribute = known[name].partition(":")
+            known[name] = getattr(importlib.import_module(module), attribute)
+        return known[name]
+
+    def _ask_plugins(self) -> None:
+        if not self._asked and self._manager is not None:
+            self._asked = True
+            self._manager.hook.lava_register(registry=self)
