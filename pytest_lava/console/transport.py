@@ -26,7 +26,7 @@ class Transport(Protocol):
         """Hold BREAK; ``ConsoleLost`` where the line has no such thing."""
 
     def why_closed(self) -> str:
-        """After end of file: one phrase that says why, as far as the line knows (``QEMU exited with status 1: ...``)."""
+        """After end of file: one phrase that says why, if the line knows (``QEMU exited with status 1: ...``)."""
 
     def close(self) -> None:
         """Release the line; harmless when closed."""

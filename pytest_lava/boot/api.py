@@ -1,0 +1,50 @@
+"""The seam between a board and its boot chain: ``Boot``, ``Bootloader``, and what they are given to work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pytest_lava.config.model import Login
+from pytest_lava.console.console import Console
+from pytest_lava.console.shell import Shell
+from pytest_lava.deadline import Deadline
+from pytest_lava.deploy.api import Deployment
+from pytest_lava.events import EventLog
+
+__all__ = ["Boot", "BootContext", "Bootloader"]
+
+
+@dataclass(frozen=True)
+class BootContext:
+    """What a boot method is given."""
+
+    board: str
+    console: Console
+    login: Login
+    events: EventLog
+
+
+class Bootloader(Protocol):
+    """The prompt of a boot loader."""
+
+    def run(self, command: str, *, timeout: float = 30.0) -> str:
+        """Run a command and return what it printed. ``OperationFailed`` if it says that it failed, ``Timeout``."""
+
+
+class Boot(Protocol):
+    """Walks a board that was just switched on forward, one step at a time."""
+
+    #: whether there is a boot loader prompt to stop at
+    has_bootloader: bool
+    #: whether the board is taken as it is, without a power-on before
+    attaches: bool
+
+    def bootloader(self, deadline: Deadline) -> Bootloader:
+        """Stop at the boot loader's prompt. ``InfrastructureError`` if there is none in time."""
+
+    def kernel(self, bootloader: Bootloader | None, deployment: Deployment, deadline: Deadline) -> None:
+        """Hand over to the kernel. ``BootFailed`` if the boot loader cannot load or start it."""
+
+    def shell(self, deadline: Deadline) -> Shell:
+        """Log in."""

@@ -1,0 +1,150 @@
+"""U-Boot: stop its countdown, talk at its prompt, run the board file's script, notice what it complains of."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from pytest_lava.boot.api import BootContext, Bootloader
+from pytest_lava.boot.login import log_in
+from pytest_lava.config.model import Strict
+from pytest_lava.console.console import Console
+from pytest_lava.console.shell import Shell
+from pytest_lava.deadline import Deadline
+from pytest_lava.deploy.api import Deployment
+from pytest_lava.errors import BootFailed, ConfigurationError, InfrastructureError, OperationFailed, Timeout
+
+__all__ = ["UBoot", "UBootBoot"]
+
+#: what U-Boot prints when it gives up though its prompt comes back (cmd/, boot/ and fs/ of its source)
+_COMPLAINTS = re.compile(
+    rb"(?m)^(?:##? Error[^\r\n]*|\*\* [^\r\n]*\*\*|Bad Linux [^\r\n]*|Wrong [Ii]mage [^\r\n]*|Unknown command[^\r\n]*"
+    rb"|[^\r\n]*not a valid (?:image|Image)[^\r\n]*|ERROR: [^\r\n]*|Failed to load[^\r\n]*|T(?:FTP)? error[^\r\n]*"
+    rb"|Retry count exceeded[^\r\n]*|Could not find a valid device tree[^\r\n]*|[^\r\n]*resetting \.\.\.[^\r\n]*)"
+)
+_STARTS = re.compile(rb"Starting kernel \.\.\.")
+
+
+class UBoot:
+    """The prompt of U-Boot.
+
+    ::
+
+        def test_memory(bootloader):
+            assert "DRAM" in bootloader.run("bdinfo")
+    """
+
+    def __init__(self, console: Console, prompt: re.Pattern[bytes]) -> None:
+        self._console = console
+        self._prompt = prompt
+
+    def run(self, command: str, *, timeout: float = 30.0) -> str:
+        """Run a command line; what it printed, without its echo. ``OperationFailed`` unless its status is 0."""
+        if "\n" in command or "\0" in command:
+            raise ValueError("a boot loader command is one line")
+        tag = secrets.token_hex(3)
+        start = self._console.end
+        deadline = Deadline.after(timeout)
+        self._console.write(f"{command}; echo {tag}=$?\n".encode(), deadline)
+        ending = re.compile(rf"{tag}=(\d+)\r?\n".encode())
+        found = self._console.expect([ending], start=start, deadline=deadline, what=f"end of {command!r}")
+        self._console.expect([self._prompt], start=found.end, deadline=deadline, what="boot loader prompt")
+        text = self._console.read(start, found.start).replace(b"\r", b"")
+        _echo, _, output = text.partition(b"\n")
+        said = output.decode(errors="replace")
+        if found.match[1] != b"0":
+            last = said.strip().splitlines()
+            raise OperationFailed(
+                f"U-Boot: {command} failed{': ' + last[-1] if last else f' with status {found.match[1].decode()}'}",
+                evidence=said,
+            )
+        return said
+
+    def launch(self, command: str, deadline: Deadline) -> None:
+        """Run the command that starts the kernel. ``BootFailed`` if the prompt comes back instead."""
+        start = self._console.end
+        self._console.write(command.encode() + b"\n", deadline)
+        found = self._console.expect(
+            [_STARTS, self._prompt], start=start, deadline=deadline, what=f"kernel started by {command!r}"
+        )
+        if found.index == 1:
+            said = self._console.read(start, found.end)
+            complaint = _COMPLAINTS.search(said.replace(b"\r", b""))
+            why = complaint[0].decode(errors="replace") if complaint else "its prompt came back"
+            raise BootFailed(f"U-Boot could not start the kernel: {why}", evidence=said.decode(errors="replace"))
+
+
+class UBootBoot:
+    """The chain power-on, U-Boot, kernel, login."""
+
+    class Options(Strict):
+        """Keys of ``[boot]``. ``commands`` run at the prompt, the last one starts the kernel.
+
+        Placeholders: ``{kernel}``, ``{initrd}``, ``{dtb}`` are file names on the boot medium; a line that names a file
+        which this run does not have is left out. ``{append}`` are the kernel's arguments; ``{ramdisk}`` and ``{fdt}``
+        are what ``booti`` and its sisters want for what was loaded.
+        """
+
+        prompt: str = r"=> $"
+        autoboot: str = r"Hit any key to stop autoboot"
+        interrupt: str = " "
+        commands: tuple[str, ...]
+
+    has_bootloader = True
+    attaches = False
+
+    def __init__(self, options: Options, context: BootContext) -> None:
+        self._options = options
+        self._context = context
+        self._prompt = re.compile(rb"(?:^|[\r\n])" + options.prompt.encode())
+
+    def bootloader(self, deadline: Deadline) -> UBoot:
+        """Interrupt the countdown; a key is sent only once it is on the screen, so no other program gets it."""
+        console = self._context.console
+        countdown = re.compile(self._options.autoboot.encode())
+        try:
+            found = console.expect([countdown, self._prompt], deadline=deadline, what="boot loader")
+            if found.index == 0:
+                console.write(self._options.interrupt.encode(), deadline)
+                console.expect([self._prompt], start=found.end, deadline=deadline, what="boot loader prompt")
+        except Timeout as error:
+            seen = console.end > console.boundary
+            advice = "check [boot] prompt and autoboot" if seen else "nothing came over the serial line at all"
+            raise InfrastructureError(
+                f"the boot loader's prompt never came on {self._context.board}: {advice}", evidence=error.evidence
+            ) from error
+        return UBoot(console, self._prompt)
+
+    def kernel(self, bootloader: Bootloader | None, deployment: Deployment, deadline: Deadline) -> None:
+        """Run the script; only its last line may not come back."""
+        if not isinstance(bootloader, UBoot):
+            raise ConfigurationError(f"board {self._context.board!r}: the boot loader is not at its prompt")
+        *script, start = _fill(self._options.commands, deployment)
+        for command in script:
+            try:
+                bootloader.run(command, timeout=max(1.0, deadline.remaining()))
+            except OperationFailed as error:
+                raise BootFailed(str(error), evidence=error.evidence) from error
+            except Timeout as error:
+                raise BootFailed(f"U-Boot did not finish {command!r}: {error}", evidence=error.evidence) from error
+        bootloader.launch(start, deadline)
+
+    def shell(self, deadline: Deadline) -> Shell:
+        """Log in."""
+        return log_in(self._context, deadline)
+
+
+def _fill(commands: tuple[str, ...], deployment: Deployment) -> list[str]:
+    files = dict(deployment.files)
+    values = {"append": ""} | files
+    values["ramdisk"] = "${ramdisk_addr_r}:${filesize}" if "initrd" in files else "-"
+    values["fdt"] = "${fdt_addr_r}" if "dtb" in files else "${fdtcontroladdr}"
+    placeholder = re.compile(r"(?<!\$)\{(\w+)\}")
+    filled = []
+    for command in commands:
+        if any(name not in values for name in placeholder.findall(command)):
+            continue
+        filled.append(placeholder.sub(lambda match: values[match[1]], command))
+    if not filled:
+        raise ConfigurationError("[boot] commands are empty for what this run deploys: no kernel was given")
+    return filled

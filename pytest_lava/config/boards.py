@@ -1,0 +1,239 @@
+"""Board files: found by name, merged along ``extends``, validated; every mistake told with file, line and key."""
+
+from __future__ import annotations
+
+import difflib
+import platform
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_lava.config.model import BoardModel
+from pytest_lava.errors import ConfigurationError
+from pytest_lava.registry import Registry
+
+__all__ = ["BoardConfig", "BoardFiles", "DriverChoice"]
+
+_HOST_ARCH = {"aarch64": "arm64", "armv7l": "arm", "i686": "x86", "amd64": "x86_64"}
+
+
+@dataclass(frozen=True)
+class DriverChoice:
+    """A driver and its validated options."""
+
+    method: str
+    driver: Any
+    options: Any
+
+
+@dataclass(frozen=True)
+class BoardConfig:
+    """A board as its file describes it. ``chain`` is its own name and those it extends."""
+
+    name: str
+    chain: tuple[str, ...]
+    path: Path
+    model: BoardModel
+    arch: str
+    power: DriverChoice
+    deploy: DriverChoice
+    boot: DriverChoice
+
+    @property
+    def device_type(self) -> str:
+        """The root of the chain of ``extends``."""
+        return self.chain[-1]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One file of a chain."""
+
+    name: str
+    path: Path
+    text: str
+    data: Mapping[str, Any]
+
+
+class BoardFiles:
+    """All board files that this run can see."""
+
+    def __init__(self, folders: Sequence[Path], registry: Registry) -> None:
+        self._folders = folders
+        self._registry = registry
+
+    def names(self) -> list[str]:
+        """The names of all board files."""
+        return sorted({path.stem for folder in self._folders for path in folder.glob("*.toml")})
+
+    def candidates(self, name: str) -> list[BoardConfig]:
+        """Boards that ``--board=name`` may mean: that one, or else all whose chain of ``extends`` has the name.
+
+        Raises ``ConfigurationError`` if there is none.
+        """
+        if name in self.names():
+            board = self.load(name)
+            if not board.model.abstract:
+                return [board]
+        found = [board for board in self._relatives(name) if not board.model.abstract]
+        if found:
+            return found
+        if name in self.names():
+            raise ConfigurationError(
+                f"board {name!r} is a device type that your lab completes: write boards/{name}-01.toml with "
+                f'extends = "{name}" and the keys that {self.load(name).path} leaves to you'
+            )
+        raise ConfigurationError(f"there is no board {name!r}; there are {self._listed()}{_near(name, self.names())}")
+
+    def load(self, name: str) -> BoardConfig:
+        """Read, merge and validate one board. ``ConfigurationError`` tells every mistake at once."""
+        sources = self._chain(name)
+        merged: dict[str, Any] = {}
+        for source in reversed(sources):
+            own = dict(source.data)
+            if source is not sources[0]:
+                own.pop("abstract", None)  # being a device type is not inherited
+            merged = _merge(merged, own)
+        try:
+            model = BoardModel.model_validate(merged)
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error, sources, BoardModel)) from None
+        drivers = {kind: self._driver(kind, getattr(model, kind), sources) for kind in ("power", "deploy", "boot")}
+        machine = platform.machine()
+        arch = _HOST_ARCH.get(machine, machine) if model.arch == "host" else model.arch
+        chain = tuple(dict.fromkeys(source.name for source in sources))
+        return BoardConfig(name, chain, sources[0].path, model, arch, **drivers)
+
+    def _listed(self) -> str:
+        return ", ".join(self.names())
+
+    def _relatives(self, name: str) -> Iterable[BoardConfig]:
+        for other in self.names():
+            if other != name and name in (source.name for source in self._chain(other)):
+                yield self.load(other)
+
+    def _driver(self, kind: str, table: Any, sources: Sequence[_Source]) -> DriverChoice:
+        try:
+            driver = self._registry.get(kind, table.method)
+        except ConfigurationError as error:
+            where = _where(sources, (kind, "method")) or _where(sources, (kind,))
+            raise ConfigurationError(f"{where}{error}") from None
+        try:
+            options = driver.Options.model_validate(dict(table.options))
+        except ValidationError as error:
+            raise ConfigurationError(_explain(error, sources, driver.Options, (kind,))) from None
+        return DriverChoice(table.method, driver, options)
+
+    def _chain(self, name: str) -> list[_Source]:
+        sources: list[_Source] = []
+        wanted: str | None = name
+        while wanted is not None:
+            path = self._find(wanted, skip={source.path for source in sources})
+            if path is None:
+                extending = sources[-1]
+                where = _where(sources, ("extends",))
+                if any(source.name == wanted for source in sources):
+                    raise ConfigurationError(f"{where}{extending.name!r} extends {wanted!r}, which extends it in turn")
+                raise ConfigurationError(
+                    f"{where}there is no board {wanted!r} to extend; there are {self._listed()}"
+                    f"{_near(wanted, self.names())}"
+                )
+            sources.append(_parse(wanted, path))
+            parent = sources[-1].data.get("extends")
+            wanted = parent if isinstance(parent, str) else None
+        return sources
+
+    def _find(self, name: str, skip: set[Path]) -> Path | None:
+        for folder in self._folders:
+            path = folder / f"{name}.toml"
+            if path.is_file() and path not in skip:
+                return path
+        return None
+
+
+def _parse(name: str, path: Path) -> _Source:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return _Source(name, path, text, tomllib.loads(text))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot read this board file: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: this is not valid TOML: {error}") from None
+
+
+def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """``own`` over ``base``, table by table; one that changes ``method`` starts anew: its keys are another driver's."""
+    merged = dict(base)
+    for key, value in own.items():
+        old = merged.get(key)
+        if isinstance(old, str) and key in ("power", "deploy", "boot") and isinstance(value, Mapping):
+            old = {"method": old}
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and value.get("method", 0) in (0, old.get("method")):
+            merged[key] = _merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _explain(
+    error: ValidationError, sources: Sequence[_Source], model: type[BaseModel], prefix: tuple[str, ...] = ()
+) -> str:
+    sentences = []
+    for problem in error.errors():
+        key = prefix + tuple(str(part) for part in problem["loc"])
+        shown = ".".join(key)
+        where = _where(sources, key)
+        if problem["type"] == "extra_forbidden":
+            sentences.append(f"{where}unknown key {shown!r}{_near(key[-1], _fields(model, key[len(prefix) : -1]))}")
+        elif problem["type"] == "missing":
+            sentences.append(f"{sources[0].path}: the key {shown!r} is missing")
+        else:
+            sentences.append(f"{where}key {shown!r}: {problem['msg'].lower()}, got {problem['input']!r}")
+    return "\n".join(sentences)
+
+
+def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(part)
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _where(sources: Sequence[_Source], key: Sequence[str]) -> str:
+    """``file:line: `` of a key, in the nearest file of the chain that has it."""
+    for source in sources:
+        value: Any = source.data
+        for part in key:
+            if not isinstance(value, Mapping) or part not in value:
+                break
+            value = value[part]
+        else:
+            return f"{source.path}:{_line(source.text, key)}: "
+    return f"{sources[0].path}: "
+
+
+def _line(text: str, key: Sequence[str]) -> int:
+    """The line of a key: tomllib keeps none, so look for its table and then its name."""
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
+            table = header[1].replace('"', "")
+            if table == ".".join(key):
+                return number
+        elif (name := re.match(r"""\s*["']?([\w.-]+)["']?\s*=""", line)) and ".".join(
+            filter(None, [table, name[1]])
+        ) == ".".join(key):
+            return number
+    return _line(text, key[:-1]) if len(key) > 1 else 1

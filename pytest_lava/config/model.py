@@ -1,0 +1,104 @@
+"""What a board file may say: typed, every key documented, unknown keys refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+__all__ = ["BoardModel", "Console", "Defaults", "DriverTable", "Login", "Strict", "Timeouts"]
+
+Arch = Literal["arm", "arm64", "host", "riscv64", "x86", "x86_64"]
+
+
+class Strict(BaseModel):
+    """A table without unknown keys; drivers derive their ``Options`` from it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DriverTable(BaseModel):
+    """A table that names a driver by ``method``; the other keys are the driver's own ``Options``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    method: str
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """All keys but ``method``."""
+        return self.model_extra or {}
+
+
+class Console(Strict):
+    """The serial line.
+
+    ``url`` is a device (``/dev/ttyUSB0``), a URL of pyserial (``socket://``, ``rfc2217://``), ``exec:COMMAND`` (a
+    process on a pty of this machine) or ``power`` (the power driver makes the line, as an emulator does).
+    """
+
+    url: str
+    speed: int = 115200
+
+
+class Login(Strict):
+    """From the kernel's last message to a command line. All prompts are regular expressions."""
+
+    shell_prompt: str = r"[#$] ?(?:\x1b\[6n)?$"
+    login_prompt: str = r"login: ?$"
+    user: str = "root"
+    password_prompt: str = r"[Pp]assword: ?$"
+    password: str = ""
+    refused: str = r"[Ll]ogin incorrect|[Ll]ogin timed out|Authentication failure"
+    commands: tuple[str, ...] = Field(default=(), description="run once after login, in the shell that is tested")
+
+
+class Defaults(Strict):
+    """What is booted when the command line names nothing. ``{cache}`` is the user's cache folder of pytest-lava."""
+
+    kernel: str | None = None
+    initrd: str | None = None
+    dtb: str | None = None
+    append: str = ""
+    hint: str = Field(default="", description="how to get the default files when they are not there")
+
+
+class Timeouts(Strict):
+    """Limits in seconds."""
+
+    power: float = Field(default=60, gt=0)
+    deploy: float = Field(default=600, gt=0)
+    bootloader: float = Field(default=60, gt=0)
+    kernel: float = Field(default=180, gt=0)
+    login: float = Field(default=60, gt=0)
+    command: float = Field(default=60, gt=0)
+
+
+def _method(value: Any) -> Any:
+    return {"method": value} if isinstance(value, str) else value
+
+
+def _url(value: Any) -> Any:
+    return {"url": value} if isinstance(value, str) else value
+
+
+Driver = Annotated[DriverTable, BeforeValidator(_method)]
+
+
+class BoardModel(Strict):
+    """A whole board file. ``power = "none"`` is short for ``[power] method = "none"``; so for deploy and boot."""
+
+    description: str = ""
+    extends: str | None = None
+    abstract: bool = Field(default=False, description="a device type: other board files extend it, nobody leases it")
+    arch: Arch
+    emulated: bool = Field(default=False, description="each worker starts one of its own; nothing to lock")
+    power: Driver
+    console: Annotated[Console, BeforeValidator(_url)]
+    deploy: Driver = DriverTable(method="none")
+    boot: Driver
+    login: Login = Login()
+    defaults: Defaults = Defaults()
+    timeouts: Timeouts = Timeouts()
+    locks: tuple[str, ...] = Field(default=(), description="more resources that only one run may use at a time")

@@ -1,0 +1,72 @@
+"""The byte log: everything a line ever said, in one append-only file with an index of when.
+
+``console.log`` holds the raw bytes. ``console.idx`` holds little-endian pairs of unsigned 64 bit numbers: wall clock in
+nanoseconds since 1970, offset in ``console.log``. One pair per read, at most one a millisecond.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from pathlib import Path
+
+__all__ = ["ByteLog"]
+
+_ENTRY = struct.Struct("<QQ")
+_EVERY_NS = 1_000_000
+_KEEP = 1 << 20  # bytes kept in memory; older ones are read back from the file
+
+
+class ByteLog:
+    """Append-only log; offsets are absolute and stay valid for ever. Not locked: the console does that."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        self._file = os.open(path, flags, 0o644)
+        self._index = os.open(path.with_suffix(".idx"), flags, 0o644)
+        self._tail = bytearray()
+        self._tail_start = 0
+        self._indexed_at = 0
+        #: offset behind the last byte
+        self.end = 0
+
+    def append(self, data: bytes) -> None:
+        """Add ``data``; one write to the file and, at most every millisecond, one to the index."""
+        now = time.time_ns()
+        if now - self._indexed_at >= _EVERY_NS:
+            os.write(self._index, _ENTRY.pack(now, self.end))
+            self._indexed_at = now
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._file, view) :]
+        self._tail += data
+        self.end += len(data)
+        if len(self._tail) > 2 * _KEEP:
+            dropped = len(self._tail) - _KEEP
+            del self._tail[:dropped]
+            self._tail_start += dropped
+
+    def read(self, start: int, end: int | None = None) -> bytes:
+        """The bytes from ``start`` to ``end`` (default: all there are)."""
+        end = self.end if end is None else min(end, self.end)
+        if start >= end:
+            return b""
+        if start >= self._tail_start:
+            return bytes(self._tail[start - self._tail_start : end - self._tail_start])
+        chunks = []
+        while start < end:
+            chunk = os.pread(self._file, end - start, start)
+            if not chunk:
+                break
+            chunks.append(chunk)
+            start += len(chunk)
+        return b"".join(chunks)
+
+    def close(self) -> None:
+        """Close both files."""
+        if self._file >= 0:
+            os.close(self._file)
+            os.close(self._index)
+            self._file = self._index = -1

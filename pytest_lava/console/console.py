@@ -1,0 +1,258 @@
+"""The console: one reader thread per board from open to close, one byte log, and everybody waits on the same bell."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pytest_lava.console.bytelog import ByteLog
+from pytest_lava.console.transport import Transport
+from pytest_lava.console.watch import Finding, FindingKind, Watch
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import ConsoleLost, KernelCrash, Timeout, UnexpectedReset
+
+__all__ = ["Console", "Found"]
+
+T = TypeVar("T")
+
+_CHUNK = 65536
+_TRACE_QUIET = 0.3  # seconds of silence after which a trace is complete
+_WINDOW = 4096  # no pattern of ours is longer, so no older byte is looked at twice
+
+
+@dataclass(frozen=True)
+class Found:
+    """A match: which of the patterns, and where in the console log."""
+
+    index: int
+    start: int
+    end: int
+    match: re.Match[bytes]
+
+
+class Console:
+    """A board's serial line.
+
+    Offsets are absolute positions in the log, so no reader can eat what another one wants::
+
+        start = console.end
+        console.write(b"uname -a\\n", deadline)
+        found = console.expect([re.compile(rb"[#$] ")], start=start, deadline=deadline)
+    """
+
+    def __init__(self, log: Path, *, watch: Watch | None = None) -> None:
+        self.log = log
+        self._bytes = ByteLog(log)
+        self._watch = watch or Watch()
+        self._bell = threading.Condition()
+        self._transport: Transport | None = None
+        self._reader: threading.Thread | None = None
+        self._wake_read, self._wake_write = -1, -1
+        self._lost: str | None = None
+        self._findings: list[Finding] = []
+        self.boundary = 0
+
+    # -- the line -----------------------------------------------------------------------------------------------
+
+    def attach(self, transport: Transport) -> None:
+        """Read from this line from now on, in a thread of its own."""
+        self.detach()
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
+        self._transport, self._lost = transport, None
+        self._reader = threading.Thread(
+            target=self._read, args=(transport,), name=f"console {transport.name}", daemon=True
+        )
+        self._reader.start()
+
+    def detach(self) -> None:
+        """Stop reading and close the line; the log stays."""
+        if self._reader is None:
+            return
+        os.write(self._wake_write, b"x")
+        self._reader.join()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        if self._transport is not None:
+            self._transport.close()
+        self._reader = self._transport = None
+        self._lost = "the line is closed"
+
+    def close(self) -> None:
+        """Close the line and the log."""
+        self.detach()
+        self._bytes.close()
+
+    @property
+    def attached(self) -> bool:
+        """Whether there is a line to talk to."""
+        return self._reader is not None and self._lost is None
+
+    def write(self, data: bytes, deadline: Deadline) -> None:
+        """Send bytes. ``ConsoleLost`` or ``Timeout`` if the line does not take them."""
+        if self._transport is None:
+            raise ConsoleLost("the board has no console: it is switched off")
+        if self._lost is not None:
+            raise ConsoleLost(self._lost)
+        self._transport.write(data, deadline)
+
+    def send_break(self) -> None:
+        """Hold BREAK, which a Linux console takes as the SysRq key."""
+        if self._transport is None:
+            raise ConsoleLost("the board has no console: it is switched off")
+        self._transport.send_break()
+
+    # -- the log ------------------------------------------------------------------------------------------------
+
+    @property
+    def end(self) -> int:
+        """Offset behind the last byte that came."""
+        return self._bytes.end
+
+    def read(self, start: int, end: int | None = None) -> bytes:
+        """Bytes of the log."""
+        with self._bell:
+            return self._bytes.read(start, end)
+
+    def text(self, start: int, end: int | None = None) -> str:
+        """The same as text, undecodable bytes replaced."""
+        return self.read(start, end).decode(errors="replace")
+
+    def mark_boundary(self) -> int:
+        """From here on the board is another one (power cycle): no pattern matches across, old findings are gone."""
+        with self._bell:
+            self.boundary = self._bytes.end
+            self._findings.clear()
+            self._watch.reset()
+        return self.boundary
+
+    # -- the watch ----------------------------------------------------------------------------------------------
+
+    def arm(self, *kinds: FindingKind) -> None:
+        """Which kinds of findings end a wait."""
+        with self._bell:
+            self._watch.armed = frozenset(kinds)
+
+    @property
+    def finding(self) -> Finding | None:
+        """The first finding since the last boundary that nobody dismissed."""
+        return self._findings[0] if self._findings else None
+
+    def dismiss_findings(self) -> None:
+        """They were program output, as a correct answer after them proves."""
+        with self._bell:
+            self._findings.clear()
+
+    def crash(self, finding: Finding) -> KernelCrash:
+        """The error for a finding, with the trace once it is complete (or the line is quiet)."""
+        deadline = Deadline.after(5)
+        while not deadline.expired:
+            if not self._more(self.end, deadline.at_most(_TRACE_QUIET)):
+                break
+            if b"end Kernel panic" in self.read(finding.offset):
+                break
+        kind = UnexpectedReset if finding.kind is FindingKind.BOOT else KernelCrash
+        what = "the board reset by itself" if finding.kind is FindingKind.BOOT else "the kernel crashed"
+        return kind(f"{what}: {finding.line}", evidence=self.text(finding.offset))
+
+    # -- waiting ------------------------------------------------------------------------------------------------
+
+    def wait(self, check: Callable[[], T | None], deadline: Deadline, *, what: str, watched: bool = True) -> T:
+        """Call ``check`` after each chunk until it returns something.
+
+        Raises ``Timeout`` ("no *what* within ..."), ``ConsoleLost`` at end of file, ``KernelCrash`` on a finding.
+        """
+        while True:
+            seen = self.end
+            value = check()
+            if value is not None:
+                return value
+            if watched and self.finding is not None:
+                raise self.crash(self.finding)
+            with self._bell:
+                if self._bytes.end == seen:
+                    if self._lost is not None:
+                        raise ConsoleLost(f"the console ended while waiting for {what}: {self._lost}")
+                    if deadline.expired:
+                        raise Timeout(f"no {what} in time", evidence=self._last_lines())
+                    self._bell.wait(deadline.remaining())
+
+    def expect(
+        self,
+        patterns: Sequence[re.Pattern[bytes]],
+        *,
+        deadline: Deadline,
+        start: int | None = None,
+        what: str = "answer",
+        watched: bool = True,
+    ) -> Found:
+        """Wait for the earliest match of any pattern at or after ``start`` (default: the last boundary).
+
+        A pattern sees a window of 4096 bytes before the newest chunk, never the whole log again.
+        """
+        first = max(self.boundary, start or 0)
+        scanned = first
+
+        def search() -> Found | None:
+            nonlocal scanned
+            base = max(first, scanned - _WINDOW)
+            data = self.read(base)
+            scanned = base + len(data)
+            best: Found | None = None
+            for number, pattern in enumerate(patterns):
+                match = pattern.search(data)
+                if match and (best is None or base + match.start() < best.start):
+                    best = Found(number, base + match.start(), base + match.end(), match)
+            return best
+
+        return self.wait(search, deadline, what=what, watched=watched)
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _more(self, seen: int, deadline: Deadline) -> bool:
+        try:
+            return self.wait(lambda: self.end > seen or None, deadline, what="more output", watched=False)
+        except (Timeout, ConsoleLost):
+            return False
+
+    def _last_lines(self) -> str:
+        return self._bytes.read(max(self.boundary, self._bytes.end - 2000)).decode(errors="replace")
+
+    def _read(self, transport: Transport) -> None:
+        line = transport.fileno()
+        poller = select.poll()
+        poller.register(line, select.POLLIN)
+        poller.register(self._wake_read, select.POLLIN)
+        why = ""
+        while True:
+            ready = {fd for fd, _ in poller.poll()}
+            if self._wake_read in ready:
+                return
+            try:
+                data = os.read(line, _CHUNK)
+            except BlockingIOError:
+                continue
+            except OSError as error:  # EIO is how a pty says that its other end is gone
+                data, why = b"", error.strerror or str(error)
+            if not data:
+                break
+            try:
+                self._take(data)
+            except OSError as error:
+                why = f"cannot write {self.log}: {error.strerror}"
+                break
+        reason = why if why.startswith("cannot write") else transport.why_closed() or why or "end of file"
+        with self._bell:
+            self._lost = f"{transport.name}: {reason}"
+            self._bell.notify_all()
+
+    def _take(self, data: bytes) -> None:
+        with self._bell:
+            self._findings += self._watch.feed(data, self._bytes.end)
+            self._bytes.append(data)
+            self._bell.notify_all()

@@ -1,0 +1,81 @@
+"""The seam between tests and a command line: ``Shell``, and what a command gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["DEFAULT_TIMEOUT", "CommandResult", "Shell"]
+
+DEFAULT_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command did. ``duration`` is in seconds on this machine's clock; ``console`` is its range in the log."""
+
+    command: str
+    returncode: int
+    stdout_bytes: bytes
+    stderr_bytes: bytes
+    duration: float
+    console: tuple[int, int] = (0, 0)
+    truncated: bool = False
+
+    @property
+    def stdout(self) -> str:
+        """Standard output as text; bytes that are no UTF-8 are replaced."""
+        return self.stdout_bytes.decode(errors="replace")
+
+    @property
+    def stderr(self) -> str:
+        """Standard error as text."""
+        return self.stderr_bytes.decode(errors="replace")
+
+
+class Shell(Protocol):
+    """A booted command line.
+
+    ::
+
+        def test_memory(shell):
+            result = shell.run("free -m", timeout=10)
+            assert result.returncode == 0
+            assert "Mem:" in result.stdout
+    """
+
+    #: what the shell prints when an interactive command ended; for ``expect``
+    prompt: str
+
+    def run(
+        self,
+        command: str,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        input: str | bytes | None = None,
+        max_output: int = 16 << 20,
+    ) -> CommandResult:
+        """Run a command in a subshell of its own and wait for it.
+
+        Standard input is ``input`` or empty. ``max_output`` bytes of each stream are kept; the result says if cut.
+        Raises ``CommandTimeout`` (after Ctrl-C, so that the shell stays usable), ``KernelCrash``, ``ConsoleLost``,
+        ``ValueError`` for what cannot be sent (a NUL, a negative timeout).
+        """
+
+    def check(self, command: str, **options: Any) -> CommandResult:
+        """Like :meth:`run`, but a status other than 0 raises ``OperationFailed``."""
+
+    def send(self, text: str) -> int:
+        """Type text, for interactive programs."""
+
+    def sendline(self, text: str = "") -> int:
+        """Type a line."""
+
+    def sendcontrol(self, char: str) -> int:
+        """Type a control character: ``sendcontrol("c")``."""
+
+    def expect(self, pattern: Any, timeout: float = -1) -> int:
+        """Wait for output of an interactive program; as pexpect's ``expect``."""

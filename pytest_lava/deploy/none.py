@@ -1,0 +1,31 @@
+"""Deploys nothing: the board runs what it has."""
+
+from __future__ import annotations
+
+from pytest_lava.config.model import Strict
+from pytest_lava.deadline import Deadline
+from pytest_lava.deploy.api import DeployContext, Deployment
+from pytest_lava.errors import ConfigurationError
+from pytest_lava.plan import ImagePlan, KernelPlan
+
+__all__ = ["NoDeploy"]
+
+
+class NoDeploy:
+    """A board as it stands."""
+
+    class Options(Strict):
+        """There are none."""
+
+    #: whether ``--kernel`` and ``--image`` can be honoured; asked before a board is touched
+    takes_kernel = False
+    takes_image = False
+
+    def __init__(self, options: Options, context: DeployContext) -> None:
+        self._board = context.board
+
+    def deploy(self, kernel: KernelPlan | None, image: ImagePlan | None, deadline: Deadline) -> Deployment:
+        """Nothing to do; a kernel or an image that was asked for is an error, not silently left out."""
+        if (kernel and kernel.given) or image:
+            raise ConfigurationError(f'board {self._board!r} has deploy = "none": it cannot take a kernel or an image')
+        return Deployment()
