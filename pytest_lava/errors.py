@@ -28,6 +28,7 @@ __all__ = [
     "LavaError",
     "NetworkError",
     "OperationFailed",
+    "PortMissing",
     "PowerError",
     "TestError",
     "Timeout",
@@ -102,6 +103,10 @@ class PowerError(InfrastructureError):
 
 class ConsoleLost(InfrastructureError):
     """The serial line ended or its port cannot be opened."""
+
+
+class PortMissing(ConsoleLost):
+    """The serial port is not there (yet): an adapter unplugged, or a line that comes up with the board's power."""
 
 
 class BoardBusy(InfrastructureError):

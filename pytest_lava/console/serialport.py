@@ -12,7 +12,7 @@ from typing import Any
 import serial
 
 from pytest_lava.console.fdtransport import FdTransport
-from pytest_lava.errors import ConfigurationError, ConsoleLost, NetworkError
+from pytest_lava.errors import ConfigurationError, ConsoleLost, NetworkError, PortMissing
 
 __all__ = ["holders", "open_serial"]
 
@@ -20,12 +20,12 @@ __all__ = ["holders", "open_serial"]
 def open_serial(url: str, *, baudrate: int = 115200) -> FdTransport:
     """Open a serial line for ourselves alone.
 
-    Raises ``ConsoleLost`` with the program that holds the port, ``NetworkError`` if a server does not answer,
-    ``ConfigurationError`` for a URL that pyserial does not know.
+    Raises ``PortMissing``, ``ConsoleLost`` with the program that holds the port, ``NetworkError`` if a server does not
+    answer, ``ConfigurationError`` for a URL that pyserial does not know.
     """
     local = "://" not in url
     if local and not Path(url).exists():
-        raise ConsoleLost(f"the serial port {url} is not there: is the adapter plugged in?")
+        raise PortMissing(f"the serial port {url} is not there: is the adapter plugged in?")
     if local and (others := list(holders(Path(url)))):
         raise ConsoleLost(f"the serial port {url} is held by {', '.join(others)}: end that program first")
     try:

@@ -1,0 +1,347 @@
+"""A board as a state machine: off, bootloader, kernel, shell, or lost; ``reach`` walks forward, only recovery back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pytest_lava.boot.api import Boot, BootContext, Bootloader
+from pytest_lava.config.boards import BoardConfig
+from pytest_lava.console.console import Console
+from pytest_lava.console.lines import open_line, open_line_when_there
+from pytest_lava.console.shell import Shell
+from pytest_lava.console.watch import FindingKind
+from pytest_lava.deadline import Deadline, monotonic
+from pytest_lava.deploy.api import Deploy, DeployContext, Deployment
+from pytest_lava.errors import (
+    BootFailed,
+    ConfigurationError,
+    ConsoleLost,
+    InfrastructureError,
+    KernelCrash,
+    LavaError,
+    NetworkError,
+    PortMissing,
+    PowerError,
+    Timeout,
+)
+from pytest_lava.events import EventLog
+from pytest_lava.plan import ImagePlan, KernelPlan
+from pytest_lava.power.api import Forget, Guard, Power, PowerContext, ProvidesConsole
+
+__all__ = ["Board", "BootRecord", "State"]
+
+_PROBE = 5.0  # seconds that a shell has to show that it is alive
+
+
+class State(StrEnum):
+    """Where a board is."""
+
+    OFF = "off"
+    BOOTLOADER = "bootloader"
+    KERNEL = "kernel"
+    SHELL = "shell"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class BootRecord:
+    """One boot that reached a shell; ``seconds`` from power-on, ``console`` its range in the log."""
+
+    boot_id: int
+    seconds: float
+    release: str
+    version: str
+    machine: str
+    console: tuple[int, int]
+
+
+class Board:
+    """One board and all it takes to use it.
+
+    ::
+
+        board.deploy(kernel, None)
+        board.reach(State.SHELL)
+        board.shell.run("uname -a")
+        board.close()
+    """
+
+    def __init__(self, config: BoardConfig, *, folder: Path, guard: Guard, events: EventLog) -> None:
+        self.config = config
+        self.name = config.name
+        self.state = State.OFF
+        self.boot_id = 0
+        self.deployment = Deployment()
+        self.last_boot: BootRecord | None = None
+        self.console = Console(folder / f"console-{config.name}.log")
+        self.events = events.bound(config.name, lambda: self.console.end)
+        self._guard = guard
+        self._shell: Shell | None = None
+        self._bootloader: Bootloader | None = None
+        self._on_boot: list[Callable[[Board], None]] = []
+        self._powered_at = monotonic()
+        self._never_switched = True
+        self._forget_process: Forget | None = None
+        base = config.path.parent
+        self._power: Power = config.power.driver(
+            config.power.options, PowerContext(config.name, base, guard, self.events)
+        )
+        self._deploy: Deploy = config.deploy.driver(
+            config.deploy.options, DeployContext(config.name, base, self._power, self.events)
+        )
+        self._boot: Boot = config.boot.driver(
+            config.boot.options, BootContext(config.name, self.console, config.model.login, self.events)
+        )
+
+    # -- forward ------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """What can be seen without touching the board. ``ConfigurationError``."""
+        self._power.check()
+
+    def deploy(self, kernel: KernelPlan | None, image: ImagePlan | None) -> None:
+        """Bring kernel and image to the board, which is switched off for it."""
+        limit = Deadline.after(self.config.model.timeouts.deploy)
+        if self.state is not State.OFF:
+            self.power_off()
+        with self.events.phase("deploy"):
+            self.deployment = self._deploy.deploy(kernel, image, limit)
+
+    def reach(self, state: State) -> None:
+        """Walk forward to ``bootloader`` or ``shell``. ``BootFailed`` or an ``InfrastructureError`` if it cannot."""
+        try:
+            if state is State.BOOTLOADER:
+                self._reach_bootloader()
+            elif state is State.SHELL:
+                self._reach_shell()
+            else:
+                raise ValueError(f"cannot walk to {state}")
+        except LavaError:
+            self.state = State.LOST
+            raise
+
+    @property
+    def shell(self) -> Shell:
+        """The command line of the booted board, for fixtures of wider scope."""
+        if self._shell is None:
+            self.reach(State.SHELL)
+        assert self._shell is not None
+        return self._shell
+
+    @property
+    def bootloader(self) -> Bootloader:
+        """The boot loader's prompt."""
+        if self._bootloader is None:
+            self.reach(State.BOOTLOADER)
+        assert self._bootloader is not None
+        return self._bootloader
+
+    def on_boot(self, callback: Callable[[Board], None]) -> Callable[[Board], None]:
+        """Call ``callback(board)`` after each boot, also after recovery: for mounts and modules."""
+        self._on_boot.append(callback)
+        if self.state is State.SHELL:
+            callback(self)
+        return callback
+
+    # -- health -------------------------------------------------------------------------------------------------
+
+    def alive(self) -> bool:
+        """Whether the shell answers now."""
+        return (
+            self.state is State.SHELL
+            and self._shell is not None
+            and self.console.attached
+            and self.console.finding is None
+            and self._answers(self._shell)
+        )
+
+    def lose(self, error: LavaError) -> None:
+        """The board cannot be trusted any more: the next ``reach`` after :meth:`recover` starts from power-on."""
+        self.state = State.LOST
+        self._shell = self._bootloader = None
+        self.events.emit(f"board lost: {error}", level="warning")
+
+    def recover(self) -> None:
+        """Bring a lost board back: off, and on at the next ``reach``."""
+        with self.events.phase("recovery"):
+            if self._boot.attaches:
+                self.state = State.OFF  # not ours to switch: ask again what is there
+            else:
+                self.power_off()
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    def power_off(self) -> None:
+        """Switch off. ``PowerError`` leaves the board lost."""
+        self._shell = self._bootloader = None
+        self.console.arm()
+        if self._boot.attaches:
+            self.state = State.OFF
+            return
+        self.state = State.LOST
+        if self._own_line:
+            self._drop_line()
+        if not self._is_process:
+            self._power.off(Deadline.after(self.config.model.timeouts.power))
+        self.console.mark_boundary()
+        self.state = State.OFF
+
+    def close(self) -> None:
+        """Off, and the console closed. The power goes even if the console makes trouble, and the other way round."""
+        try:
+            if not self._never_switched:
+                self.power_off()
+        finally:
+            self._drop_line()
+            self.console.close()
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    @property
+    def _own_line(self) -> bool:
+        """Whether the line lives and dies with the board's power."""
+        url = self.config.model.console.url
+        return url == "power" or self._is_process
+
+    @property
+    def _is_process(self) -> bool:
+        """Whether the board is a process on a pty of this machine."""
+        return self.config.model.console.url.startswith("exec:")
+
+    def _reach_bootloader(self) -> None:
+        if not self._boot.has_bootloader:
+            raise ConfigurationError(f"board {self.name!r} has no boot loader to stop at; use the fixture 'shell'")
+        if self.state is State.BOOTLOADER:
+            return
+        if self.state is not State.OFF:
+            self.power_off()
+        self._switch_on()
+        with self.events.phase("boot.bootloader"):
+            self._bootloader = self._boot.bootloader(Deadline.after(self.config.model.timeouts.bootloader))
+        self.state = State.BOOTLOADER
+
+    def _reach_shell(self) -> None:
+        if self.state is State.SHELL:
+            return
+        if self.state is State.LOST:
+            self.power_off()
+        start = self.console.end
+        if self._boot.has_bootloader and not self._boot.attaches:
+            self._reach_bootloader()
+        elif self.state is State.OFF:
+            self._switch_on()
+        limits = self.config.model.timeouts
+        self.console.arm(FindingKind.FATAL)
+        try:
+            with self.events.phase("boot.kernel"):
+                self._boot.kernel(self._bootloader, self.deployment, Deadline.after(limits.kernel))
+            self.state, self._bootloader = State.KERNEL, None
+            with self.events.phase("boot.login"):
+                self._shell = self._boot.shell(Deadline.after(limits.kernel + limits.login))
+                record = self._record(self._shell, start)
+        except KernelCrash as error:
+            raise BootFailed(f"the kernel did not boot on {self.name}: {error}", evidence=error.evidence) from error
+        except Timeout as error:
+            raise self._no_prompt(error) from error
+        self._check_release(record)
+        self.console.arm(FindingKind.FATAL, FindingKind.BOOT)
+        self.state, self.last_boot = State.SHELL, record
+        for callback in self._on_boot:
+            callback(self)
+
+    def _no_prompt(self, error: Timeout) -> LavaError:
+        """No shell in time: the kernel under test is to blame if there is one, else the lab."""
+        limits = self.config.model.timeouts
+        lines = error.evidence.replace("\r", "").strip().splitlines()
+        last = f"; the last line was {lines[-1]!r}" if lines else "; nothing came over the serial line"
+        kernel = self.deployment.kernel
+        kind = BootFailed if kernel is not None and kernel.given else InfrastructureError
+        return kind(
+            f"no shell or login prompt on {self.name} within {limits.kernel + limits.login:g} s: check the kernel and "
+            f"[login] shell_prompt{last}",
+            evidence=error.evidence,
+        )
+
+    def _record(self, shell: Shell, start: int) -> BootRecord:
+        self.boot_id += 1
+        facts = shell.run("uname -r; uname -v; uname -m", timeout=_PROBE * 4).stdout.splitlines()
+        release, version, machine = [*facts, "", "", ""][:3]
+        seconds = monotonic() - self._powered_at
+        return BootRecord(self.boot_id, seconds, release, version, machine, (start, self.console.end))
+
+    def _check_release(self, record: BootRecord) -> None:
+        kernel = self.deployment.kernel
+        if kernel and kernel.file.release and kernel.file.release != record.release:
+            raise BootFailed(
+                f"{self.name} booted another kernel than the one deployed: {record.release} instead of "
+                f"{kernel.file.release}"
+            )
+
+    def _switch_on(self) -> None:
+        limit = Deadline.after(self.config.model.timeouts.power)
+        self.console.arm(FindingKind.FATAL)
+        with self.events.phase("power"):
+            if not self._own_line:
+                self._attach_early()
+            self.console.mark_boundary()
+            self._powered_at = monotonic()
+            if self._boot.attaches or self._is_process:
+                pass  # nothing to switch: it runs already, or opening its line starts it
+            elif self._never_switched:
+                self._first_power_on(limit)
+            else:
+                self._power.cycle(limit)
+            self._never_switched = False
+            if not self.console.attached:
+                self._attach(limit)
+
+    def _first_power_on(self, limit: Deadline) -> None:
+        """A board may have been left on: off first. That may fail where nothing is to be switched off."""
+        try:
+            self._power.off(limit)
+        except PowerError as error:
+            self.events.emit(f"could not switch off before the first power-on: {error}", level="warning")
+            self._power.on(limit)
+        else:
+            self._power.cycle(limit)
+
+    def _attach_early(self) -> None:
+        """Open the line before the power goes on, so that no early output is lost; not all lines are there yet."""
+        if self.console.attached:
+            return
+        self.console.detach()
+        console = self.config.model.console
+        with contextlib.suppress(PortMissing, NetworkError):
+            transport, _ = open_line(console.url, speed=console.speed)
+            self.console.attach(transport)
+
+    def _attach(self, limit: Deadline) -> None:
+        console = self.config.model.console
+        if console.url == "power":
+            if not isinstance(self._power, ProvidesConsole):
+                raise ConfigurationError(
+                    f'board {self.name!r}: console = "power" needs a power method that makes one, such as "qemu"'
+                )
+            self.console.attach(self._power.console())
+            return
+        transport, process = open_line_when_there(console.url, speed=console.speed, deadline=limit)
+        if process is not None:
+            self._forget_process = self._guard.process(process)
+        self.console.attach(transport)
+
+    def _drop_line(self) -> None:
+        self.console.detach()
+        if self._forget_process is not None:
+            self._forget_process()
+            self._forget_process = None
+
+    @staticmethod
+    def _answers(shell: Shell) -> bool:
+        try:
+            return shell.run("true", timeout=_PROBE).returncode == 0
+        except (Timeout, ConsoleLost, KernelCrash):
+            return False
