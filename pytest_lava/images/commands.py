@@ -1,0 +1,45 @@
+"""``pytest-lava fetch``: get a distribution's kernel and busybox for the boards that ship with the project."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+__all__ = ["add_parsers", "fetch"]
+
+
+def add_parsers(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``fetch``. The parsed arguments hold ``func``: a function of them that returns the exit status."""
+    parser = subparsers.add_parser(
+        "fetch",
+        help="get a Debian kernel and busybox for the emulated boards",
+        description="Fetch a Debian kernel and a static busybox, and build the initramfs that the emulated boards boot."
+        " What is there already is not fetched again.",
+    )
+    parser.add_argument("arch", nargs="*", metavar="ARCH", help="arm64 (the default) or x86_64")
+    parser.add_argument("--kernel-deb", type=Path, metavar="PATH", help="use this linux-image package")
+    parser.add_argument("--busybox-deb", type=Path, metavar="PATH", help="use this busybox-static package")
+    parser.set_defaults(func=fetch)
+
+
+def fetch(arguments: argparse.Namespace) -> int:
+    """Fetch for each architecture and print where things are. Errors are raised, for the caller to print."""
+    from pytest_lava.errors import ConfigurationError
+    from pytest_lava.images.debian import demo_assets
+
+    wanted: list[str] = list(dict.fromkeys(arguments.arch or ["arm64"]))
+    if len(wanted) > 1 and (arguments.kernel_deb or arguments.busybox_deb):
+        raise ConfigurationError("packages are for one architecture: give one ARCH with --kernel-deb or --busybox-deb")
+    for arch in wanted:
+        assets = demo_assets(
+            arch,
+            kernel_deb=arguments.kernel_deb,
+            busybox_deb=arguments.busybox_deb,
+            progress=lambda line: print(line, flush=True),
+        )
+        print(f"{arch}: Linux {assets.release}\n  kernel  {assets.kernel}\n  initrd  {assets.initrd}", flush=True)
+    return 0

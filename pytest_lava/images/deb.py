@@ -1,0 +1,85 @@
+"""Reads Debian packages without dpkg: what they say of themselves, and the files in them.
+
+Format: deb(5), an ``ar`` archive (as ar(5)) of ``debian-binary``, ``control.tar*`` and ``data.tar*``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tarfile import TarFile
+from typing import IO
+
+from pytest_lava.errors import ConfigurationError
+from pytest_lava.images.cpio import open_tar
+
+__all__ = ["Package", "read_package", "unpack"]
+
+_MAGIC = b"!<arch>\n"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package file: name, version and architecture (Debian's word: ``amd64``) as its control file says."""
+
+    path: Path
+    name: str
+    version: str
+    architecture: str
+
+
+def read_package(deb: Path) -> Package:
+    """Read the control file. ``ConfigurationError`` if this is no Debian package, or a damaged one."""
+    fields: dict[str, str] = {}
+    with _member(deb, "control.tar") as tar:
+        for member in tar:
+            if member.name.removeprefix("./") == "control" and (file := tar.extractfile(member)):
+                lines = file.read().decode("utf-8", "replace").splitlines()
+                fields = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith(" "))
+    missing = {"Package", "Version", "Architecture"} - fields.keys()
+    if missing:
+        raise ConfigurationError(f"{deb} is a damaged Debian package (no {', '.join(sorted(missing))}): fetch it again")
+    return Package(deb, fields["Package"], fields["Version"], fields["Architecture"])
+
+
+def unpack(deb: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """The regular files whose name (``usr/bin/busybox``: no leading ``./``) is ``wanted``, with their content.
+
+    Nothing is written to disk. ``ConfigurationError`` if this is no Debian package, or a damaged one.
+    """
+    with _member(deb, "data.tar") as tar:
+        for member in tar:
+            name = member.name.removeprefix("./").lstrip("/")
+            if member.isreg() and wanted(name) and (file := tar.extractfile(member)):
+                yield name, file.read()
+
+
+@contextmanager
+def _member(deb: Path, prefix: str) -> Iterator[TarFile]:
+    try:
+        raw = deb.open("rb")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{deb} cannot be read ({error.strerror}): give the path of a Debian package"
+        ) from error
+    with raw:
+        if raw.read(len(_MAGIC)) != _MAGIC:
+            raise ConfigurationError(f"{deb} is not a Debian package: give a file that ends in .deb")
+        _seek(raw, deb, prefix)
+        # Members after this one do not disturb: a tar archive says itself where it ends.
+        with open_tar(deb, raw) as tar:
+            yield tar
+
+
+def _seek(raw: IO[bytes], deb: Path, prefix: str) -> None:
+    """Go to the first byte of a member. Header: name 16, date 12, uid 6, gid 6, mode 8, size 10, end 2."""
+    while len(header := raw.read(60)) == 60 and header[58:] == b"`\n":
+        size = int(header[48:58])
+        if header[:16].decode("ascii", "replace").strip().startswith(prefix):
+            if raw.tell() + size <= deb.stat().st_size:
+                return
+            break
+        raw.seek(size + size % 2, 1)
+    raise ConfigurationError(f"{deb} is a damaged Debian package (no complete {prefix}): fetch it again")

@@ -1,0 +1,91 @@
+"""Boot media, read back with mtools."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_lava.errors import ConfigurationError
+from pytest_lava.images.media import boot_medium
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PYTEST_LAVA_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+needs_mtools = pytest.mark.skipif(not shutil.which("mcopy"), reason="mtools is not installed")
+
+
+def content(image: Path, name: str) -> bytes:
+    return subprocess.run(["mtype", "-i", str(image), f"::{name}"], check=True, capture_output=True).stdout
+
+
+@needs_mtools
+@pytest.mark.parametrize("size", [0, 1, 5_000_000, 70_000_000])
+def test_files_come_back(tmp_path: Path, size: int) -> None:
+    big, small = tmp_path / "big", tmp_path / "small"
+    big.write_bytes(os.urandom(size % 100_000) + bytes(size - size % 100_000))
+    small.write_bytes(b"tree")
+    image = boot_medium({"Image": big, "dtbs/vendor/board.dtb": small, "a long name of a file.img": small})
+    assert content(image, "Image") == big.read_bytes()
+    assert content(image, "dtbs/vendor/board.dtb") == b"tree"
+    assert content(image, "a long name of a file.img") == b"tree"
+
+
+@needs_mtools
+def test_many_small_files(tmp_path: Path) -> None:
+    files = {}
+    for number in range(300):
+        path = tmp_path / f"{number}.dtb"
+        path.write_bytes(b"%d" % number)
+        files[f"dtbs/{path.name}"] = path
+    image = boot_medium(files)
+    assert content(image, "dtbs/299.dtb") == b"299"
+
+
+@needs_mtools
+def test_kept_by_content(tmp_path: Path, cache: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(b"kernel")
+    two.write_bytes(b"kernel")
+    image = boot_medium({"Image": one})
+    assert boot_medium({"Image": two}) == image
+    assert boot_medium({"zImage": one}) != image
+    two.write_bytes(b"other")
+    assert boot_medium({"Image": two}) != image
+    assert {path.suffix for path in (cache / "media").iterdir()} == {".fat"}
+
+
+@needs_mtools
+def test_same_input_same_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"kernel")
+    image = boot_medium({"b/Image": path, "a": path})
+    first = image.read_bytes()
+    image.unlink()
+    time.sleep(2.1)  # FAT's clock ticks every two seconds
+    assert boot_medium({"a": path, "b/Image": path}).read_bytes() == first
+
+
+def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"kernel")
+    for name in ("", "/Image", "../Image", "a:b"):
+        with pytest.raises(ConfigurationError, match="cannot be the name"):
+            boot_medium({name: path})
+    with pytest.raises(ConfigurationError, match="give fs = 'fat'"):
+        boot_medium({"Image": path}, fs="ntfs")
+    with pytest.raises(ConfigurationError, match="at least one file"):
+        boot_medium({})
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        boot_medium({"Image": tmp_path / "nothing"})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="apt-get install mtools"):
+        boot_medium({"Image": path})
