@@ -74,4 +74,5 @@ class RunPlan:
     bundle: Path
     bundle_format: str
     board_wait: float = 0.0
+    command_timeout: float = 600.0
     remarks: tuple[str, ...] = field(default=())

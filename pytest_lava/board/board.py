@@ -149,21 +149,25 @@ class Board:
 
     # -- health -------------------------------------------------------------------------------------------------
 
-    def alive(self) -> bool:
-        """Whether the shell answers now."""
-        return (
-            self.state is State.SHELL
-            and self._shell is not None
-            and self.console.attached
-            and self.console.finding is None
-            and self._answers(self._shell)
-        )
+    @property
+    def at_ease(self) -> bool:
+        """Whether nothing speaks against the shell: its line is there and the watch found nothing."""
+        return self.console.attached and self.console.finding is None
 
-    def lose(self, error: LavaError) -> None:
-        """The board cannot be trusted any more: the next ``reach`` after :meth:`recover` starts from power-on."""
+    def answers(self) -> bool:
+        """Whether the shell answers now; one command."""
+        if self._shell is None or not self.console.attached:
+            return False
+        try:
+            return self._shell.run("true", timeout=_PROBE).returncode == 0
+        except (Timeout, ConsoleLost, KernelCrash):
+            return False
+
+    def lose(self, why: str) -> None:
+        """The board cannot be trusted any more: :meth:`recover` it before it is used again."""
         self.state = State.LOST
         self._shell = self._bootloader = None
-        self.events.emit(f"board lost: {error}", level="warning")
+        self.events.emit(f"board lost: {why}", level="warning")
 
     def recover(self) -> None:
         """Bring a lost board back: off, and on at the next ``reach``."""
@@ -338,10 +342,3 @@ class Board:
         if self._forget_process is not None:
             self._forget_process()
             self._forget_process = None
-
-    @staticmethod
-    def _answers(shell: Shell) -> bool:
-        try:
-            return shell.run("true", timeout=_PROBE).returncode == 0
-        except (Timeout, ConsoleLost, KernelCrash):
-            return False

@@ -39,6 +39,9 @@ class PowerContext:
 class Power(Protocol):
     """Switches one board. Every method raises ``PowerError`` and honours its deadline."""
 
+    def check(self) -> None:
+        """Look, without touching the board, whether this can work here: ``ConfigurationError`` says what is missing."""
+
     def on(self, deadline: Deadline) -> None:
         """Switch on; a board that is on stays on."""
 

@@ -1,0 +1,217 @@
+"""One board for the length of a run: leased once, deployed per kernel and image, recovered when it died.
+
+What is expensive lives here, outside pytest's fixture cache, which can neither retry nor recover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_lava.board.board import Board, BootRecord, State
+from pytest_lava.config.boards import BoardConfig
+from pytest_lava.deadline import Deadline, monotonic
+from pytest_lava.errors import Effect, ErrorInfo, KernelCrash, LavaError, describe
+from pytest_lava.events import EventLog, utc_now
+from pytest_lava.lab.guardian import Guardian
+from pytest_lava.lab.lease import Lease, lease_first
+from pytest_lava.plan import BoardRequest, Target
+
+__all__ = ["BoardManager", "BoardUnavailable", "Failure", "Reports"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why nothing runs on a target any more; ``stage`` is deploy or boot."""
+
+    stage: str
+    target: Target
+    error: ErrorInfo
+    start: str
+    seconds: float
+    console: tuple[int, int]
+    console_log: str
+
+    @property
+    def reason(self) -> str:
+        """One line, as skipped items show it."""
+        return f"{self.stage} of {self.target.id} failed: {self.error.message}"
+
+
+class BoardUnavailable(Exception):
+    """There is no board for this target; ``failure`` is the root cause, reported once already."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Whom the manager tells what happened."""
+
+    target: Callable[[Target, BoardConfig], None]
+    boot: Callable[[Target, Board, BootRecord], None]
+    failure: Callable[[Failure], None]
+
+
+class BoardManager:
+    """Keeps the board of one ``--board`` alive from the first item that needs it to the end of the run."""
+
+    def __init__(
+        self,
+        request: BoardRequest,
+        *,
+        folder: Path,
+        guardian: Guardian,
+        events: EventLog,
+        wait: float,
+        reports: Reports,
+    ) -> None:
+        self.request = request
+        self._folder = folder
+        self._guardian = guardian
+        self._events = events
+        self._wait = wait
+        self._reports = reports
+        self._lease: Lease | None = None
+        self._board: Board | None = None
+        self._deployed: Target | None = None
+        self._failures: dict[str, Failure] = {}
+        self._suspect = False
+
+    # -- for tests ----------------------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> Board | None:
+        """The board, if it is leased by now."""
+        return self._board
+
+    def failure(self, target: Target) -> Failure | None:
+        """Why this target is out, if it is."""
+        return self._failures.get(target.id) or self._failures.get("")
+
+    def ready(self, target: Target) -> Board:
+        """The leased board with the target's kernel and image deployed. ``BoardUnavailable``."""
+        return self._try("deploy", target, lambda: self._deploy(target))
+
+    def with_shell(self, target: Target) -> Board:
+        """The same, booted to a shell that answers; recovered first if it died. ``BoardUnavailable``."""
+        board = self.ready(target)
+        return self._try("boot", target, lambda: self._boot(target, board))
+
+    def with_bootloader(self, target: Target) -> Board:
+        """The same at the boot loader's prompt. ``BoardUnavailable``."""
+        board = self.ready(target)
+
+        def stop_there() -> Board:
+            if board.state is State.LOST:
+                board.recover()
+            board.reach(State.BOOTLOADER)
+            return board
+
+        return self._try("boot", target, stop_there)
+
+    def suspect(self) -> None:
+        """A test ended badly: make sure that the shell answers before the next one gets it."""
+        self._suspect = True
+
+    def lost(self, why: str) -> None:
+        """The board died under a test: recover it before the next one."""
+        if self._board is not None:
+            self._board.lose(why)
+
+    def crash_nobody_saw(self) -> KernelCrash | None:
+        """A finding of the watch that no console call met, unless the board proves that it lives."""
+        board = self._board
+        if board is None or board.state is not State.SHELL:
+            return None
+        finding = board.console.finding
+        if finding is None or board.answers():
+            return None
+        return board.console.crash(finding)
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Power off and give the board back. The lease goes even if the power does not."""
+        try:
+            if self._board is not None:
+                self._board.close()
+        finally:
+            self._board = None
+            if self._lease is not None:
+                self._lease.release()
+                self._lease = None
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _try(self, stage: str, target: Target, step: Callable[[], Board]) -> Board:
+        if known := self.failure(target):
+            raise BoardUnavailable(known)
+        start, t0 = utc_now(), monotonic()
+        offset = self._board.console.end if self._board else 0
+        try:
+            return step()
+        except LavaError as error:
+            board = self._board
+            failure = Failure(
+                stage=stage,
+                target=target,
+                error=describe(error),
+                start=start,
+                seconds=monotonic() - t0,
+                console=(offset, board.console.end) if board else (0, 0),
+                console_log=board.console.log.name if board else "",
+            )
+            # a broken lab takes the board away from every kernel, a bad kernel only from itself
+            alone = error.effect is Effect.BOARD and describe(error).blame.value == "job"
+            self._failures[target.id if alone else ""] = failure
+            if board is not None:
+                with suppress(LavaError):
+                    board.power_off()
+            self._reports.failure(failure)
+            raise BoardUnavailable(failure) from error
+
+    def _deploy(self, target: Target) -> Board:
+        board = self._board or self._take(target)
+        if self._deployed is not target:
+            self._reports.target(target, board.config)
+            board.deploy(target.kernel, target.image)
+            self._deployed = target
+        return board
+
+    def _boot(self, target: Target, board: Board) -> Board:
+        if board.state is State.SHELL and (self._suspect or not board.at_ease):
+            self._suspect = False
+            if not board.answers():
+                board.lose("the shell does not answer")
+        self._suspect = False
+        if board.state is State.LOST:
+            board.recover()
+        if board.state is not State.SHELL:
+            board.reach(State.SHELL)
+            assert board.last_boot is not None
+            self._reports.boot(target, board, board.last_boot)
+        return board
+
+    def _take(self, target: Target) -> Board:
+        by_name = {config.name: config for config in self.request.candidates}
+        wanted = [{name: _resources(config)} for name, config in by_name.items()]
+        with self._events.phase("wait"):
+            self._lease = lease_first(
+                wanted, deadline=Deadline.after(self._wait), run=self._folder, events=self._events
+            )
+        held = self._lease.boards[0]
+        guard = self._guardian.for_board(held.lock_files)
+        self._board = Board(by_name[held.name], folder=self._folder, guard=guard, events=self._events)
+        return self._board
+
+
+def _resources(config: BoardConfig) -> list[str]:
+    """What only one run may use at a time; an emulated board is started anew for each."""
+    if config.model.emulated:
+        return []
+    return [f"board:{config.name}", f"serial:{config.model.console.url}", *config.model.locks]

@@ -1,0 +1,54 @@
+"""The pytest face, thin: options, fixtures, and the one decision whether this run uses boards at all.
+
+pytest imports this module in every run, so it imports nothing but pytest. All else is registered in
+``pytest_configure``, and only if a board was asked for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_lava.plugin.fixtures import board, bootloader, image, kernel, lava_shell, lava_target, shell
+from pytest_lava.plugin.options import pytest_addoption, wanted
+
+__all__ = [
+    "board",
+    "bootloader",
+    "image",
+    "kernel",
+    "lava_shell",
+    "lava_target",
+    "pytest_addoption",
+    "pytest_collection_finish",
+    "pytest_configure",
+    "pytest_ignore_collect",
+    "shell",
+]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Validate what was asked for and take part in the run, if anything was asked for."""
+    if wanted(config):
+        from pytest_lava.plugin.session import take_part
+
+        take_part(config)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Run folders hold results, not tests."""
+    return True if (collection_path / "events.jsonl").is_file() else None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A test that needs a board cannot run without one."""
+    if wanted(session.config) or session.config.option.collectonly:
+        return
+    needy = [item.nodeid for item in session.items if "lava_target" in getattr(item, "fixturenames", ())]
+    if needy:
+        more = f" and {len(needy) - 1} more need" if len(needy) > 1 else " needs"
+        raise pytest.UsageError(
+            f"{needy[0]}{more} a board: add --board=NAME, for example --board=localhost, or deselect what needs one"
+        )

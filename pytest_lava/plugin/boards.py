@@ -1,0 +1,172 @@
+"""The boards of this pytest process: managers by request, and the view of them that tests get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from pytest_lava.board.board import Board
+from pytest_lava.boot.api import Bootloader
+from pytest_lava.console.shell import Shell
+from pytest_lava.errors import ConsoleLost, KernelCrash, LavaError
+from pytest_lava.events import EventLog
+from pytest_lava.lab.guardian import Guardian
+from pytest_lava.lab.manager import BoardManager, BoardUnavailable, Failure, Reports
+from pytest_lava.plan import Target
+
+__all__ = ["BoardView", "Boards"]
+
+
+class BoardView:
+    """What tests see of a board. Skips the test that asks for what cannot be had."""
+
+    def __init__(self, boards: Boards, target: Target) -> None:
+        self._boards = boards
+        self._target = target
+
+    @property
+    def name(self) -> str:
+        """The name of the board that was leased."""
+        return self._board.name
+
+    @property
+    def arch(self) -> str:
+        """Its architecture: arm, arm64, x86_64..."""
+        return self._board.config.arch
+
+    @property
+    def boot_id(self) -> int:
+        """Counts boots: it changes whenever the board was started anew."""
+        return self._board.boot_id
+
+    @property
+    def boot_seconds(self) -> float | None:
+        """From power-on to the shell, at the last boot."""
+        record = self._board.last_boot
+        return record.seconds if record else None
+
+    @property
+    def shell(self) -> Shell:
+        """A live command line."""
+        return self._boards.shell(self._target)
+
+    @property
+    def bootloader(self) -> Bootloader:
+        """The boot loader's prompt; restarts the board."""
+        return self._boards.bootloader(self._target)
+
+    @property
+    def console_log(self) -> Path:
+        """The file with all that the board ever said."""
+        return self._board.console.log
+
+    def on_boot(self, callback: Callable[[Board], None]) -> Callable[[Board], None]:
+        """Call ``callback(board)`` after each boot, recovery included."""
+        return self._board.on_boot(callback)
+
+    def reboot(self) -> Shell:
+        """Power cycle the board; the new shell."""
+        board = self._board
+        board.recover()
+        return self._boards.shell(self._target)
+
+    @property
+    def _board(self) -> Board:
+        return self._boards.ready(self._target)
+
+
+class Boards:
+    """All managers of this process; what fails is told once and skips the items that wanted it."""
+
+    key = pytest.StashKey["Boards"]()
+
+    def __init__(self, *, folder: Path, guardian: Guardian, events: EventLog, wait: float, reports: Reports) -> None:
+        self._make = lambda target: BoardManager(
+            target.request, folder=folder, guardian=guardian, events=events, wait=wait, reports=reports
+        )
+        self._managers: dict[str, BoardManager] = {}
+        self._views: dict[str, BoardView] = {}
+
+    def view(self, target: Target) -> BoardView:
+        """The view of a target's board; leases and deploys, and never raises for it: items ask :meth:`ready`."""
+        if target.id not in self._views:
+            self._views[target.id] = BoardView(self, target)
+        try:
+            self.manager(target).ready(target)
+        except BoardUnavailable:
+            pass  # reported; the items are skipped one by one
+        return self._views[target.id]
+
+    def ready(self, target: Target) -> Board:
+        """The deployed board, or the item is skipped."""
+        return self._or_skip(self.manager(target).ready, target)
+
+    def shell(self, target: Target) -> Shell:
+        """A live shell, or the item is skipped."""
+        return self._or_skip(self.manager(target).with_shell, target).shell
+
+    def bootloader(self, target: Target) -> Bootloader:
+        """The boot loader's prompt, or the item is skipped."""
+        return self._or_skip(self.manager(target).with_bootloader, target).bootloader
+
+    def skip_if_unavailable(self, target: Target) -> None:
+        """Skip the item if its target is known to be out."""
+        if failure := self.manager(target).failure(target):
+            _skip(failure)
+
+    def raise_crash_nobody_saw(self, target: Target) -> None:
+        """A crash while the test did something else is the test's failure too."""
+        manager = self.manager(target)
+        if crash := manager.crash_nobody_saw():
+            manager.lost(str(crash))
+            raise crash
+
+    def note_end(self, target: Target, error: BaseException | None) -> None:
+        """How a test on ``target`` ended decides whether its board is looked at before the next one."""
+        manager = self.manager(target)
+        if isinstance(error, (KernelCrash, ConsoleLost)):
+            manager.lost(str(error))
+        elif error is not None:
+            manager.suspect()
+
+    def board(self, target: Target | None) -> Board | None:
+        """The board of a target as far as there is one by now."""
+        return self._managers[target.request.name].current if target and target.request.name in self._managers else None
+
+    def manager(self, target: Target) -> BoardManager:
+        """The manager that serves a target."""
+        name = target.request.name
+        if name not in self._managers:
+            self._managers[name] = self._make(target)
+        return self._managers[name]
+
+    def close(self) -> list[LavaError]:
+        """Power off and release all; what went wrong, one error a board at most."""
+        errors: list[LavaError] = []
+        with ExitStack() as stack:
+            for manager in self._managers.values():
+                stack.callback(_close, manager, errors)
+        return errors
+
+    @staticmethod
+    def _or_skip(step: Callable[[Target], Board], target: Target) -> Board:
+        try:
+            return step(target)
+        except BoardUnavailable as error:
+            _skip(error.failure)
+            raise
+
+
+def _skip(failure: Failure) -> None:
+    __tracebackhide__ = True
+    pytest.skip(failure.reason)
+
+
+def _close(manager: BoardManager, errors: list[LavaError]) -> None:
+    try:
+        manager.close()
+    except LavaError as error:
+        errors.append(error)

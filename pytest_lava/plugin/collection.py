@@ -1,0 +1,131 @@
+"""What is collected and in which order: targets as one parameter, commands as functions, the fewest deployments."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_lava.config.paths import shipped
+from pytest_lava.errors import CommandTimeout, OperationFailed
+from pytest_lava.plan import RunPlan, Target
+
+__all__ = ["COMMAND", "Collection", "CommandRun", "command_of", "target_of"]
+
+_OURS = {"board", "bootloader", "image", "kernel", "lava_target", "shell"}
+_SLUG = 60
+
+
+class CommandRun:
+    """An out-of-tree command of an item, and what it gave once it ran."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self.status: int | None = None
+        self.stdout = b""
+        self.stderr = b""
+
+
+COMMAND = pytest.StashKey[CommandRun]()
+
+
+def command_of(item: pytest.Item) -> str | None:
+    """The out-of-tree command that an item runs, if it is one."""
+    return getattr(getattr(item, "function", None), "lava_command", None)
+
+
+def target_of(item: pytest.Item) -> Target | None:
+    """The target an item runs on, if it runs on one."""
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get("lava_target") if callspec else None
+    return found if isinstance(found, Target) else None
+
+
+class Collection:
+    """Collection hooks of a run that uses boards."""
+
+    def __init__(self, config: pytest.Config, plan: RunPlan) -> None:
+        self._plan = plan
+        named = config.args_source is config.ArgsSource.ARGS
+        self._commands_only = bool(plan.commands) and not named
+        if not plan.commands and config.args_source is config.ArgsSource.INVOCATION_DIR:
+            config.args[:] = [str(shipped("testsuites") / "smoke")]
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """With --command and no path, only the commands run."""
+        return True if self._commands_only else None
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One hidden parameter carries board, kernel and image, so that grouping by it is least."""
+        if _OURS & set(metafunc.fixturenames):
+            if "lava_target" not in metafunc.fixturenames:
+                metafunc.fixturenames.append("lava_target")
+            targets = self._plan.targets
+            metafunc.parametrize("lava_target", targets, ids=[t.id for t in targets], indirect=True, scope="session")
+
+    @pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")
+    def pytest_lava_add_commands(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Before -k, --deselect and pytest's own reordering look at the items."""
+        if self._plan.commands:
+            collector = _Commands.from_parent(
+                session, name="command", path=session.config.rootpath / "command", nodeid="command"
+            )
+            collector.plan = self._plan
+            items.extend(session.genitems(collector))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_collection_modifyitems")
+    def pytest_lava_regroup(self, items: list[pytest.Item]) -> Iterator[None]:
+        """Other plugins may shuffle: items of one target stay together, in the order of their first one."""
+        yield
+        order: dict[str, int] = {}
+        names = [target.id if (target := target_of(item)) else "" for item in items]
+        for name in names:
+            order.setdefault(name, len(order))
+        ranks = dict(zip(map(id, items), map(order.__getitem__, names), strict=True))
+        items.sort(key=lambda item: ranks[id(item)])
+
+
+class _Commands(pytest.Module):
+    """A module without a file, whose functions run the commands: so parametrisation and grouping are pytest's own."""
+
+    plan: RunPlan
+
+    def _getobj(self) -> types.ModuleType:
+        module = types.ModuleType("command")
+        taken: dict[str, int] = {}
+        for number, command in enumerate(self.plan.commands, 1):
+            name = _slug(command)
+            taken[name] = taken.get(name, 0) + 1
+            name = name if taken[name] == 1 else f"{name}#{taken[name]}"
+            setattr(module, name, _function(name, number, command, self.plan.command_timeout))
+        return module
+
+
+def _slug(command: str) -> str:
+    """A name for node ids: one line, without what pytest gives a meaning to."""
+    name = re.sub(r"::+", ":", re.sub(r"[\[\]\x00-\x1f\x7f]+|\s+", " ", command)).strip()
+    return name if len(name) <= _SLUG else name[: _SLUG - 3] + "..."
+
+
+def _function(name: str, number: int, command: str, timeout: float) -> Callable[..., None]:
+    def body(request: pytest.FixtureRequest, shell: Any) -> None:
+        __tracebackhide__ = True
+        run = request.node.stash[COMMAND] = CommandRun(command)
+        try:
+            result = shell.run(command, timeout=timeout)
+        except CommandTimeout as error:
+            run.stdout = error.evidence.encode(errors="surrogateescape")
+            raise
+        run.status, run.stdout, run.stderr = result.returncode, result.stdout_bytes, result.stderr_bytes
+        if result.returncode:
+            raise OperationFailed(f"the command returned {result.returncode}: {command}")
+
+    code = body.__code__.replace(co_filename="command", co_firstlineno=number, co_name=name)
+    function = types.FunctionType(code, body.__globals__, name, body.__defaults__, body.__closure__)
+    function.__test__ = True  # type: ignore[attr-defined]  # any name is collected
+    function.lava_command = command  # type: ignore[attr-defined]
+    return function

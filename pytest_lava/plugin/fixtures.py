@@ -1,0 +1,71 @@
+"""Fixtures are views: what is expensive lives in the board's manager, outside pytest's fixture cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_lava.boot.api import Bootloader
+    from pytest_lava.console.shell import Shell
+    from pytest_lava.plan import ImagePlan, KernelPlan, Target
+    from pytest_lava.plugin.boards import BoardView
+
+__all__ = ["board", "bootloader", "image", "kernel", "lava_shell", "lava_target", "shell"]
+
+
+@pytest.fixture(scope="session")
+def lava_target(request: pytest.FixtureRequest) -> Target:
+    """The (board, kernel, image) that this item runs on; the one parameter by which items are grouped."""
+    target: Target = request.param
+    return target
+
+
+@pytest.fixture(scope="session")
+def board(request: pytest.FixtureRequest, lava_target: Target) -> BoardView:
+    """The board: leased, and deployed with the kernel and image of this run.
+
+    ``board.shell`` and ``board.bootloader`` serve fixtures of wider scope; ``board.on_boot`` registers what must be
+    done after each boot, recovery included. A board that cannot be had skips its items with the root cause.
+    """
+    from pytest_lava.plugin.boards import Boards
+
+    return request.config.stash[Boards.key].view(lava_target)
+
+
+@pytest.fixture(scope="session")
+def kernel(lava_target: Target) -> KernelPlan | None:
+    """The kernel under test: ``kernel.name``, ``kernel.file.release``; None if the board boots its own."""
+    return lava_target.kernel
+
+
+@pytest.fixture(scope="session")
+def image(lava_target: Target) -> ImagePlan | None:
+    """The deployed image: ``image.name``, ``image.sha256``; None if there is none."""
+    return lava_target.image
+
+
+@pytest.fixture
+def shell(request: pytest.FixtureRequest, board: BoardView, lava_target: Target) -> Iterator[Shell]:
+    """A live command line on the booted board; if the board died, it is recovered first."""
+    from pytest_lava.plugin.boards import Boards
+
+    boards = request.config.stash[Boards.key]
+    yield boards.shell(lava_target)
+    boards.raise_crash_nobody_saw(lava_target)
+
+
+@pytest.fixture
+def lava_shell(shell: Shell) -> Shell:
+    """``shell`` under a name that no other plugin has."""
+    return shell
+
+
+@pytest.fixture
+def bootloader(request: pytest.FixtureRequest, board: BoardView, lava_target: Target) -> Bootloader:
+    """The boot loader's prompt; the board is restarted to get there."""
+    from pytest_lava.plugin.boards import Boards
+
+    return request.config.stash[Boards.key].bootloader(lava_target)

@@ -1,0 +1,113 @@
+"""Command line options; each has a ``dest`` of its own, so that no other plugin's clashes with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_lava.planning import Options
+
+__all__ = ["pytest_addoption", "read_options", "wanted"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ours."""
+    group = parser.getgroup("lava", "boards, kernels and results (pytest-lava)")
+    add = group.addoption
+    add(
+        "--board",
+        action="append",
+        metavar="NAME",
+        dest="lava_board",
+        help="run on this board, or on any free board whose file extends it; repeatable",
+    )
+    add(
+        "--kernel",
+        action="append",
+        metavar="PATH[,modules=...][,dtb=...][,initrd=...]",
+        dest="lava_kernel",
+        help="boot this kernel; repeat it to run everything on each",
+    )
+    add("--initrd", metavar="PATH", dest="lava_initrd", help="initial RAM file system for the one kernel")
+    add("--dtb", metavar="PATH", dest="lava_dtb", help="device tree for the one kernel")
+    add("--append", metavar="ARGS", default="", dest="lava_append", help="more kernel arguments")
+    add(
+        "--image",
+        action="append",
+        metavar="[PART=]PATH",
+        dest="lava_image",
+        help="deploy this image; named parts form one, the unnamed form is repeatable",
+    )
+    add(
+        "--command",
+        action="append",
+        metavar="CMD",
+        dest="lava_command",
+        help="run this command on the board as a test of its own; repeatable",
+    )
+    add(
+        "--command-timeout",
+        type=_seconds,
+        default=600.0,
+        metavar="SECONDS",
+        dest="lava_command_timeout",
+        help="limit of each --command (default: 600)",
+    )
+    add(
+        "--board-wait",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        dest="lava_board_wait",
+        help="wait so long for a board that is in use (default: 0)",
+    )
+    add("--bundle", metavar="PATH", dest="lava_bundle", help="where the result bundle goes (default: the run folder)")
+    add(
+        "--bundle-format",
+        choices=["1.3", "1.5", "1.6", "1.7"],
+        default="1.5",
+        dest="lava_bundle_format",
+        help="version of the Dashboard Bundle Format (default: 1.5)",
+    )
+    add(
+        "--lava-dir", metavar="DIR", dest="lava_dir",
+        help="run folder: journal, console log, reports (default: lava-runs/TIME-BOARD); an earlier run is moved aside",
+    )  # fmt: skip
+
+
+def wanted(config: pytest.Config) -> bool:
+    """Whether any option asks for a board."""
+    option = config.option
+    if getattr(option, "help", False) or getattr(option, "version", 0):
+        return False
+    names = ("lava_board", "lava_kernel", "lava_image", "lava_command", "lava_initrd", "lava_dtb", "lava_append")
+    return any(getattr(option, name, None) for name in names)
+
+
+def read_options(config: pytest.Config) -> Options:
+    """The options as the core takes them."""
+    from pytest_lava.planning import Options
+
+    option = config.option
+    return Options(
+        boards=tuple(option.lava_board or ()),
+        kernels=tuple(option.lava_kernel or ()),
+        images=tuple(option.lava_image or ()),
+        commands=tuple(option.lava_command or ()),
+        initrd=option.lava_initrd,
+        dtb=option.lava_dtb,
+        append=option.lava_append,
+        bundle=option.lava_bundle,
+        bundle_format=option.lava_bundle_format,
+        board_wait=option.lava_board_wait,
+        command_timeout=option.lava_command_timeout,
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if seconds < 0:
+        raise ValueError("seconds must not be negative")
+    return seconds

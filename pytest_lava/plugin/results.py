@@ -1,0 +1,39 @@
+"""At the end of the run: bundle, JUnit and exit status, all from the journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_lava.errors import Bug, ConfigurationError, InfrastructureError
+from pytest_lava.results.journal import read
+from pytest_lava.results.summary import exit_status
+
+if TYPE_CHECKING:
+    from pytest_lava.plugin.session import Run
+
+__all__ = ["finish"]
+
+
+def finish(run: Run, status: int, seconds: float) -> int:
+    """Write what belongs to the end of a run; returns the exit status. Trouble is told, never raised."""
+    assert run.journal is not None
+    status = exit_status(read(run.folder), status)
+    run.journal.write("end", durable=True, status=status, seconds=round(seconds, 6))
+    try:
+        _write(run)
+    except (Bug, ConfigurationError, InfrastructureError, OSError) as error:
+        run.events.emit(f"the results could not be written: {error}", level="error")
+        run.problems.append(f"the results could not be written: {error}; the journal has them: {run.folder}")
+        return status or pytest.ExitCode.INTERNAL_ERROR
+    return status
+
+
+def _write(run: Run) -> None:
+    from pytest_lava.results import bundle, junit
+
+    lines = read(run.folder)
+    run.plan.bundle.parent.mkdir(parents=True, exist_ok=True)
+    bundle.write(run.plan.bundle, bundle.build(lines, version=run.plan.bundle_format, folder=run.folder))
+    junit.write(lines, run.folder / "junit.xml", folder=run.folder)

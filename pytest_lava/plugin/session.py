@@ -1,0 +1,301 @@
+"""A run that uses boards: validated at configure time, opened at its first item, closed and told whatever happens."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_lava.board.board import Board, BootRecord
+from pytest_lava.config.boards import BoardConfig, BoardFiles
+from pytest_lava.config.paths import board_folders
+from pytest_lava.deadline import monotonic
+from pytest_lava.errors import ConfigurationError, describe
+from pytest_lava.events import EventLog, Phase
+from pytest_lava.lab.guardian import Guardian
+from pytest_lava.lab.manager import Reports
+from pytest_lava.plan import RunPlan, Target
+from pytest_lava.planning import make_plan
+from pytest_lava.plugin.boards import Boards
+from pytest_lava.plugin.collection import Collection
+from pytest_lava.plugin.options import read_options
+from pytest_lava.registry import Registry, plugin_manager
+from pytest_lava.results.journal import Journal
+
+__all__ = ["Run", "take_part"]
+
+
+def take_part(config: pytest.Config) -> None:
+    """Validate the options and register what makes this run ours. ``pytest.UsageError`` for every mistake at once."""
+    guardian = Guardian()
+    try:
+        plan = make_plan(read_options(config), _board_files(config), _run_folder(config), guardian)
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from None
+    run = Run(config, plan, guardian)
+    config.stash[Run.key] = run
+    register = config.pluginmanager.register
+    register(run, "lava-run")
+    register(Collection(config, plan), "lava-collection")
+    from pytest_lava.plugin.reporting import Reporting
+    from pytest_lava.plugin.terminal import Terminal
+
+    run.reporting = Reporting(run)
+    register(run.reporting, "lava-reporting")
+    if not run.is_worker:
+        register(Terminal(run), "lava-terminal")
+        if config.pluginmanager.hasplugin("html"):
+            from pytest_lava.plugin.html import Html
+
+            register(Html(run), "lava-html")
+    if config.pluginmanager.hasplugin("xdist"):
+        from pytest_lava.plugin.xdist import Xdist
+
+        register(Xdist(run), "lava-xdist")
+
+
+class Run:
+    """The run in this process: the main one, an xdist worker, or the controller of workers."""
+
+    key = pytest.StashKey["Run"]()
+
+    def __init__(self, config: pytest.Config, plan: RunPlan, guardian: Guardian) -> None:
+        self.config = config
+        self.plan = plan
+        given = _from_controller(config)
+        self.is_worker = given is not None
+        self.worker = os.environ.get("PYTEST_XDIST_WORKER", "main") if given else "main"
+        self.uuid = given["run"] if given else str(uuid.uuid4())
+        self.reporting: Any = None
+        self.problems: list[str] = []
+        self.boards: Boards | None = None
+        self.journal: Journal | None = None
+        self.events = EventLog()
+        self.closed = False
+        self._guardian = guardian
+        self._started = monotonic()
+        self._restore_signal: Callable[[], None] | None = None
+
+    # -- beginning ----------------------------------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.plan.run_folder
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """SIGTERM becomes an orderly exit: without a handler nothing at all would run."""
+        if threading.current_thread() is threading.main_thread():
+            previous = signal.signal(signal.SIGTERM, _terminate)
+            self._restore_signal = lambda: (signal.signal(signal.SIGTERM, previous), None)[1]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Open the run: only now, so that --collect-only leaves no trace."""
+        option = self.config.option
+        if not (option.collectonly or getattr(option, "setupplan", False)):
+            self.open()
+
+    def open(self) -> None:
+        """Make the run folder and its files."""
+        if self.journal is not None:
+            return
+        if not self.is_worker:
+            self._make_folder()
+        suffix = f"-{self.worker}" if self.is_worker else ""
+        self.journal = Journal(self.folder / f"journal{suffix}.jsonl", run=self.uuid, worker=self.worker)
+        self.events = EventLog(self.folder / f"events{suffix}.jsonl", on_phase=self._on_phase)
+        folder = self.folder / self.worker if self.is_worker else self.folder
+        folder.mkdir(exist_ok=True)
+        self.boards = self.config.stash[Boards.key] = Boards(
+            folder=folder,
+            guardian=self._guardian,
+            events=self.events,
+            wait=self.plan.board_wait,
+            reports=Reports(self._on_target, self._on_boot, self._on_failure),
+        )
+        if not self.is_worker:
+            self.journal.write("run", durable=True, **_about(self.config, self.plan))
+
+    # -- what boards tell ---------------------------------------------------------------------------------------
+
+    def _on_phase(self, phase: Phase) -> None:
+        if self.journal is not None:
+            fields = asdict(phase)
+            target = self.reporting.current_target
+            self.journal.write("phase", **fields, target=target.id if target else "")
+
+    def _on_target(self, target: Target, config: BoardConfig) -> None:
+        assert self.journal is not None
+        kernel, image = target.kernel, target.image
+        self.journal.write(
+            "target",
+            board=config.name,
+            target=target.id,
+            device_type=config.device_type,
+            arch=config.arch,
+            emulated=config.model.emulated,
+            kernel=kernel
+            and {
+                "name": kernel.name,
+                "path": str(kernel.file.path),
+                "sha256": kernel.sha256,
+                "release": kernel.file.release,
+                "arch": kernel.file.arch,
+                "kind": kernel.file.kind,
+            },
+            image=image
+            and {
+                "name": image.name,
+                "path": ", ".join(str(path) for path in image.parts.values()),
+                "sha256": image.sha256,
+            },
+            console_log=self.log_name(self._board_log(target)),
+        )
+
+    def _on_boot(self, target: Target, board: Board, record: BootRecord) -> None:
+        assert self.journal is not None
+        self.journal.write(
+            "boot",
+            board=board.name,
+            durable=True,
+            target=target.id,
+            boot_id=record.boot_id,
+            seconds=round(record.seconds, 6),
+            uname={"release": record.release, "version": record.version, "machine": record.machine},
+            console=list(record.console),
+            console_log=self.log_name(board.console.log),
+        )
+
+    def _on_failure(self, failure: Any) -> None:
+        self.reporting.report_failure(failure)
+
+    def _board_log(self, target: Target) -> Path | None:
+        board = self.boards.board(target) if self.boards else None
+        return board.console.log if board else None
+
+    def log_name(self, log: Path | None) -> str | None:
+        """A file of the run folder as the journal names it."""
+        return str(log.relative_to(self.folder)) if log else None
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    def close_boards(self) -> None:
+        """Power off and release; trouble with it is told, not raised."""
+        if self.closed or self.boards is None or self.journal is None:
+            return
+        self.closed = True
+        for error in self.boards.close():
+            self.events.emit(f"could not switch off: {error}", level="error")
+            self.journal.write("note", text=f"could not switch off: {error}", error=asdict(describe(error)))
+
+    @pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
+    def pytest_lava_switch_off_first(self) -> None:
+        """Power goes off before anything else is done: on an interrupt time is short."""
+        self.close_boards()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Build the results, now that all processes have written theirs."""
+        if self.journal is None or self.is_worker:
+            return
+        from pytest_lava.plugin.results import finish
+
+        session.exitstatus = finish(self, int(session.exitstatus), monotonic() - self._started)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """After everything: nothing of ours is left."""
+        self.close_boards()
+        if self.journal is not None:
+            self.journal.close()
+        self.events.close()
+        self._guardian.close()
+        if self._restore_signal is not None:
+            self._restore_signal()
+
+    def _make_folder(self) -> None:
+        if (self.folder / "events.jsonl").exists():
+            aside = self.folder.with_name(f"{self.folder.name}~{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+            self.folder.rename(aside)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise pytest.UsageError(
+                f"cannot make the run folder {self.folder}: {error.strerror}; give another one with --lava-dir"
+            ) from None
+        if not self.config.option.lava_dir:
+            _link(self.folder.parent / "latest", self.folder.name)
+
+
+def _link(link: Path, name: str) -> None:
+    temporary = link.with_name(f".latest-{os.getpid()}")
+    try:
+        temporary.symlink_to(name)
+        temporary.replace(link)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a convenience; some file systems have no links
+
+
+def _terminate(number: int, frame: object) -> None:
+    pytest.exit("SIGTERM", returncode=128 + signal.SIGTERM)
+
+
+def _from_controller(config: pytest.Config) -> dict[str, str] | None:
+    found: dict[str, str] | None = getattr(config, "workerinput", {}).get("lava")
+    return found
+
+
+def _run_folder(config: pytest.Config) -> Path:
+    if given := _from_controller(config):
+        return Path(given["folder"])
+    if config.option.lava_dir:
+        return Path(config.invocation_params.dir, config.option.lava_dir).absolute()
+    board = (config.option.lava_board or ["none"])[0]
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{board}"
+    parent = config.rootpath / "lava-runs"
+    folder, number = parent / name, 1
+    while folder.exists():
+        number += 1
+        folder = parent / f"{name}-{number}"
+    return folder
+
+
+def _board_files(config: pytest.Config) -> BoardFiles:
+    manager = plugin_manager()
+    for plugin in config.pluginmanager.get_plugins():
+        if hasattr(plugin, "lava_register") and not manager.is_registered(plugin):
+            manager.register(plugin)
+    roots = [Path(config.invocation_params.dir), config.rootpath]
+    folders = list(dict.fromkeys(folder for root in roots for folder in board_folders(root)))
+    folders.sort(key=lambda folder: folder.parent not in roots)  # stable: projects before user before shipped
+    return BoardFiles(folders, Registry(manager))
+
+
+def _about(config: pytest.Config, plan: RunPlan) -> dict[str, Any]:
+    return {
+        "argv": list(config.invocation_params.args),
+        "rootdir": str(config.rootpath),
+        "host": socket.gethostname(),
+        "versions": {
+            "pytest-lava": version("pytest-lava"),
+            "pytest": pytest.__version__,
+            "python": platform.python_version(),
+        },
+        "boards": list(dict.fromkeys(target.request.name for target in plan.targets)),
+        "format": plan.bundle_format,
+        "platform": sys.platform,
+    }

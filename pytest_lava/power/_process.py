@@ -1,0 +1,50 @@
+"""Waiting for a process of ours to end, without polling."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import signal
+import subprocess
+
+from pytest_lava.deadline import Deadline
+
+__all__ = ["how_it_ended", "kill_group", "wait_exit"]
+
+
+def wait_exit(process: subprocess.Popen[bytes], deadline: Deadline) -> bool:
+    """Whether ``process`` ends (and is reaped) until ``deadline``; wakes at once, unlike ``Popen.wait(timeout)``."""
+    if process.poll() is not None:
+        return True
+    try:
+        fd = os.pidfd_open(process.pid)
+    except OSError:  # a kernel before 5.3
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(deadline.remaining())
+        return process.poll() is not None
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.poll(math.ceil(deadline.remaining() * 1000))
+    finally:
+        os.close(fd)
+    return process.poll() is not None
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill the group that ``process`` leads, and reap it. Only for one started in a session of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def how_it_ended(status: int) -> str:
+    """``exited with status 3`` or ``was killed by SIGKILL``, of ``Popen.returncode``."""
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was killed by signal {-status}"

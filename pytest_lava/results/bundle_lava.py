@@ -1,0 +1,186 @@
+"""The run ``lava`` of a bundle: phases, deploy and boot reports, the job itself, and the serial logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_lava.results.bundle_parts import (
+    Bundle,
+    attachment,
+    attributes,
+    date,
+    duration,
+    error_attributes,
+    inside,
+    measurement,
+    message,
+)
+from pytest_lava.results.bundle_tests import Source, add, case_result, new_run
+from pytest_lava.results.journal import Line
+from pytest_lava.results.record import LAVA, Case, Record, number
+from pytest_lava.results.slug import CASE_ID_LIMIT, Namer, case_id
+from pytest_lava.results.summary import fault, first_fault
+from pytest_lava.results.text import ascii_only
+
+__all__ = ["LOG_LIMIT", "lava_run"]
+
+#: bytes of one serial log that a bundle carries
+LOG_LIMIT = 8 << 20
+#: each test is a phase of its own name; its time is in its own result
+_NOT_SHOWN = ("case",)
+
+
+@dataclass(frozen=True)
+class _Log:
+    """The end of a serial log, from byte ``begin`` on."""
+
+    pathname: str
+    file: str
+    data: bytes
+    begin: int
+
+    def lineno(self, offset: int) -> int | None:
+        """1-based line in the attachment of a byte of the log, None if it was cut off."""
+        at = offset - self.begin
+        return self.data.count(b"\n", 0, at) + 1 if 0 <= at <= len(self.data) else None
+
+
+def lava_run(source: Source, test_id: str) -> Bundle:
+    """The last run of each bundle."""
+    record = source.record
+    only = next(iter(record.targets)) if len(record.targets) == 1 else ""
+    run = new_run(source, LAVA, test_id, target=only, started=record.started, facts={})
+    seconds = number(record.end.get("seconds")) if record.end else None
+    if source.form.has_duration and seconds is not None:
+        run["test_duration"] = duration(seconds)
+    logs = _logs(source)
+    ids = Namer(case_id, CASE_ID_LIMIT)
+    several = len(record.targets) > 1
+    phases = [line for line in record.phases if line.get("name") not in _NOT_SHOWN]
+    for case in (case for case in record.cases if case.suite == LAVA and not case.command):
+        told = _same_failure(case, phases)
+        phases = [line for line in phases if line is not told]
+        result, attachments = case_result(source, case, ids.unique(_name(case.name, case.target, several)))
+        _place(result, case, logs)
+        if told:
+            result |= _took(told)
+        add(source, run, result, attachments)
+    for line in phases:
+        run["test_results"].append(_phase(line, ids, several))
+    run["test_results"].append(_job(record))
+    _attach(run, record, logs)
+    return run
+
+
+def _phase(line: Line, ids: Namer, several: bool) -> Bundle:
+    error = line.get("error") or {}
+    result: Bundle = {
+        "test_case_id": ids.unique(_name(str(line.get("name")), str(line.get("target") or ""), several)),
+        "result": str(error.get("result") or "unknown") if error else "pass",
+        **_took(line),
+        "timestamp": date(line.get("start") or line["time"]),
+        "attributes": attributes({"target": line.get("target"), **error_attributes(error)}),
+    }
+    if error:
+        result["message"] = message(str(error.get("message") or ""))
+    return result
+
+
+def _took(line: Line) -> Bundle:
+    seconds = number(line.get("seconds"))
+    size = measurement(seconds)
+    if seconds is None or size is None:
+        return {}
+    return {"measurement": size, "units": "seconds", "duration": duration(seconds)}
+
+
+def _job(record: Record) -> Bundle:
+    """LAVA's own result: whether the job could do its work; failed tests do not change it."""
+    end, found = record.end, first_fault(record)
+    result: Bundle = {"test_case_id": "job", "result": "pass", "timestamp": date((end or record.head).get("time"))}
+    facts: dict[str, object] = {"status": end.get("status") if end else None}
+    if found:
+        result["result"] = "fail" if found.error.get("result") == "fail" else "unknown"
+        result["message"] = message(fault(found))
+        facts |= error_attributes(found.error)
+    elif end is None:
+        result |= {"result": "unknown", "message": "the run was killed before its end"}
+        facts |= {"error_type": "Canceled", "error_msg": "the run was killed before its end"}
+    elif end.get("status") not in (0, 1, 5):
+        # 5: no tests collected; the other statuses are an interrupt, a crash of pytest or a usage error
+        result |= {"result": "unknown", "message": f"the run ended with exit status {end.get('status')}"}
+        facts |= {"error_type": "Canceled" if end.get("status") == 2 else "Bug", "error_msg": result["message"]}
+    seconds = number(end.get("seconds")) if end else None
+    if seconds is not None:
+        result["duration"] = duration(seconds)
+    result["attributes"] = attributes(facts)
+    return result
+
+
+def _name(name: str, target: str, several: bool) -> str:
+    return f"{name}/{target}" if several and target else name
+
+
+def _same_failure(case: Case, phases: list[Line]) -> Line | None:
+    """The phase whose failure ``case`` reports: one result for one failure."""
+    matching = [line for line in phases if line.get("error") and line.get("name") == case.name]
+    matching = [line for line in matching if line.get("worker") in (case.worker, None)]
+    matching = [line for line in matching if not case.target or line.get("target") == case.target]
+    return matching[-1] if matching and case.verdict.outcome in ("failed", "error") else None
+
+
+def _logs(source: Source) -> list[_Log]:
+    names: dict[str, str] = {}
+    record = source.record
+    lines: list[Line] = [
+        *record.targets.values(),
+        *record.boots,
+        *(line for case in record.cases for line in case.lines),
+    ]
+    for line in lines:
+        if line.get("console_log"):
+            names.setdefault(str(line["console_log"]), str(line.get("board") or ""))
+    if not names and len({line.get("board") for line in record.targets.values()}) == 1:
+        names["console.log"] = str(next(iter(record.targets.values())).get("board") or "")
+    unique = Namer(_log_name, 200)
+    logs = []
+    for name, board in names.items():
+        path = inside(source.folder, name)
+        if path:
+            data, begin = _end_of(path)
+            logs.append(_Log(f"console-{unique.unique(board)}.log", name, data, begin))
+    return logs
+
+
+def _log_name(text: str, *, limit: int) -> str:
+    return case_id(text or "board", limit=limit).replace("/", "_")
+
+
+def _end_of(path: Path) -> tuple[bytes, int]:
+    with path.open("rb") as log:
+        begin = max(log.seek(0, 2) - LOG_LIMIT, 0)
+        log.seek(begin)
+        return log.read(LOG_LIMIT), begin
+
+
+def _place(result: Bundle, case: Case, logs: list[_Log]) -> None:
+    name = case.last("console_log")
+    log = next((log for log in logs if log.file == name), None)
+    lineno = log.lineno(case.console[0]) if log and case.console else None
+    if log and lineno is not None:
+        result |= {"log_filename": log.pathname, "log_lineno": lineno}
+
+
+def _attach(run: Bundle, record: Record, logs: list[_Log]) -> None:
+    attachments = run.get("attachments", [])
+    for log in logs:
+        attachments.append(attachment(log.pathname, log.data))
+        if log.begin:
+            text = f"only the last {len(log.data)} of {log.begin + len(log.data)} bytes"
+            run["attributes"][ascii_only(f"{log.pathname}.truncated")] = text
+    notes = "".join(f"{note['time']} {note.get('text') or note.get('message') or ''}\n" for note in record.notes)
+    if notes:
+        attachments.append(attachment("notes.txt", notes))
+    if attachments:
+        run["attachments"] = attachments

@@ -1,0 +1,162 @@
+"""Small values of a bundle: dates, durations, attributes, attachments, contexts of hardware and software."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pytest_lava.results.record import Record
+from pytest_lava.results.text import ascii_only, plain
+
+__all__ = [
+    "Bundle",
+    "attachment",
+    "attributes",
+    "contexts",
+    "date",
+    "duration",
+    "encoded_attachment",
+    "error_attributes",
+    "inside",
+    "measurement",
+    "message",
+    "target_attributes",
+]
+
+#: a bundle or a part of it
+Bundle = dict[str, Any]
+
+MESSAGE_LIMIT = 1024
+
+
+def date(moment: object) -> str:
+    """An ISO 8601 time as ``%Y-%m-%dT%H:%M:%SZ``; the epoch if it cannot be read (a date is required)."""
+    try:
+        found = datetime.fromisoformat(str(moment))
+        # a time without zone must not mean something else on another host
+        utc = found.astimezone(UTC) if found.tzinfo else found
+    except (ValueError, OverflowError):
+        return "1970-01-01T00:00:00Z"
+    return f"{utc.replace(tzinfo=None, microsecond=0).isoformat()}Z"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``0d 1s 134us``, the only form that the importer reads."""
+    micro = round(max(seconds, 0.0) * 1e6) if math.isfinite(seconds) else 0
+    whole, us = divmod(micro, 1_000_000)
+    days, rest = divmod(whole, 86_400)
+    return f"{days}d {rest}s {us}us"
+
+
+def message(text: str) -> str:
+    """``text`` as the message of a result: at most 1024 characters, no control characters."""
+    clean = plain(text).strip()
+    return clean if len(clean) <= MESSAGE_LIMIT else clean[: MESSAGE_LIMIT - 3] + "..."
+
+
+def measurement(value: object) -> float | int | None:
+    """``value`` as a number that fits NUMERIC(20,10), else None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        found = int(value) if isinstance(value, int) else float(value)
+    except (ValueError, OverflowError):
+        return None
+    # rounding first: 9999999999.99999999999 would become 10 digits too many
+    rounded = found if isinstance(found, int) else round(found, 10)
+    return rounded if abs(rounded) < 1e10 else None
+
+
+def attributes(values: dict[str, object]) -> dict[str, str]:
+    """``values`` as attributes: ASCII text; what is None or empty is left out."""
+    named = {ascii_only(name).strip(): value for name, value in values.items()}
+    return {name: ascii_only(_word(value)) for name, value in named.items() if name and value not in (None, "")}
+
+
+def error_attributes(error: Bundle) -> dict[str, object]:
+    """A classified error as attributes: LAVA's ``error_type`` and ``error_msg``, and our class, blame and effect."""
+    if not error:
+        return {}
+    return {
+        "error_type": str(error.get("blame") or "bug").capitalize(),
+        "error_msg": message(str(error.get("message") or "")),
+        "error.class": error.get("type"),
+        "error.blame": error.get("blame"),
+        "error.effect": error.get("effect"),
+    }
+
+
+def target_attributes(record: Record, target: str) -> dict[str, object]:
+    """What a run was made on, as attributes; the names with a dot are those of LAVA where it had one."""
+    line = record.target(target)
+    kernel, image = line.get("kernel") or {}, line.get("image") or {}
+    boots = [boot for boot in record.boots if boot.get("target") == target]
+    return {
+        "target": target,
+        "target.hostname": line.get("board"),
+        "target.device_type": line.get("device_type"),
+        "target.arch": line.get("arch"),
+        "target.emulated": line.get("emulated"),
+        "kernel.name": kernel.get("name"),
+        "kernel.release": record.kernel_release(target),
+        "kernel.sha256": kernel.get("sha256"),
+        "image.name": image.get("name"),
+        "image.sha256": image.get("sha256"),
+        "boot.seconds": boots[0].get("seconds") if boots else None,
+    }
+
+
+def contexts(record: Record, target: str) -> Bundle:
+    """``hardware_context`` and ``software_context`` of a target; empty if nothing is known."""
+    line = record.target(target)
+    if not line:
+        return {}
+    kernel, image = line.get("kernel") or {}, line.get("image") or {}
+    software: Bundle = {}
+    if image.get("name"):
+        software["image"] = {"name": plain(str(image["name"]))[:100]}
+    version = record.kernel_release(target) or str(kernel.get("sha256") or "")[:12]
+    if version:
+        software["packages"] = [{"name": "linux", "version": plain(version)[:128]}]
+    facts = attributes({"arch": line.get("arch"), "emulated": line.get("emulated"), "type": line.get("device_type")})
+    board = plain(str(line.get("board") or target))[:256]
+    device = {"device_type": "device.board", "description": board, "attributes": facts}
+    return {"hardware_context": {"devices": [device]}, **({"software_context": software} if software else {})}
+
+
+def attachment(pathname: str, data: bytes | str, *, mime: str = "text/plain") -> Bundle:
+    """``data`` (text as UTF-8) as an attachment."""
+    raw = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+    return _attachment(pathname, base64.b64encode(raw).decode(), mime)
+
+
+def encoded_attachment(pathname: str, content: object) -> list[Bundle]:
+    """Base64 text from the journal as an attachment; none if there is no text or it is damaged."""
+    if not isinstance(content, str):
+        return []
+    try:
+        binascii.a2b_base64(content, strict_mode=True)
+    except ValueError:
+        return []
+    return [_attachment(pathname, content, "text/plain")]
+
+
+def inside(folder: Path, name: object) -> Path | None:
+    """The file ``name`` of the run folder; None if it is missing or outside (a journal may come from a stranger)."""
+    try:
+        path = (folder / str(name)).resolve()
+        return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _attachment(pathname: str, content: str, mime: str) -> Bundle:
+    return {"pathname": plain(pathname)[-256:], "mime_type": plain(mime)[:64], "content": content}
+
+
+def _word(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

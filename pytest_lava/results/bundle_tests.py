@@ -1,0 +1,197 @@
+"""Test runs of a bundle: one for each suite or out-of-tree command on each target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid5
+
+from pytest_lava.results.bundle_parts import (
+    Bundle,
+    attachment,
+    attributes,
+    contexts,
+    date,
+    duration,
+    encoded_attachment,
+    error_attributes,
+    inside,
+    measurement,
+    message,
+    target_attributes,
+)
+from pytest_lava.results.bundle_schema import BundleFormat
+from pytest_lava.results.console_slice import excerpt
+from pytest_lava.results.record import LAVA, Case, Record
+from pytest_lava.results.slug import CASE_ID_LIMIT, TEST_ID_LIMIT, Namer, case_id, slug
+from pytest_lava.results.text import plain, tail
+
+__all__ = ["Group", "Source", "case_result", "groups", "new_run", "suite_run"]
+
+#: characters of captured output that one result carries; the journal has all of it
+_OUTPUT_LIMIT = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a bundle is made from: the record, the format and the run folder."""
+
+    record: Record
+    form: BundleFormat
+    folder: Path
+    namespace: UUID
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cases of one test run. ``key`` is stable, for its uuid; ``name`` is what its test id is made of."""
+
+    key: str
+    name: str
+    target: str
+    command: str
+    cases: tuple[Case, ...]
+
+
+def groups(record: Record) -> list[Group]:
+    """The test runs in order of their first case. A suite on a further target has the target in its name."""
+    found: dict[tuple[str, ...], list[Case]] = {}
+    for case in record.cases:
+        if case.command:
+            found.setdefault(("command", case.command, case.target, case.nodeid), []).append(case)
+        elif case.suite != LAVA:
+            found.setdefault(("suite", case.suite, case.target), []).append(case)
+    first: dict[tuple[str, ...], str] = {}
+    result = []
+    for key, cases in found.items():
+        case = cases[0]
+        plain_name = case.target == first.setdefault(key[:2], case.target)
+        name = key[1] if plain_name else f"{key[1]}-{case.target}"
+        result.append(Group("\0".join(key), name, case.target, case.command, tuple(cases)))
+    return result
+
+
+def suite_run(source: Source, group: Group, names: Namer) -> Bundle:
+    """One test run with a result for each of its cases."""
+    test_id = names.unique(group.name)
+    facts: dict[str, object] = {"suite": None if group.command else group.cases[0].suite, "command": group.command}
+    started = min(case.started for case in group.cases)
+    run = new_run(source, group.key, test_id, target=group.target, started=started, facts=facts)
+    if source.form.has_duration:
+        run["test_duration"] = duration(sum(case.total_seconds for case in group.cases))
+    testdef = next((case.last("testdef") for case in group.cases if case.last("testdef")), None)
+    if source.form.has_testdef and isinstance(testdef, dict):
+        fields = ("description", "version", "format", "location", "url", "environment", "os", "devices")
+        run["testdef_metadata"] = {name: plain(str(testdef.get(name) or "")) for name in fields}
+    ids = Namer(slug, TEST_ID_LIMIT) if group.command else Namer(case_id, CASE_ID_LIMIT)
+    for case in group.cases:
+        name = ids.unique(group.command or case.name)
+        result, attachments = case_result(source, case, name)
+        add(source, run, result, attachments)
+    return run
+
+
+def new_run(source: Source, key: str, test_id: str, *, target: str, started: str, facts: dict[str, object]) -> Bundle:
+    """A test run without results; the same run of the same journal has the same uuid in every format."""
+    record = source.record
+    versions = record.head.get("versions") or {}
+    return {
+        "analyzer_assigned_uuid": str(uuid5(source.namespace, key.encode("utf-8", "backslashreplace").decode())),
+        "analyzer_assigned_date": date(started),
+        "time_check_performed": False,
+        "test_id": test_id,
+        "test_results": [],
+        "attributes": attributes(
+            {
+                **facts,
+                **target_attributes(record, target),
+                "lava.run": record.run,
+                "lava.host": record.head.get("host"),
+                **{f"version.{name}": version for name, version in versions.items()},
+            }
+        ),
+        **contexts(record, target),
+    }
+
+
+def add(source: Source, run: Bundle, result: Bundle, attachments: list[Bundle]) -> None:
+    """Put a result into a run, its attachments where the format has room for them."""
+    run["test_results"].append(result)
+    if not attachments:
+        return
+    if source.form.has_result_attachments:
+        result["attachments"] = attachments
+        return
+    prefix = "" if "command" in run["attributes"] else result["test_case_id"] + "/"
+    moved = ({**one, "pathname": (prefix + one["pathname"])[-256:]} for one in attachments)
+    run.setdefault("attachments", []).extend(moved)
+
+
+def case_result(source: Source, case: Case, name: str) -> tuple[Bundle, list[Bundle]]:
+    """The result of a case under the id ``name``, and its attachments."""
+    verdict, values, own = case.verdict, dict(case.properties), _own_attributes(case)
+    result: Bundle = {"test_case_id": name, "result": verdict.result}
+    if verdict.message:
+        result["message"] = message(verdict.message)
+    size = measurement(values.get("measurement"))
+    if size is not None:
+        result["measurement"] = size
+        del values["measurement"]
+        units = values.pop("units", None)
+        if units:
+            result["units"] = plain(str(units))
+    result["timestamp"] = date(case.started)
+    result["duration"] = duration(case.seconds)
+    result["attributes"] = attributes({**values, **own})
+    return result, [*_output(case), *_evidence(source, case), *_files(source, case)]
+
+
+def _own_attributes(case: Case) -> dict[str, object]:
+    verdict, status = case.verdict, case.last("status")
+    late = [f"{line['when']}: {line.get('message') or ''}" for line in verdict.also]
+    bad = verdict.result in ("fail", "unknown")
+    facts = {
+        "nodeid": None if case.command else case.nodeid,
+        "target": case.target if case.suite == LAVA else None,
+        "outcome": verdict.outcome,
+        "phase": verdict.when if bad else None,
+        "returncode": status,
+        "attempt": case.attempt if case.attempt > 1 else None,
+        "also_failed": message("; ".join(late)),
+        "console": "{}-{}".format(*case.console) if case.console else None,
+        **error_attributes(verdict.error),
+    }
+    return {name: value for name, value in facts.items() if value not in (None, "")}
+
+
+def _output(case: Case) -> Iterable[Bundle]:
+    yield from encoded_attachment("stdout.txt", case.last("stdout_b64"))
+    yield from encoded_attachment("stderr.txt", case.last("stderr_b64"))
+    sections = "".join(f"---- {name} ----\n{text.rstrip()}\n" for name, text in case.sections)
+    if sections:
+        yield attachment("output.txt", tail(sections, _OUTPUT_LIMIT))
+
+
+def _evidence(source: Source, case: Case) -> Iterable[Bundle]:
+    if case.verdict.result not in ("fail", "unknown"):
+        return
+    reports = [str(line.get("longrepr") or "") for line in case.lines if line["outcome"] == "failed"]
+    text = "\n\n".join(report for report in reports if report)
+    if text:
+        yield attachment("failure.txt", tail(text, _OUTPUT_LIMIT))
+    if case.verdict.error.get("evidence"):
+        yield attachment("evidence.txt", tail(str(case.verdict.error["evidence"]), _OUTPUT_LIMIT))
+    path = inside(source.folder, case.last("console_log")) if case.console else None
+    console = excerpt(path, *case.console) if path and case.console else ""
+    if console:
+        yield attachment("console.txt", console)
+
+
+def _files(source: Source, case: Case) -> Iterable[Bundle]:
+    for line in case.lines:
+        for one in line.get("attachments") or ():
+            path = inside(source.folder, one.get("path"))
+            if path:
+                mime = str(one.get("mime") or "application/octet-stream")
+                yield attachment(str(one.get("name") or path.name), path.read_bytes(), mime=mime)

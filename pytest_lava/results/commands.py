@@ -1,0 +1,75 @@
+"""``pytest-lava bundle`` and ``pytest-lava junit``: result files made again from journals."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_lava.errors import ConfigurationError
+from pytest_lava.results.journal import Line, journals, read
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_parsers", "bundle_command", "junit_command"]
+
+
+def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add both commands; ``args.func(args)`` runs the chosen one and returns the exit status."""
+    from pytest_lava.results.bundle_schema import VERSIONS
+
+    bundle = subparsers.add_parser("bundle", help="write the result bundle of a run again, from its journal")
+    bundle.add_argument("--format", choices=VERSIONS, help="bundle format (default: what the run asked for, else 1.5)")
+    bundle.set_defaults(func=bundle_command)
+    junit = subparsers.add_parser("junit", help="write the JUnit XML of a run again, from its journal")
+    junit.set_defaults(func=junit_command)
+    for parser, name in ((bundle, "bundle.json"), (junit, "junit.xml")):
+        parser.add_argument("journal", nargs="+", type=Path, metavar="JOURNAL", help="journal file or run folder")
+        parser.add_argument("--output", type=Path, metavar="PATH", help=f"default: {name} beside it; - for stdout")
+
+
+def bundle_command(args: argparse.Namespace) -> int:
+    """Write the bundle of ``args.journal``. Raises ``ConfigurationError``, ``InfrastructureError``."""
+    from pytest_lava.results.bundle import build, dump, validate, write_atomically
+    from pytest_lava.results.bundle_schema import DEFAULT_VERSION
+
+    lines, folder = _lines(args.journal)
+    asked = next((str(line["format"]) for line in lines if line["kind"] == "run" and line.get("format")), "")
+    bundle = build(lines, version=args.format or asked or DEFAULT_VERSION, folder=folder)
+    validate(bundle)
+    data = dump(bundle).encode("ascii")
+    output = args.output or folder / "bundle.json"
+    if str(output) == "-":
+        sys.stdout.write(data.decode("ascii"))
+        return 0
+    write_atomically(output, data)
+    print(f"{output}: {bundle['format']}, {_count(bundle['test_runs'])}")
+    return 0
+
+
+def junit_command(args: argparse.Namespace) -> int:
+    """Write the JUnit XML of ``args.journal``. Raises ``ConfigurationError``, ``InfrastructureError``."""
+    from pytest_lava.results.junit import document, write
+
+    lines, folder = _lines(args.journal)
+    output = args.output or folder / "junit.xml"
+    if str(output) == "-":
+        sys.stdout.buffer.write(document(lines, folder=folder))  # UTF-8, as its first line says
+        return 0
+    write(lines, output, folder=folder)
+    print(output)
+    return 0
+
+
+def _lines(paths: list[Path]) -> tuple[list[Line], Path]:
+    files = journals(paths)
+    lines = read(files)
+    if not lines:
+        raise ConfigurationError(f"the journal {files[0]} is empty: the run ended before its first result")
+    return lines, files[0].parent
+
+
+def _count(runs: list[dict[str, list[object]]]) -> str:
+    results = sum(len(run["test_results"]) for run in runs)
+    return f"{len(runs)} test run{'s' * (len(runs) != 1)}, {results} result{'s' * (results != 1)}"

@@ -1,0 +1,245 @@
+"""The journal: one JSON line for each thing that happened, on disk before pytest goes on.
+
+Every result file (bundle, JUnit, HTML) is a pure function of it, so it can be made again after ``kill -9``.
+Format 1: UTF-8, one object a line. Each line has ``v`` (1), ``run`` (uuid), ``board``, ``worker``, ``attempt``,
+``time`` (UTC, ISO 8601, microseconds) and ``kind``. Seconds are floats; a ``console`` is ``[start, end]`` in bytes of
+the board's console log. Times ``start`` and ``stop`` are ISO 8601. Fields marked ? may be missing or null.
+
+======== ==========================================================================================================
+kind     fields
+======== ==========================================================================================================
+run      first line: ``argv``, ``rootdir``, ``host``, ``versions`` {"pytest-lava", "pytest", "python", "qemu"?},
+         ``boards`` [name], ``format`` (bundle version asked for)
+target   one for each (board, kernel, image) used: ``target`` (id), ``board``, ``device_type``, ``arch``,
+         ``kernel``? {name, path, sha256, release?, arch, kind}, ``image``? {name, path, sha256}, ``emulated`` (bool),
+         ``console_log``? (file name in the run folder)
+boot     ``target``, ``boot_id`` (int), ``seconds``, ``uname``? {release, version, machine}, ``console``,
+         ``console_log``?
+phase    ``target``, ``name`` (events.PHASES), ``start``, ``seconds``,
+         ``error``? {type, message, blame, effect, result, evidence}
+start    ``nodeid``, ``target``, ``suite``?, ``case``?, ``command``?: an item began
+outcome  ``nodeid``, ``when`` (setup, call, teardown, ``???``), ``outcome`` (passed, failed, skipped), ``wasxfail``?,
+         ``seconds``, ``start``, ``stop``, ``message`` (first line, or the reason), ``longrepr``,
+         ``sections`` [[name, text]], ``suite`` (file; for a command the command; ``lava`` for deploy and boot
+         reports), ``case``, ``target``, ``command``?, ``status``? (int), ``stdout_b64``?, ``stderr_b64``? (raw bytes
+         in base64), ``console``?, ``console_log``? (file name in the run folder), ``error``? (as in phase),
+         ``properties`` [[name, value]], ``parent``? (nodeid, for child reports),
+         ``attachments``? [{name, path (in the run folder), mime}], ``testdef``? (bundle 1.6 testdef_metadata)
+note     ``text``: what the harness found
+end      ``status`` (exit status), ``seconds``
+======== ==========================================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pytest_lava.deadline import monotonic
+from pytest_lava.errors import Bug, ConfigurationError, ErrorInfo, InfrastructureError
+from pytest_lava.events import utc_now
+
+__all__ = ["VERSION", "Journal", "Line", "journals", "read"]
+
+#: version of the line format
+VERSION = 1
+#: one line, as read
+Line = dict[str, Any]
+
+#: seconds that a crash of the host may cost
+_SYNC_INTERVAL = 1.0
+#: texts that every line has
+_HEAD = ("run", "time", "kind")
+#: how a line begins; inside a string its quotes would be escaped
+_BEGIN = b'{"v":1,"run":'
+
+
+class Journal:
+    """Appends lines; a line is with the kernel when :meth:`write` returns, so that ``kill -9`` loses none.
+
+    It takes no lock: a line is one ``write`` to an ``O_APPEND`` file, and a signal handler may write one too.
+    """
+
+    def __init__(self, path: Path, *, run: str, worker: str = "main", attempt: int = 1) -> None:
+        self.path = path
+        self._run, self._worker, self._attempt = run, worker, attempt
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise _disk(path, error) from error
+        self._torn = _ends_torn(self._fd)
+        self._synced = monotonic()
+        self._dirty = False
+        self._named = False
+
+    def write(self, kind: str, *, board: str = "", durable: bool = False, **fields: Any) -> None:
+        """Append one line; ``durable`` waits until the disk has it. Raises ``InfrastructureError`` if it cannot."""
+        if self._fd < 0:
+            raise Bug(f"a {kind!r} line was written to the journal {self.path} after it was closed")
+        line = {
+            "v": VERSION, "run": self._run, "board": board, "worker": self._worker, "attempt": self._attempt,
+            "time": utc_now(), "kind": kind, **fields,
+        }  # fmt: skip
+        data = _encode(line)
+        try:
+            self._append(b"\n" + data if self._torn else data)
+            self._dirty = True
+            if durable or monotonic() - self._synced > _SYNC_INTERVAL:
+                self._sync()
+        except OSError as error:
+            raise _disk(self.path, error) from error
+
+    def close(self) -> None:
+        """Bring everything to the disk and close; a second call does nothing. Raises ``InfrastructureError``."""
+        if self._fd < 0:
+            return
+        try:
+            if self._dirty:
+                self._sync()
+        except OSError as error:
+            raise _disk(self.path, error) from error
+        finally:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _append(self, data: bytes) -> None:
+        self._torn = True  # until all of it is written; the next line then begins on a line of its own
+        while data:
+            data = data[os.write(self._fd, data) :]  # a full disk takes a part first and refuses the rest
+        self._torn = False
+
+    def _sync(self) -> None:
+        os.fdatasync(self._fd)
+        if not self._named:
+            _sync_folder(self.path.parent)
+            self._named = True
+        self._synced = monotonic()
+        self._dirty = False
+
+
+def journals(paths: Iterable[Path]) -> list[Path]:
+    """The journal files that ``paths`` mean: a run folder stands for all in it. ``ConfigurationError`` if none."""
+    found: dict[Path, Path] = {}
+    for path in paths:
+        files = sorted(path.glob("journal*.jsonl")) if path.is_dir() else [path]
+        if not files:
+            raise ConfigurationError(f"there is no journal*.jsonl in {path}; give a run folder or a journal file")
+        for file in files:
+            found.setdefault(file.resolve(), file)
+    return list(found.values())
+
+
+def read(paths: Path | Sequence[Path]) -> list[Line]:
+    """The lines of one or several journals (or run folders) in the order of time.
+
+    Torn lines are skipped. Lines of one file never change places, even if its clock was set back. Of outcomes told
+    twice, the last counts. Raises ``ConfigurationError`` for a missing file or one that this version cannot read.
+    """
+    found: list[tuple[str, Line]] = []
+    for path in journals([paths] if isinstance(paths, Path) else paths):
+        moment = ""
+        for line in _read(path):
+            moment = max(moment, line["time"])
+            found.append((moment, line))
+    found.sort(key=lambda pair: pair[0])
+    return _without_repeats([line for _, line in found])
+
+
+def _read(path: Path) -> list[Line]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"the journal {path} cannot be read: {error.strerror}") from error
+    lines = []
+    for raw in data.split(b"\n"):
+        line = _parse(raw)
+        if line is None:
+            continue
+        if line["v"] != VERSION:
+            raise ConfigurationError(
+                f"the journal {path} has format {line['v']}, but this pytest-lava reads {VERSION}: update pytest-lava"
+            )
+        lines.append(line)
+    if data.strip(b"\0 \n") and not lines:
+        raise ConfigurationError(f"{path} is not a journal of pytest-lava: none of its lines can be read")
+    return lines
+
+
+def _parse(raw: bytes) -> Line | None:
+    # behind a line that lost its end, or behind the NULs of a crashed file system, there may be a whole one
+    for begin in (0, raw.rfind(_BEGIN)):
+        try:
+            line = json.loads(raw[begin:]) if begin >= 0 else None
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(line, dict) and "v" in line and all(isinstance(line.get(key), str) for key in _HEAD):
+            return line
+    return None
+
+
+def _without_repeats(lines: list[Line]) -> list[Line]:
+    last = {_identity(line): number for number, line in enumerate(lines) if line["kind"] == "outcome"}
+    return [line for number, line in enumerate(lines) if last.get(_identity(line), number) == number]
+
+
+def _identity(line: Line) -> tuple[str, ...]:
+    if line["kind"] != "outcome":
+        return ()
+    return tuple(str(line.get(key)) for key in ("run", "worker", "attempt", "nodeid", "when", "target"))
+
+
+def _encode(line: Line) -> bytes:
+    """One line of JSON. Lone surrogates (undecodable file names) are escaped, other objects become their text."""
+    try:
+        text = json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+    except ValueError:
+        text = json.dumps(_finite(line), ensure_ascii=False, separators=(",", ":"), default=_plain)
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(_finite(line), separators=(",", ":"), default=_plain).encode() + b"\n"
+
+
+def _plain(value: object) -> object:
+    return vars(value) if isinstance(value, ErrorInfo) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _ends_torn(fd: int) -> bool:
+    size = os.fstat(fd).st_size
+    return size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _disk(path: Path, error: OSError) -> InfrastructureError:
+    return InfrastructureError(
+        f"the journal {path} cannot be written ({error.strerror}): make room there, or choose another run folder"
+    )

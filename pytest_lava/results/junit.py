@@ -1,0 +1,144 @@
+"""JUnit XML out of the journal: whole also after ``kill -9``, when pytest itself writes none."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree as ET  # only writes here
+
+from pytest_lava.results.bundle import write_atomically
+from pytest_lava.results.journal import Line
+from pytest_lava.results.record import LAVA, Case, Record, Verdict, collect, number
+from pytest_lava.results.text import tail, xml_text
+
+__all__ = ["document", "write"]
+
+#: characters of one output; GitLab refuses a file of more than 30 MB, and the bundle has all of it
+_OUTPUT_LIMIT = 256 * 1024
+_TAGS = {"failed": "failure", "error": "error", "unfinished": "error", "skipped": "skipped", "xfail": "skipped"}
+
+
+def write(lines: Iterable[Line], path: Path, *, folder: Path | None = None) -> None:
+    """Write the XML to ``path`` whole or not at all; ``folder`` is the run folder. Raises ``InfrastructureError``."""
+    write_atomically(path, document(lines, folder=folder))
+
+
+def document(lines: Iterable[Line], *, folder: Path | None = None) -> bytes:
+    """``<testsuites>`` with one ``<testsuite name="pytest-lava">``, in the form of pytest's own ``xunit2``."""
+    record = collect(lines)
+    cases = [_testcase(record, case) for case in record.cases]
+    tags = Counter(_TAGS.get(case.verdict.outcome, "passed") for case in record.cases)
+    ended = number(record.end.get("seconds")) if record.end else None
+    seconds = ended if ended is not None else sum(case.total_seconds for case in record.cases)
+    root = ET.Element("testsuites", name="pytest-lava")
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        name="pytest-lava",
+        tests=str(len(cases)),
+        failures=str(tags["failure"]),
+        errors=str(tags["error"]),
+        skipped=str(tags["skipped"]),
+        time=f"{seconds:.3f}",
+        timestamp=xml_text(record.started),
+        hostname=xml_text(str(record.head.get("host") or "")),
+    )
+    _properties(suite, _run_properties(record, folder))
+    suite.extend(cases)
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def _testcase(record: Record, case: Case) -> ET.Element:
+    classname, name = _names(case)
+    element = ET.Element(
+        "testcase", classname=xml_text(classname), name=xml_text(name), time=f"{case.total_seconds:.3f}"
+    )
+    _properties(element, _case_properties(record, case))
+    tag = _TAGS.get(case.verdict.outcome)
+    if tag:
+        found = ET.SubElement(element, tag, message=xml_text(case.verdict.message))
+        if tag == "skipped":
+            found.set("type", "pytest.xfail" if case.verdict.outcome == "xfail" else "pytest.skip")
+        elif case.verdict.error.get("type"):
+            found.set("type", xml_text(str(case.verdict.error["type"])))
+        found.text = xml_text(_report(case.verdict))
+    out = [f"---- {name} ----\n{text}" for name, text in case.sections if "stderr" not in name]
+    err = [f"---- {name} ----\n{text}" for name, text in case.sections if "stderr" in name]
+    _output(element, "system-out", [_decoded(case.last("stdout_b64")), *out])
+    _output(element, "system-err", [_decoded(case.last("stderr_b64")), *err])
+    return element
+
+
+def _names(case: Case) -> tuple[str, str]:
+    """``classname`` and ``name`` as pytest makes them; ``deploy``, ``boot`` and commands have a class of their own."""
+    if case.command:
+        return "command", case.command
+    if case.suite == LAVA:
+        return case.name, case.target or case.board or case.name
+    module = re.sub(r"\.py$", "", case.suite).replace("/", ".")
+    base, bracket, parameters = case.name.partition("[")
+    *classes, name = base.split("::")
+    return ".".join([module, *classes]), name + bracket + parameters
+
+
+def _report(verdict: Verdict) -> str:
+    lines = [verdict.line, *verdict.also] if verdict.line else []
+    texts = [str(line.get("longrepr") or line.get("message") or "") for line in lines]
+    texts.append(str(verdict.error.get("evidence") or ""))
+    return tail("\n\n".join(text for text in texts if text) or verdict.message, _OUTPUT_LIMIT)
+
+
+def _case_properties(record: Record, case: Case) -> list[tuple[str, object]]:
+    error = case.verdict.error
+    return [
+        ("board", case.board or record.target(case.target).get("board")),
+        ("target", case.target),
+        ("kernel", record.kernel_release(case.target) or (record.target(case.target).get("kernel") or {}).get("name")),
+        ("status", case.last("status")),
+        ("console", "{}-{}".format(*case.console) if case.console else None),
+        ("console_log", case.last("console_log")),
+        ("blame", error.get("blame")),
+        *case.properties,
+    ]
+
+
+def _run_properties(record: Record, folder: Path | None) -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = [("run", record.run), ("run_folder", folder)]
+    for name, line in record.targets.items():
+        kernel, image = line.get("kernel") or {}, line.get("image") or {}
+        found += [
+            ("board", line.get("board")),
+            ("target", name),
+            ("kernel", record.kernel_release(name) or kernel.get("name")),
+            ("kernel_sha256", kernel.get("sha256")),
+            ("image", image.get("name")),
+            ("image_sha256", image.get("sha256")),
+        ]
+    found += [("boot_seconds", boot.get("seconds")) for boot in record.boots]
+    # several targets share boards and images: each value once
+    return [pair for number, pair in enumerate(found) if pair not in found[:number]]
+
+
+def _properties(owner: ET.Element, pairs: Iterable[tuple[str, object]]) -> None:
+    known = [(name, value) for name, value in pairs if value not in (None, "")]
+    if known:
+        parent = ET.SubElement(owner, "properties")
+        for name, value in known:
+            ET.SubElement(parent, "property", name=xml_text(name), value=xml_text(str(value)))
+
+
+def _output(owner: ET.Element, tag: str, texts: Iterable[str]) -> None:
+    text = "\n".join(text for text in texts if text)
+    if text:
+        ET.SubElement(owner, tag).text = xml_text(tail(text, _OUTPUT_LIMIT))
+
+
+def _decoded(content: object) -> str:
+    try:
+        return base64.b64decode(content).decode("utf-8", "replace") if isinstance(content, str) else ""
+    except ValueError:
+        return ""

@@ -1,0 +1,285 @@
+"""What a journal says, put together: the run, its targets, and one case with one verdict for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_lava.errors import ConfigurationError
+from pytest_lava.results.journal import Line
+
+__all__ = ["LAVA", "UNFINISHED", "Case", "Record", "Verdict", "collect", "number"]
+
+#: the suite of reports about the run itself: deploy and boot
+LAVA = "lava"
+UNFINISHED = "the run ended while this test was running"
+
+_WHENS = ("setup", "call", "teardown", "???")
+_OUTCOMES = ("passed", "failed", "skipped")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a case ended.
+
+    ``result`` is the bundle's word (pass, fail, skip, unknown); ``outcome`` is passed, failed, error, skipped, xfail,
+    xpass or unfinished; ``line`` is the outcome line that decided, ``also`` are failures that came after it.
+    """
+
+    result: str
+    outcome: str
+    message: str = ""
+    line: Line | None = None
+    also: tuple[Line, ...] = ()
+
+    @property
+    def error(self) -> Line:
+        """The classified error, empty if there is none."""
+        return _error(self.line)
+
+    @property
+    def when(self) -> str:
+        """The part of the test that decided: setup, call, teardown or ``???``."""
+        return str(self.line["when"]) if self.line else ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test, command or reported case in its last attempt. ``lines`` are its outcomes, at most one for each part."""
+
+    nodeid: str
+    suite: str
+    name: str
+    target: str
+    board: str
+    worker: str
+    attempt: int
+    started: str
+    command: str
+    lines: tuple[Line, ...]
+    verdict: Verdict
+
+    @property
+    def total_seconds(self) -> float:
+        """Set-up, call and teardown together."""
+        return sum(number(line.get("seconds")) or 0.0 for line in self.lines)
+
+    @property
+    def seconds(self) -> float:
+        """What the test itself took, or all there is if it was never called."""
+        called = [number(line.get("seconds")) or 0.0 for line in self.lines if line["when"] == "call"]
+        return called[-1] if called else self.total_seconds
+
+    @property
+    def sections(self) -> list[tuple[str, str]]:
+        """Captured output by name; pytest repeats what set-up printed in later reports, here it is once."""
+        pairs = (pair for line in self.lines for pair in line.get("sections") or ())
+        return list(dict.fromkeys((str(name), str(text)) for name, text in pairs))
+
+    @property
+    def properties(self) -> list[tuple[str, Any]]:
+        """Properties of the last report that has some (pytest accumulates them)."""
+        found = [line["properties"] for line in self.lines if line.get("properties")]
+        return [(str(name), value) for name, value in found[-1]] if found else []
+
+    @property
+    def console(self) -> tuple[int, int] | None:
+        """Byte range in the console log, over all parts of the test."""
+        ranges = [line["console"] for line in self.lines if line.get("console")]
+        return (int(ranges[0][0]), int(ranges[-1][1])) if ranges else None
+
+    def last(self, key: str) -> Any:
+        """The newest value of a field of the outcome lines that is not null."""
+        return next((line[key] for line in reversed(self.lines) if line.get(key) is not None), None)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A whole run. ``head`` is empty if its line was lost, ``end`` is None if the run never came to it."""
+
+    run: str
+    head: Line
+    end: Line | None
+    targets: dict[str, Line]
+    boots: tuple[Line, ...]
+    phases: tuple[Line, ...]
+    notes: tuple[Line, ...]
+    cases: tuple[Case, ...]
+
+    @property
+    def started(self) -> str:
+        """ISO time of the first line."""
+        return str(self.head.get("time", ""))
+
+    def target(self, target: str) -> Line:
+        """The line that describes a target; empty if the run ended before it was written."""
+        return self.targets.get(target, {})
+
+    def kernel_release(self, target: str) -> str:
+        """Release of the kernel: as its file says, or as the booted board told."""
+        told = [
+            boot["uname"].get("release") for boot in self.boots if boot.get("target") == target and boot.get("uname")
+        ]
+        return str((self.target(target).get("kernel") or {}).get("release") or (told[0] if told else "") or "")
+
+
+def number(value: object) -> float | None:
+    """``value`` if it is a number (and no bool), else None."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def collect(lines: Iterable[Line]) -> Record:
+    """Put the lines of one run together. Raises ``ConfigurationError`` if they are of several runs."""
+    kinds: dict[str, list[Line]] = {}
+    runs: dict[str, None] = {}
+    items: list[Line] = []
+    for line in lines:
+        runs[line["run"]] = None
+        kinds.setdefault(line["kind"], []).append(line)
+        if line["kind"] in ("start", "outcome"):
+            items.append(line)
+    if len(runs) > 1:
+        raise ConfigurationError(f"these journals are of {len(runs)} different runs; give those of one run at a time")
+    heads, ends = _of_main(kinds.get("run", [])), _of_main(kinds.get("end", []))
+    first: list[Line] = [line for found in kinds.values() for line in found[:1]]
+    targets: dict[str, Line] = {}
+    for line in kinds.get("target", []):
+        targets.setdefault(str(line.get("target")), line)
+    return Record(
+        run=next(iter(runs), ""),
+        head=heads[0] if heads else {"time": min((line["time"] for line in first), default="")},
+        end=ends[-1] if ends else None,
+        targets=targets,
+        boots=tuple(kinds.get("boot", [])),
+        phases=tuple(kinds.get("phase", [])),
+        notes=tuple(kinds.get("note", [])),
+        cases=_cases(items),
+    )
+
+
+def _of_main(lines: list[Line]) -> list[Line]:
+    """Those of the process that controls the run; of its workers if it wrote none."""
+    return [line for line in lines if line.get("worker") == "main"] or lines
+
+
+class _Draft:
+    """Lines of one item on one worker in one attempt, while they are read."""
+
+    def __init__(self, line: Line) -> None:
+        self.first = line
+        self.started = False
+        self.target = ""
+        self.outcomes: dict[str, Line] = {}
+
+    def add(self, line: Line) -> None:
+        self.target = self.target or str(line.get("target") or "")
+        if line["kind"] == "start":
+            # the item runs once more (a rerun plugin): what it did before does not count
+            self.first, self.started, self.outcomes = line, True, {}
+        elif line.get("outcome") in _OUTCOMES:
+            self.outcomes[str(line.get("when"))] = line
+
+    def takes(self, line: Line) -> bool:
+        target = str(line.get("target") or "")
+        return not target or not self.target or target == self.target
+
+
+def _cases(items: Sequence[Line]) -> tuple[Case, ...]:
+    drafts: dict[tuple[str, str, int], list[_Draft]] = {}
+    order: list[_Draft] = []
+    for line in items:
+        key = (str(line.get("nodeid")), str(line.get("worker")), int(line.get("attempt") or 1))
+        known = drafts.setdefault(key, [])
+        draft = next((draft for draft in reversed(known) if draft.takes(line)), None)
+        if draft is None:
+            draft = _Draft(line)
+            known.append(draft)
+            order.append(draft)
+        draft.add(line)
+    cases = [_case(draft) for draft in _join_crashes(order)]
+    newest: dict[tuple[str, str], int] = {}
+    for case in cases:
+        key2 = (case.nodeid, case.target)
+        newest[key2] = max(newest.get(key2, 0), case.attempt)
+    return tuple(case for case in cases if case.attempt == newest[case.nodeid, case.target])
+
+
+def _join_crashes(drafts: list[_Draft]) -> list[_Draft]:
+    """A crashed xdist worker leaves a start, and the controller tells the crash (``???``): that is one case."""
+    unfinished = {str(draft.first.get("nodeid")): draft for draft in drafts if draft.started and not draft.outcomes}
+    kept = []
+    for draft in drafts:
+        other = unfinished.get(str(draft.first.get("nodeid")))
+        if other is not None and other is not draft and list(draft.outcomes) == ["???"]:
+            other.outcomes.update(draft.outcomes)
+        else:
+            kept.append(draft)
+    return kept
+
+
+def _case(draft: _Draft) -> Case:
+    lines = tuple(sorted(draft.outcomes.values(), key=_rank))
+    first, every = draft.first, (draft.first, *lines)
+    nodeid = str(first.get("nodeid"))
+    path, _, rest = nodeid.partition("::")
+    command = _any(every, "command")
+    return Case(
+        nodeid=nodeid,
+        suite=_any(every, "suite") or command or path,
+        name=_any(every, "case") or rest or path,
+        target=draft.target,
+        board=_any(every, "board"),
+        worker=str(first.get("worker")),
+        attempt=int(first.get("attempt") or 1),
+        started=str(first["time"] if first["kind"] == "start" else first.get("start") or first["time"]),
+        command=command,
+        lines=lines,
+        verdict=_judge(lines),
+    )
+
+
+def _judge(lines: tuple[Line, ...]) -> Verdict:
+    failed = [line for line in lines if line["outcome"] == "failed"]
+    if failed:
+        return _judge_failed(failed)
+    for line in lines:
+        if line["outcome"] == "skipped":
+            return Verdict("skip", "xfail" if line.get("wasxfail") is not None else "skipped", _message(line), line)
+    for line in lines:
+        if line["when"] == "call":
+            xpass = line.get("wasxfail") is not None
+            return Verdict("pass", "xpass" if xpass else "passed", _message(line), line)
+    if any(line["when"] == "teardown" for line in lines):
+        return Verdict("unknown", "error", "this test was set up, but never called", lines[-1])
+    return Verdict("unknown", "unfinished", UNFINISHED, lines[-1] if lines else None)
+
+
+def _judge_failed(failed: list[Line]) -> Verdict:
+    line = failed[0]
+    error, when, ours = _error(line), line["when"], line.get("suite") == LAVA
+    # without a classified error a failing call is the test's own; a failing fixture says nothing about the test
+    result = str(error.get("result") or ("fail" if when == "call" or ours else "unknown"))
+    message = _message(line)
+    if when in ("setup", "teardown") and not ours:
+        message = f"{when}: {message}"
+    own = error.get("blame") in ("test", "job") or (not error and (when == "call" or ours))
+    return Verdict(result, "failed" if own else "error", message, line, tuple(failed[1:]))
+
+
+def _error(line: Line | None) -> Line:
+    error = line.get("error") if line else None
+    return error if isinstance(error, dict) else {}
+
+
+def _message(line: Line) -> str:
+    return str(line.get("message") or _error(line).get("message") or line.get("wasxfail") or "")
+
+
+def _any(lines: Sequence[Line], key: str) -> str:
+    return next((str(line[key]) for line in lines if line.get(key)), "")
+
+
+def _rank(line: Line) -> int:
+    when = line.get("when")
+    return _WHENS.index(when) if when in _WHENS else len(_WHENS)
