@@ -79,6 +79,7 @@ class Board:
         self.last_boot: BootRecord | None = None
         self.console = Console(folder / f"console-{config.name}.log")
         self.events = events.bound(config.name, lambda: self.console.end)
+        self.console.on_mark = lambda text: self.events.emit(text, level="input")
         self._guard = guard
         self._shell: Shell | None = None
         self._bootloader: Bootloader | None = None

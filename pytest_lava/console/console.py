@@ -6,6 +6,7 @@ import os
 import re
 import select
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ T = TypeVar("T")
 
 _CHUNK = 65536
 _TRACE_QUIET = 0.3  # seconds of silence after which a trace is complete
+_MARKS = 1000
 _WINDOW = 4096  # no pattern of ours is longer, so no older byte is looked at twice
 
 
@@ -57,6 +59,9 @@ class Console:
         self._lost: str | None = None
         self._findings: list[Finding] = []
         self.boundary = 0
+        #: called with what :meth:`mark` gets, for an event log
+        self.on_mark: Callable[[str], None] | None = None
+        self._marks: deque[tuple[int, str]] = deque(maxlen=_MARKS)
 
     # -- the line -----------------------------------------------------------------------------------------------
 
@@ -122,6 +127,16 @@ class Console:
     def text(self, start: int, end: int | None = None) -> str:
         """The same as text, undecodable bytes replaced."""
         return self.read(start, end).decode(errors="replace")
+
+    def mark(self, text: str) -> None:
+        """Note what was typed here: without echo the log would not tell."""
+        self._marks.append((self._bytes.end, text))
+        if self.on_mark:
+            self.on_mark(text)
+
+    def marks(self, start: int, end: int) -> list[tuple[int, str]]:
+        """What was typed between two offsets; of a long run only the newest."""
+        return [(offset, text) for offset, text in self._marks if start <= offset <= end]
 
     def mark_boundary(self) -> int:
         """From here on the board is another one (power cycle): no pattern matches across, old findings are gone."""

@@ -124,6 +124,7 @@ class MarkerShell:
             raise ValueError("a command cannot hold a NUL character")
         deadline = Deadline.after(timeout)
         script = _script(command, cwd, env)
+        self._console.mark(f"$ {command}")
         tag, start, t0 = self._tag(), self._console.end, monotonic()
         lines = []
         source = "/dev/null"

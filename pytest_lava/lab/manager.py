@@ -19,7 +19,7 @@ from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.lease import Lease, lease_first
 from pytest_lava.plan import BoardRequest, Target
 
-__all__ = ["BoardManager", "BoardUnavailable", "Failure", "Reports"]
+__all__ = ["BoardManager", "BoardUnavailable", "Failure", "LabContext", "Reports"]
 
 
 @dataclass(frozen=True)
@@ -57,25 +57,23 @@ class Reports:
     failure: Callable[[Failure], None]
 
 
+@dataclass(frozen=True)
+class LabContext:
+    """What the managers of one process share. ``wait`` is in seconds, for a board that is in use."""
+
+    folder: Path
+    guardian: Guardian
+    events: EventLog
+    wait: float
+    reports: Reports
+
+
 class BoardManager:
     """Keeps the board of one ``--board`` alive from the first item that needs it to the end of the run."""
 
-    def __init__(
-        self,
-        request: BoardRequest,
-        *,
-        folder: Path,
-        guardian: Guardian,
-        events: EventLog,
-        wait: float,
-        reports: Reports,
-    ) -> None:
+    def __init__(self, request: BoardRequest, context: LabContext) -> None:
         self.request = request
-        self._folder = folder
-        self._guardian = guardian
-        self._events = events
-        self._wait = wait
-        self._reports = reports
+        self._context = context
         self._lease: Lease | None = None
         self._board: Board | None = None
         self._deployed: Target | None = None
@@ -172,13 +170,13 @@ class BoardManager:
             if board is not None:
                 with suppress(LavaError):
                     board.power_off()
-            self._reports.failure(failure)
+            self._context.reports.failure(failure)
             raise BoardUnavailable(failure) from error
 
     def _deploy(self, target: Target) -> Board:
         board = self._board or self._take(target)
         if self._deployed is not target:
-            self._reports.target(target, board.config)
+            self._context.reports.target(target, board.config)
             board.deploy(target.kernel, target.image)
             self._deployed = target
         return board
@@ -194,19 +192,22 @@ class BoardManager:
         if board.state is not State.SHELL:
             board.reach(State.SHELL)
             assert board.last_boot is not None
-            self._reports.boot(target, board, board.last_boot)
+            self._context.reports.boot(target, board, board.last_boot)
         return board
 
     def _take(self, target: Target) -> Board:
         by_name = {config.name: config for config in self.request.candidates}
         wanted = [{name: _resources(config)} for name, config in by_name.items()]
-        with self._events.phase("wait"):
+        with self._context.events.phase("wait"):
             self._lease = lease_first(
-                wanted, deadline=Deadline.after(self._wait), run=self._folder, events=self._events
+                wanted,
+                deadline=Deadline.after(self._context.wait),
+                run=self._context.folder,
+                events=self._context.events,
             )
         held = self._lease.boards[0]
-        guard = self._guardian.for_board(held.lock_files)
-        self._board = Board(by_name[held.name], folder=self._folder, guard=guard, events=self._events)
+        guard = self._context.guardian.for_board(held.lock_files)
+        self._board = Board(by_name[held.name], folder=self._context.folder, guard=guard, events=self._context.events)
         return self._board
 
 

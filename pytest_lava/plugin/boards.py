@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,7 @@ from pytest_lava.board.board import Board
 from pytest_lava.boot.api import Bootloader
 from pytest_lava.console.shell import Shell
 from pytest_lava.errors import ConsoleLost, KernelCrash, LavaError
-from pytest_lava.events import EventLog
-from pytest_lava.lab.guardian import Guardian
-from pytest_lava.lab.manager import BoardManager, BoardUnavailable, Failure, Reports
+from pytest_lava.lab.manager import BoardManager, BoardUnavailable, Failure, LabContext
 from pytest_lava.plan import Target
 
 __all__ = ["BoardView", "Boards"]
@@ -83,10 +81,8 @@ class Boards:
 
     key = pytest.StashKey["Boards"]()
 
-    def __init__(self, *, folder: Path, guardian: Guardian, events: EventLog, wait: float, reports: Reports) -> None:
-        self._make = lambda target: BoardManager(
-            target.request, folder=folder, guardian=guardian, events=events, wait=wait, reports=reports
-        )
+    def __init__(self, context: LabContext) -> None:
+        self._context = context
         self._managers: dict[str, BoardManager] = {}
         self._views: dict[str, BoardView] = {}
 
@@ -94,10 +90,8 @@ class Boards:
         """The view of a target's board; leases and deploys, and never raises for it: items ask :meth:`ready`."""
         if target.id not in self._views:
             self._views[target.id] = BoardView(self, target)
-        try:
+        with suppress(BoardUnavailable):  # reported; the items are skipped one by one
             self.manager(target).ready(target)
-        except BoardUnavailable:
-            pass  # reported; the items are skipped one by one
         return self._views[target.id]
 
     def ready(self, target: Target) -> Board:
@@ -140,15 +134,17 @@ class Boards:
         """The manager that serves a target."""
         name = target.request.name
         if name not in self._managers:
-            self._managers[name] = self._make(target)
+            self._managers[name] = BoardManager(target.request, self._context)
         return self._managers[name]
 
     def close(self) -> list[LavaError]:
         """Power off and release all; what went wrong, one error a board at most."""
         errors: list[LavaError] = []
-        with ExitStack() as stack:
-            for manager in self._managers.values():
-                stack.callback(_close, manager, errors)
+        for manager in self._managers.values():
+            try:
+                manager.close()
+            except LavaError as error:
+                errors.append(error)
         return errors
 
     @staticmethod
@@ -163,10 +159,3 @@ class Boards:
 def _skip(failure: Failure) -> None:
     __tracebackhide__ = True
     pytest.skip(failure.reason)
-
-
-def _close(manager: BoardManager, errors: list[LavaError]) -> None:
-    try:
-        manager.close()
-    except LavaError as error:
-        errors.append(error)

@@ -27,6 +27,7 @@ __all__ = ["FACTS", "Reporting"]
 
 #: the attribute of a report that holds what we know of it: plain JSON, as it travels between xdist's processes
 FACTS = "lava"
+_PACKAGE = Path(__file__).parent.parent
 _EXCERPT = 25  # console lines in a report; the rest is in the file beside it
 
 
@@ -135,7 +136,7 @@ class Reporting:
         item.lava_slice = name  # type: ignore[attr-defined]
         getattr(report, FACTS)["slice"] = name
         write_slice(board.console.log, self._begin, board.console.end, self._run.folder / name)
-        if text := _readable(excerpt(board.console.log, self._begin, board.console.end, lines=4 * _EXCERPT)):
+        if text := _readable(board, self._begin):
             report.sections.append((f"Console of {board.name}", text))
 
     def _properties(self, board: Board, target: Target | None) -> list[tuple[str, object]]:
@@ -226,9 +227,17 @@ class Reporting:
 
 def _names(item: pytest.Item) -> dict[str, Any]:
     if command := command_of(item):
-        return {"suite": command, "case": item.name, "command": command}
+        return {"suite": command, "case": _without_target(item, item.name), "command": command}
     path, _, rest = item.nodeid.partition("::")
-    return {"suite": path, "case": rest or path}
+    return {"suite": path, "case": _without_target(item, rest or path)}
+
+
+def _without_target(item: pytest.Item, name: str) -> str:
+    """The name a dashboard compares between boards: the target is told beside it."""
+    target = target_of(item)
+    if target is None:
+        return name
+    return name.replace(f"[{target.id}]", "").replace(f"[{target.id}-", "[").replace(f"-{target.id}]", "]")
 
 
 def _command_facts(run: CommandRun) -> dict[str, Any]:
@@ -240,12 +249,22 @@ def _command_facts(run: CommandRun) -> dict[str, Any]:
 
 
 def _blamed(error: BaseException, report: pytest.TestReport) -> ErrorInfo:
-    """A failing assertion is the test's own; anything else that is not ours came from the test's code too."""
+    """A failing assertion is the test's own, what our code did not expect is a bug of ours."""
     found = describe(error)
-    if isinstance(error, LavaError):
+    if isinstance(error, LavaError) or _raised_by_us(error):
         return found
     result = "fail" if report.when == "call" else "unknown"
     return ErrorInfo(found.type, found.message, Blame.TEST, found.effect, result)
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Whether it came from inside the package; a refused argument is still the caller's mistake."""
+    if isinstance(error, (ValueError, TypeError, pytest.fail.Exception)):
+        return False
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and Path(frame.tb_frame.f_code.co_filename).is_relative_to(_PACKAGE)
 
 
 def _message(report: pytest.TestReport, facts: dict[str, Any]) -> str:
@@ -256,9 +275,16 @@ def _message(report: pytest.TestReport, facts: dict[str, Any]) -> str:
     return report.longreprtext.strip().split("\n", 1)[0] if report.longrepr else ""
 
 
-def _readable(text: str) -> str:
-    """Console text without the frames of the command protocol."""
-    lines = [line for line in text.splitlines() if line and not re.match(r"@[0-9a-f]+[+-]", line)]
+def _readable(board: Board, start: int) -> str:
+    """The end of the console with the commands that were typed, without the frames of the command protocol."""
+    console = board.console
+    end = console.end
+    lines: list[str] = []
+    for offset, text in [*console.marks(start, end), (end, "")]:
+        said = excerpt(console.log, start, offset, lines=4 * _EXCERPT)
+        lines += [line for line in said.splitlines() if line and not re.match(r"@[0-9a-f]+[+-]", line)]
+        lines += [text] if text else []
+        start = offset
     return "\n".join(lines[-_EXCERPT:])
 
 

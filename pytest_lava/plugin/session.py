@@ -25,7 +25,7 @@ from pytest_lava.deadline import monotonic
 from pytest_lava.errors import ConfigurationError, describe
 from pytest_lava.events import EventLog, Phase
 from pytest_lava.lab.guardian import Guardian
-from pytest_lava.lab.manager import Reports
+from pytest_lava.lab.manager import LabContext, Reports
 from pytest_lava.plan import RunPlan, Target
 from pytest_lava.planning import make_plan
 from pytest_lava.plugin.boards import Boards
@@ -120,13 +120,9 @@ class Run:
         self.events = EventLog(self.folder / f"events{suffix}.jsonl", on_phase=self._on_phase)
         folder = self.folder / self.worker if self.is_worker else self.folder
         folder.mkdir(exist_ok=True)
-        self.boards = self.config.stash[Boards.key] = Boards(
-            folder=folder,
-            guardian=self._guardian,
-            events=self.events,
-            wait=self.plan.board_wait,
-            reports=Reports(self._on_target, self._on_boot, self._on_failure),
-        )
+        reports = Reports(self._on_target, self._on_boot, self._on_failure)
+        context = LabContext(folder, self._guardian, self.events, self.plan.board_wait, reports)
+        self.boards = self.config.stash[Boards.key] = Boards(context)
         if not self.is_worker:
             self.journal.write("run", durable=True, **_about(self.config, self.plan))
 
