@@ -70,14 +70,14 @@ class Board:
         board.close()
     """
 
-    def __init__(self, config: BoardConfig, *, folder: Path, guard: Guard, events: EventLog) -> None:
+    def __init__(self, config: BoardConfig, *, log: Path, guard: Guard, events: EventLog) -> None:
         self.config = config
         self.name = config.name
         self.state = State.OFF
         self.boot_id = 0
         self.deployment = Deployment()
         self.last_boot: BootRecord | None = None
-        self.console = Console(folder / f"console-{config.name}.log")
+        self.console = Console(log)
         self.events = events.bound(config.name, lambda: self.console.end)
         self.console.on_mark = lambda text: self.events.emit(text, level="input")
         self._guard = guard

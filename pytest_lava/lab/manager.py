@@ -62,6 +62,7 @@ class LabContext:
     """What the managers of one process share. ``wait`` is in seconds, for a board that is in use."""
 
     folder: Path
+    only_board: bool
     guardian: Guardian
     events: EventLog
     wait: float
@@ -207,8 +208,11 @@ class BoardManager:
             )
         held = self._lease.boards[0]
         guard = self._context.guardian.for_board(held.lock_files)
-        self._board = Board(by_name[held.name], folder=self._context.folder, guard=guard, events=self._context.events)
+        self._board = Board(by_name[held.name], log=self._log(held.name), guard=guard, events=self._context.events)
         return self._board
+
+    def _log(self, board: str) -> Path:
+        return self._context.folder / ("console.log" if self._context.only_board else f"console-{board}.log")
 
 
 def _resources(config: BoardConfig) -> list[str]:

@@ -121,7 +121,8 @@ class Run:
         folder = self.folder / self.worker if self.is_worker else self.folder
         folder.mkdir(exist_ok=True)
         reports = Reports(self._on_target, self._on_boot, self._on_failure)
-        context = LabContext(folder, self._guardian, self.events, self.plan.board_wait, reports)
+        only_board = len({target.request.name for target in self.plan.targets}) == 1
+        context = LabContext(folder, only_board, self._guardian, self.events, self.plan.board_wait, reports)
         self.boards = self.config.stash[Boards.key] = Boards(context)
         if not self.is_worker:
             self.journal.write("run", durable=True, **_about(self.config, self.plan))

@@ -55,7 +55,7 @@ class Terminal:
         if html:
             yield "report", _short(Path(html))
         yield "junit", _short(run.folder / "junit.xml")
-        for log in sorted(run.folder.glob("**/console-*.log")):
+        for log in sorted(run.folder.glob("**/console*.log")):
             yield "console", _short(log)
         yield "events", _short(run.folder / "events.jsonl")
 
