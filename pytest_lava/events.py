@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,7 +73,9 @@ class EventLog:
         line["message"] = message
         line.update(fields)
         if self._fd >= 0:
-            os.write(self._fd, json.dumps(line, ensure_ascii=False, default=str).encode() + b"\n")
+            text = json.dumps(line, ensure_ascii=False, default=str)
+            with suppress(OSError):  # a full disk: the journal's next line says so, and that ends the run
+                os.write(self._fd, text.encode(errors="backslashreplace") + b"\n")
         if _log.isEnabledFor(logging.DEBUG):
             _log.log(logging.getLevelNamesMapping().get(level.upper(), logging.INFO), "%s", message)
 
