@@ -54,7 +54,7 @@ class BoardRequest:
         return self.candidates[0].arch
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Target:
     """One combination of board, kernel and image that items run on. ``id`` names it in node ids and records."""
 
@@ -62,6 +62,9 @@ class Target:
     request: BoardRequest
     kernel: KernelPlan | None
     image: ImagePlan | None
+
+    def __repr__(self) -> str:
+        return f"<target {self.id}>"
 
 
 @dataclass(frozen=True)

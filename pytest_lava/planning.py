@@ -48,6 +48,8 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
     mistakes = _Mistakes()
     if not options.boards:
         mistakes.add("no board was given: add --board=NAME, for example --board=localhost")
+    if not all(command.strip() for command in options.commands):
+        mistakes.add("--command was given without a command: write --command 'uname -a'")
     requests = [
         BoardRequest(name, tuple(found))
         for name in dict.fromkeys(options.boards)
@@ -55,14 +57,13 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
     ]
     kernels = [kernel for text in options.kernels if (kernel := mistakes.collect(_kernel, text))]
     kernels = [replace(kernel, append=options.append) for kernel in _distinct(kernels)]
-    if options.initrd or options.dtb:
-        if len(options.kernels) > 1:
-            mistakes.add(
-                "--initrd and --dtb go with one --kernel; write --kernel PATH,initrd=PATH,dtb=PATH for several"
-            )
-        elif kernels:
-            kernels = [_with_files(kernels[0], options, mistakes)]
-    images = mistakes.collect(_images, options.images) or []
+    given = {key: mistakes.collect(_existing, path, f"--{key} ") for key, path in _files(options)}
+    if given and len(options.kernels) > 1:
+        mistakes.add("--initrd and --dtb go with one --kernel; write --kernel PATH,initrd=PATH,dtb=PATH for several")
+    elif kernels and given:
+        only = kernels[0]
+        kernels = [replace(only, initrd=given.get("initrd") or only.initrd, dtb=given.get("dtb") or only.dtb)]
+    images = _images(options.images, mistakes)
     for request in requests:
         for board in request.candidates:
             mistakes.collect(_check_power, board, guard)
@@ -172,22 +173,27 @@ def _kernel(text: str) -> KernelPlan:
     return KernelPlan(file.path.name, file, named.get("modules"), named.get("dtb"), named.get("initrd"))
 
 
-def _with_files(kernel: KernelPlan, options: Options, mistakes: _Mistakes) -> KernelPlan:
-    initrd = mistakes.collect(_existing, options.initrd, "--initrd ") if options.initrd else kernel.initrd
-    dtb = mistakes.collect(_existing, options.dtb, "--dtb ") if options.dtb else kernel.dtb
-    return replace(kernel, initrd=initrd, dtb=dtb)
+def _files(options: Options) -> list[tuple[str, str]]:
+    """``--initrd`` and ``--dtb``, as far as given."""
+    return [(key, value) for key, value in (("initrd", options.initrd), ("dtb", options.dtb)) if value]
 
 
 def _default_kernel(request: BoardRequest, options: Options) -> KernelPlan | None:
     """The lab's own kernel of a board: what is booted when the user names none."""
     defaults = request.candidates[0].model.defaults
+    files = {key: _path(value) for key, value in _files(options)}
     if defaults.kernel is None:
+        useless = [f"--{key}" for key in files] + (["--append"] if options.append else [])
+        if useless:
+            raise ConfigurationError(
+                f"board {request.name!r} boots a kernel of its own, which takes no {' or '.join(useless)}: "
+                "add --kernel PATH, or leave that out"
+            )
         return None
-    files: dict[str, Path] = {}
     folder = request.candidates[0].path.parent
     for key in ("kernel", "initrd", "dtb"):
-        value = getattr(options, key, None) or getattr(defaults, key)
-        if value is None:
+        value = getattr(defaults, key)
+        if value is None or key in files:
             continue
         path = _newest(folder / Path(value.replace("{cache}", str(cache_dir()))))
         if not path.is_file():
@@ -222,7 +228,7 @@ def _distinct(kernels: Iterable[KernelPlan]) -> list[KernelPlan]:
     return result
 
 
-def _images(texts: Sequence[str]) -> list[ImagePlan]:
+def _images(texts: Sequence[str], mistakes: _Mistakes) -> list[ImagePlan]:
     """Named parts (``boot=PATH``) form one image; each unnamed one is an image of its own."""
     named: dict[str, Path] = {}
     unnamed: list[Path] = []
@@ -230,12 +236,13 @@ def _images(texts: Sequence[str]) -> list[ImagePlan]:
         part, equals, value = text.partition("=")
         if equals and part.isidentifier() and not Path(text).exists():
             if part in named:
-                raise ConfigurationError(f"--image {part}= was given twice")
-            named[part] = _existing(value, f"--image {part}=")
-        else:
-            unnamed.append(_existing(text, "--image "))
+                mistakes.add(f"--image {part}= was given twice: name each part once")
+            elif path := mistakes.collect(_existing, value, f"--image {part}="):
+                named[part] = path
+        elif path := mistakes.collect(_existing, text, "--image "):
+            unnamed.append(path)
     if named and len(unnamed) > 1:
-        raise ConfigurationError("--image: several unnamed images cannot be combined with named parts")
+        mistakes.add("--image: several unnamed images cannot be combined with named parts; name them all")
     if named:
         parts = {**({"": unnamed[0]} if unnamed else {}), **named}
         return [ImagePlan("+".join(path.name for path in parts.values()), parts, _combined(parts.values()))]

@@ -24,6 +24,7 @@ from pytest_lava.errors import (
     KernelCrash,
     LavaError,
     NetworkError,
+    OperationFailed,
     PortMissing,
     PowerError,
     Timeout,
@@ -35,6 +36,7 @@ from pytest_lava.power.api import Forget, Guard, Power, PowerContext, ProvidesCo
 __all__ = ["Board", "BootRecord", "State"]
 
 _PROBE = 5.0  # seconds that a shell has to show that it is alive
+_LEAVE = 1.0  # seconds that a line has to take our farewell
 
 
 class State(StrEnum):
@@ -49,7 +51,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class BootRecord:
-    """One boot that reached a shell; ``seconds`` from power-on, ``console`` its range in the log."""
+    """One boot that reached a shell; ``console`` is its range in the log.
+
+    ``seconds`` are from the moment when switching on began, so a first cycle's time without power is in it.
+    """
 
     boot_id: int
     seconds: float
@@ -77,9 +82,7 @@ class Board:
         self.boot_id = 0
         self.deployment = Deployment()
         self.last_boot: BootRecord | None = None
-        self.console = Console(log)
         self.events = events.bound(config.name, lambda: self.console.end)
-        self.console.on_mark = lambda text: self.events.emit(text, level="input")
         self._guard = guard
         self._shell: Shell | None = None
         self._bootloader: Bootloader | None = None
@@ -94,6 +97,8 @@ class Board:
         self._deploy: Deploy = config.deploy.driver(
             config.deploy.options, DeployContext(config.name, base, self._power, self.events)
         )
+        self.console = Console(log)
+        self.console.on_mark = lambda text: self.events.emit(text, level="input")
         self._boot: Boot = config.boot.driver(
             config.boot.options, BootContext(config.name, self.console, config.model.login, self.events)
         )
@@ -105,12 +110,18 @@ class Board:
         self._power.check()
 
     def deploy(self, kernel: KernelPlan | None, image: ImagePlan | None) -> None:
-        """Bring kernel and image to the board, which is switched off for it."""
+        """Bring kernel and image to the board, which is switched off for it.
+
+        ``DeployFailed``, or an ``InfrastructureError``.
+        """
         limit = Deadline.after(self.config.model.timeouts.deploy)
         if self.state is not State.OFF:
             self.power_off()
         with self.events.phase("deploy"):
-            self.deployment = self._deploy.deploy(kernel, image, limit)
+            try:
+                self.deployment = self._deploy.deploy(kernel, image, limit)
+            except OSError as error:  # a file went, the disk is full
+                raise InfrastructureError(f"cannot prepare what {self.name} is to boot: {error}") from error
 
     def reach(self, state: State) -> None:
         """Walk forward to ``bootloader`` or ``shell``. ``BootFailed`` or an ``InfrastructureError`` if it cannot."""
@@ -121,8 +132,8 @@ class Board:
                 self._reach_shell()
             else:
                 raise ValueError(f"cannot walk to {state}")
-        except LavaError:
-            self.state = State.LOST
+        except BaseException:  # an interrupt or a time limit leaves the board somewhere as well
+            self.state, self._shell, self._bootloader = State.LOST, None, None
             raise
 
     @property
@@ -142,7 +153,10 @@ class Board:
         return self._bootloader
 
     def on_boot(self, callback: Callable[[Board], None]) -> Callable[[Board], None]:
-        """Call ``callback(board)`` after each boot, also after recovery: for mounts and modules."""
+        """Call ``callback(board)`` after each boot, also after recovery: for mounts and modules.
+
+        A boot whose callback cannot do its work is a ``BootFailed``.
+        """
         self._on_boot.append(callback)
         if self.state is State.SHELL:
             callback(self)
@@ -181,10 +195,13 @@ class Board:
     # -- the end ------------------------------------------------------------------------------------------------
 
     def power_off(self) -> None:
-        """Switch off. ``PowerError`` leaves the board lost."""
-        self._shell = self._bootloader = None
+        """Switch off; a board that is not ours to switch gets its line back. ``PowerError`` leaves the board lost."""
+        shell, self._shell, self._bootloader = self._shell, None, None
         self.console.arm()
         if self._boot.attaches:
+            if shell is not None:
+                with contextlib.suppress(LavaError):
+                    shell.leave(Deadline.after(_LEAVE))
             self.state = State.OFF
             return
         self.state = State.LOST
@@ -197,12 +214,11 @@ class Board:
 
     def close(self) -> None:
         """Off, and the console closed. The power goes even if the console makes trouble, and the other way round."""
-        try:
+        with contextlib.ExitStack() as last:  # from its end to its beginning, each whatever became of the others
+            last.callback(self.console.close)
+            last.callback(self._drop_line)
             if not self._never_switched:
-                self.power_off()
-        finally:
-            self._drop_line()
-            self.console.close()
+                last.callback(self.power_off)
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -249,19 +265,28 @@ class Board:
                 self._shell = self._boot.shell(Deadline.after(limits.kernel + limits.login))
                 record = self._record(self._shell, start)
         except KernelCrash as error:
-            raise BootFailed(f"the kernel did not boot on {self.name}: {error}", evidence=error.evidence) from error
+            raise BootFailed(str(error), evidence=error.evidence) from error
         except Timeout as error:
             raise self._no_prompt(error) from error
         self._check_release(record)
         self.console.arm(FindingKind.FATAL, FindingKind.BOOT)
         self.state, self.last_boot = State.SHELL, record
         for callback in self._on_boot:
+            self._prepare(callback)
+
+    def _prepare(self, callback: Callable[[Board], None]) -> None:
+        try:
             callback(self)
+        except (KernelCrash, OperationFailed, Timeout) as error:
+            what = getattr(callback, "__name__", "callback")
+            raise BootFailed(
+                f"{what}, called after each boot of {self.name}, failed: {error}", evidence=error.evidence
+            ) from error
 
     def _no_prompt(self, error: Timeout) -> LavaError:
         """No shell in time: the kernel under test is to blame if there is one, else the lab."""
         limits = self.config.model.timeouts
-        lines = error.evidence.replace("\r", "").strip().splitlines()
+        lines = [line for line in error.evidence.splitlines() if line.strip()]
         last = f"; the last line was {lines[-1]!r}" if lines else "; nothing came over the serial line"
         kernel = self.deployment.kernel
         kind = BootFailed if kernel is not None and kernel.given else InfrastructureError
@@ -294,13 +319,13 @@ class Board:
                 self._attach_early()
             self.console.mark_boundary()
             self._powered_at = monotonic()
+            first, self._never_switched = self._never_switched, False  # before: an interrupt may come in between
             if self._boot.attaches or self._is_process:
                 pass  # nothing to switch: it runs already, or opening its line starts it
-            elif self._never_switched:
+            elif first:
                 self._first_power_on(limit)
             else:
                 self._power.cycle(limit)
-            self._never_switched = False
             if not self.console.attached:
                 self._attach(limit)
 
@@ -312,6 +337,8 @@ class Board:
             self.events.emit(f"could not switch off before the first power-on: {error}", level="warning")
             self._power.on(limit)
         else:
+            self.console.mark_boundary()  # what the board said until now is no answer to us
+            self._powered_at = monotonic()
             self._power.cycle(limit)
 
     def _attach_early(self) -> None:
@@ -339,7 +366,9 @@ class Board:
         self.console.attach(transport)
 
     def _drop_line(self) -> None:
-        self.console.detach()
-        if self._forget_process is not None:
-            self._forget_process()
-            self._forget_process = None
+        try:
+            self.console.detach()
+        finally:
+            forget, self._forget_process = self._forget_process, None
+            if forget is not None:
+                forget()

@@ -7,7 +7,7 @@ import re
 from pytest_lava.boot.api import BootContext, Bootloader
 from pytest_lava.boot.login import log_in
 from pytest_lava.boot.uboot import UBoot
-from pytest_lava.config.model import Strict
+from pytest_lava.config.model import Regex, Strict
 from pytest_lava.console.shell import Shell
 from pytest_lava.deadline import Deadline
 from pytest_lava.deploy.api import Deployment
@@ -22,7 +22,7 @@ class AttachBoot:
     class Options(Strict):
         """Keys of ``[boot]``."""
 
-        bootloader_prompt: str = r"=> $"
+        bootloader_prompt: Regex = r"=> $"
 
     has_bootloader = True
     attaches = True
@@ -49,5 +49,9 @@ class AttachBoot:
         """It runs already."""
 
     def shell(self, deadline: Deadline) -> Shell:
-        """Ask at once with a newline, and log in if a login answers."""
-        return log_in(self._context, deadline, nudge_at_once=True)
+        """Ask at once with a newline, and log in if a login answers. Where a boot loader does, there is no shell."""
+        board, prompt = self._context.board, rf"(?:^|[\r\n]){self._options.bootloader_prompt}"
+        stands_there = InfrastructureError(
+            f"board {board!r} stands at its boot loader's prompt: boot it first, or test with the fixture 'bootloader'"
+        )
+        return log_in(self._context, deadline, nudge_at_once=True, not_a_shell={prompt: stands_there})

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 
 from pytest_lava.boot.api import BootContext, Bootloader
 from pytest_lava.config.model import Strict
+from pytest_lava.console.console import Console, Found
+from pytest_lava.console.kernel_records import excise
 from pytest_lava.console.marker import MarkerShell
 from pytest_lava.console.shell import Shell
 from pytest_lava.deadline import Deadline
 from pytest_lava.deploy.api import Deployment
-from pytest_lava.errors import BootFailed, ConfigurationError, OperationFailed, Timeout
+from pytest_lava.errors import BootFailed, ConfigurationError, LavaError, OperationFailed, Timeout
 
 __all__ = ["LoginBoot", "log_in"]
 
-_NUDGE_AFTER = 3.0  # seconds without any output after which a newline is tried: a prompt may have been printed over
+_NUDGE_AFTER = 3.0  # seconds without program output after which a newline is tried: a prompt may be printed over
+_SETTLE = 0.05  # seconds after which a prompt still stands at the end: "#1 SMP", "Last login: ..." come on
 _ANSWER = 10.0  # seconds that a shell has to answer once its prompt is seen
 
 
@@ -42,12 +47,22 @@ class LoginBoot:
         return log_in(self._context, deadline)
 
 
-def log_in(context: BootContext, deadline: Deadline, *, nudge_at_once: bool = False) -> Shell:
+def log_in(
+    context: BootContext,
+    deadline: Deadline,
+    *,
+    start: int | None = None,
+    nudge_at_once: bool = False,
+    not_a_shell: Mapping[str, LavaError] | None = None,
+) -> Shell:
     """Wait for a login or shell prompt, log in if asked, take the shell over and run the board's login commands.
 
-    Raises ``BootFailed`` if the login is refused or a login command fails, ``Timeout`` if no prompt comes.
+    ``start`` is the offset in the console log to look from (default: the last boundary). ``not_a_shell`` are patterns
+    which say that none will come, with what is raised then. Raises ``BootFailed`` if the login is refused or a login
+    command fails, ``Timeout`` if no prompt comes.
     """
-    shell = _await_shell(context, deadline, nudge_at_once)
+    start = context.console.boundary if start is None else start
+    shell = _await_shell(context, deadline, start, nudge_at_once, not_a_shell or {})
     for command in context.login.commands:
         try:
             shell.check(command, timeout=max(1.0, deadline.remaining()))
@@ -56,7 +71,9 @@ def log_in(context: BootContext, deadline: Deadline, *, nudge_at_once: bool = Fa
     return shell
 
 
-def _await_shell(context: BootContext, deadline: Deadline, nudge: bool) -> MarkerShell:
+def _await_shell(
+    context: BootContext, deadline: Deadline, start: int, nudge: bool, not_a_shell: Mapping[str, LavaError]
+) -> MarkerShell:
     console, login = context.console, context.login
     prompts = {
         "refused": login.refused,
@@ -64,27 +81,35 @@ def _await_shell(context: BootContext, deadline: Deadline, nudge: bool) -> Marke
         "password": login.password_prompt,
         "shell": login.shell_prompt,
     }
-    patterns = [re.compile(text.encode()) for text in prompts.values()]
-    start = console.boundary
+    patterns = [re.compile(text.encode()) for text in (*not_a_shell, *prompts.values())]
     if nudge:
         console.write(b"\n", deadline)
     while True:
+        before = console.end
         try:
             quiet = deadline.at_most(_NUDGE_AFTER)
             found = console.expect(patterns, start=start, deadline=quiet, what="login or shell prompt")
         except Timeout:
             if deadline.expired:
                 raise
-            if console.end == start or _silent(context, deadline):
+            if not excise(console.read(before)):
                 console.write(b"\n", deadline)
             continue
+        if found.index < len(not_a_shell):
+            error = list(not_a_shell.values())[found.index]
+            error.evidence = console.text(max(start, found.end - 2000))
+            raise error
+        kind = list(prompts)[found.index - len(not_a_shell)]
+        if kind == "refused":
+            raise BootFailed(
+                f"the login of user {login.user!r} was refused on {context.board}: set [login] user and password",
+                evidence=console.text(max(start, found.end - 2000)),
+            )
+        if not _stands(console, found, patterns[found.index], deadline):
+            start = max(start, found.start)  # what came behind it may hold the real one
+            continue
         start = found.end
-        match list(prompts)[found.index]:
-            case "refused":
-                raise BootFailed(
-                    f"the login of user {login.user!r} was refused on {context.board}: set [login] user and password",
-                    evidence=console.text(console.boundary)[-2000:],
-                )
+        match kind:
             case "login":
                 console.write(login.user.encode() + b"\n", deadline)
             case "password":
@@ -98,11 +123,8 @@ def _await_shell(context: BootContext, deadline: Deadline, nudge: bool) -> Marke
                 return shell
 
 
-def _silent(context: BootContext, deadline: Deadline) -> bool:
-    """Whether nothing at all comes for a while."""
-    seen = context.console.end
-    try:
-        context.console.wait(lambda: context.console.end > seen or None, deadline.at_most(_NUDGE_AFTER), what="output")
-    except Timeout:
-        return not deadline.expired
-    return False
+def _stands(console: Console, found: Found, pattern: re.Pattern[bytes], deadline: Deadline) -> bool:
+    """Whether a prompt is still the last that came after a moment, but for messages of the kernel."""
+    with suppress(Timeout):
+        console.wait(lambda: console.end > found.end or None, deadline.at_most(_SETTLE), what="more")
+    return pattern.search(excise(console.read(found.start))) is not None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import secrets
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from pytest_lava.boot.api import BootContext, Bootloader
 from pytest_lava.boot.login import log_in
-from pytest_lava.config.model import Strict
+from pytest_lava.config.model import Regex, Strict
 from pytest_lava.console.console import Console
 from pytest_lava.console.shell import Shell
 from pytest_lava.deadline import Deadline
@@ -22,7 +26,10 @@ _COMPLAINTS = re.compile(
     rb"|[^\r\n]*not a valid (?:image|Image)[^\r\n]*|ERROR: [^\r\n]*|Failed to load[^\r\n]*|T(?:FTP)? error[^\r\n]*"
     rb"|Retry count exceeded[^\r\n]*|Could not find a valid device tree[^\r\n]*|[^\r\n]*resetting \.\.\.[^\r\n]*)"
 )
-_STARTS = re.compile(rb"Starting kernel \.\.\.")
+_STARTS = re.compile(rb"Starting kernel \.\.\.|EFI stub: |Booting Linux on |Linux version \d")
+_BANNER = r"(?:^|[\r\n])U-Boot (?:SPL |TPL )?20\d\d"
+_PLACEHOLDER = re.compile(r"(?<!\$)\{(\w+)\}")
+_PLACEHOLDERS = ("kernel", "initrd", "dtb", "append", "ramdisk", "fdt")
 
 
 class UBoot:
@@ -61,17 +68,31 @@ class UBoot:
         return said
 
     def launch(self, command: str, deadline: Deadline) -> None:
-        """Run the command that starts the kernel. ``BootFailed`` if the prompt comes back instead."""
+        """Run the command that starts the kernel. ``BootFailed`` if anything else comes of it."""
         start = self._console.end
         self._console.write(command.encode() + b"\n", deadline)
-        found = self._console.expect(
-            [_STARTS, self._prompt], start=start, deadline=deadline, what=f"kernel started by {command!r}"
-        )
-        if found.index == 1:
-            said = self._console.read(start, found.end)
+        try:
+            found = self._console.expect(
+                [_STARTS, self._prompt, re.compile(_BANNER.encode())], start=start, deadline=deadline, what="kernel"
+            )
+        except Timeout:
+            found = None
+        if found is None or found.index > 0:
+            said = self._console.read(start, found.end if found else None)
             complaint = _COMPLAINTS.search(said.replace(b"\r", b""))
-            why = complaint[0].decode(errors="replace") if complaint else "its prompt came back"
+            what = (
+                "no kernel started in time" if found is None else ("its prompt came back", "it reset")[found.index - 1]
+            )
+            why = complaint[0].decode(errors="replace") if complaint else f"{what} after {command!r}"
             raise BootFailed(f"U-Boot could not start the kernel: {why}", evidence=said.decode(errors="replace"))
+
+
+def _known_placeholders(command: str) -> str:
+    for name in _PLACEHOLDER.findall(command):
+        # a deploy driver may have placeholders of its own, so only what looks like a slip of the finger is refused
+        if name not in _PLACEHOLDERS and (near := difflib.get_close_matches(name, _PLACEHOLDERS, n=1)):
+            raise ValueError(f"there is no placeholder {{{name}}}; did you mean {{{near[0]}}}?")
+    return command
 
 
 class UBootBoot:
@@ -85,10 +106,10 @@ class UBootBoot:
         are what ``booti`` and its sisters want for what was loaded.
         """
 
-        prompt: str = r"=> $"
-        autoboot: str = r"Hit any key to stop autoboot"
+        prompt: Regex = r"=> $"
+        autoboot: Regex = r"Hit any key to stop autoboot"
         interrupt: str = " "
-        commands: tuple[str, ...]
+        commands: tuple[Annotated[str, AfterValidator(_known_placeholders)], ...] = Field(min_length=1)
 
     has_bootloader = True
     attaches = False
@@ -97,6 +118,7 @@ class UBootBoot:
         self._options = options
         self._context = context
         self._prompt = re.compile(rb"(?:^|[\r\n])" + options.prompt.encode())
+        self._kernel_from = 0
 
     def bootloader(self, deadline: Deadline) -> UBoot:
         """Interrupt the countdown; a key is sent only once it is on the screen, so no other program gets it."""
@@ -127,11 +149,13 @@ class UBootBoot:
                 raise BootFailed(str(error), evidence=error.evidence) from error
             except Timeout as error:
                 raise BootFailed(f"U-Boot did not finish {command!r}: {error}", evidence=error.evidence) from error
+        self._kernel_from = self._context.console.end
         bootloader.launch(start, deadline)
 
     def shell(self, deadline: Deadline) -> Shell:
         """Log in."""
-        return log_in(self._context, deadline)
+        reset = BootFailed(f"the kernel reset {self._context.board} while it booted: U-Boot came back")
+        return log_in(self._context, deadline, start=self._kernel_from, not_a_shell={_BANNER: reset})
 
 
 def _fill(commands: tuple[str, ...], deployment: Deployment) -> list[str]:
@@ -139,12 +163,11 @@ def _fill(commands: tuple[str, ...], deployment: Deployment) -> list[str]:
     values = {"append": ""} | files
     values["ramdisk"] = "${ramdisk_addr_r}:${filesize}" if "initrd" in files else "-"
     values["fdt"] = "${fdt_addr_r}" if "dtb" in files else "${fdtcontroladdr}"
-    placeholder = re.compile(r"(?<!\$)\{(\w+)\}")
     filled = []
     for command in commands:
-        if any(name not in values for name in placeholder.findall(command)):
+        if any(name not in values for name in _PLACEHOLDER.findall(command)):
             continue
-        filled.append(placeholder.sub(lambda match: values[match[1]], command))
+        filled.append(_PLACEHOLDER.sub(lambda match: values[match[1]], command))
     if not filled:
         raise ConfigurationError("[boot] commands are empty for what this run deploys: no kernel was given")
     return filled

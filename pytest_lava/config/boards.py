@@ -13,12 +13,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_lava.config.model import BoardModel
+from pytest_lava.config.model import BoardModel, DriverTable
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.registry import Registry
 
 __all__ = ["BoardConfig", "BoardFiles", "DriverChoice"]
 
+_DRIVER_KINDS = ("power", "deploy", "boot")
 _HOST_ARCH = {"aarch64": "arm64", "armv7l": "arm", "i686": "x86", "amd64": "x86_64"}
 
 
@@ -99,11 +100,22 @@ class BoardFiles:
             if source is not sources[0]:
                 own.pop("abstract", None)  # being a device type is not inherited
             merged = _merge(merged, own)
+        mistakes, model = [], None
         try:
             model = BoardModel.model_validate(merged)
         except ValidationError as error:
-            raise ConfigurationError(_explain(error, sources, BoardModel)) from None
-        drivers = {kind: self._driver(kind, getattr(model, kind), sources) for kind in ("power", "deploy", "boot")}
+            mistakes.append(_explain(error, sources, BoardModel))
+        drivers = {}
+        for kind in _DRIVER_KINDS:
+            try:
+                table = getattr(model, kind) if model else DriverTable.model_validate(_table(kind, merged.get(kind)))
+                drivers[kind] = self._driver(kind, table, sources)
+            except ConfigurationError as error:
+                mistakes.append(str(error))
+            except ValidationError:
+                pass  # told already, with the model
+        if mistakes or model is None:
+            raise ConfigurationError("\n".join(mistakes))
         machine = platform.machine()
         arch = _HOST_ARCH.get(machine, machine) if model.arch == "host" else model.arch
         chain = tuple(dict.fromkeys(source.name for source in sources))
@@ -134,6 +146,8 @@ class BoardFiles:
         wanted: str | None = name
         while wanted is not None:
             path = self._find(wanted, skip={source.path for source in sources})
+            if path is None and not sources:
+                raise ConfigurationError(f"there is no board {wanted!r}; there are {self._listed()}")
             if path is None:
                 extending = sources[-1]
                 where = _where(sources, ("extends",))
@@ -169,15 +183,20 @@ def _parse(name: str, path: Path) -> _Source:
 def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """``own`` over ``base``, table by table; one that changes ``method`` starts anew: its keys are another driver's."""
     merged = dict(base)
-    for key, value in own.items():
-        old = merged.get(key)
-        if isinstance(old, str) and key in ("power", "deploy", "boot") and isinstance(value, Mapping):
-            old = {"method": old}
+    for key, written in own.items():
+        old, value = _table(key, merged.get(key)), _table(key, written)
         if isinstance(value, Mapping) and isinstance(old, Mapping) and value.get("method", 0) in (0, old.get("method")):
             merged[key] = _merge(old, value)
         else:
             merged[key] = value
     return merged
+
+
+def _table(key: str, value: Any) -> Any:
+    """``power = "none"`` is short for a table, and so is ``console = "/dev/ttyUSB0"``."""
+    if isinstance(value, str) and key in (*_DRIVER_KINDS, "console"):
+        return {"url" if key == "console" else "method": value}
+    return value
 
 
 def _explain(
@@ -193,7 +212,9 @@ def _explain(
         elif problem["type"] == "missing":
             sentences.append(f"{sources[0].path}: the key {shown!r} is missing")
         else:
-            sentences.append(f"{where}key {shown!r}: {problem['msg'].lower()}, got {problem['input']!r}")
+            wrong = problem["msg"].removeprefix("Value error, ")
+            wrong = wrong[:1].lower() + wrong[1:]
+            sentences.append(f"{where}key {shown!r}: {wrong}, got {problem['input']!r}")
     return "\n".join(sentences)
 
 

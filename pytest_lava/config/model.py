@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["BoardModel", "Console", "Defaults", "DriverTable", "Login", "Strict", "Timeouts"]
+__all__ = ["BoardModel", "Console", "Defaults", "DriverTable", "Login", "Regex", "Strict", "Timeouts"]
 
 Arch = Literal["arm", "arm64", "host", "riscv64", "x86", "x86_64"]
+
+
+_SCHEMES = ("socket", "rfc2217", "loop", "spy", "hwgrep", "cp2110", "alt")  # socket is ours, the others pyserial's
+
+
+def _regex(text: str) -> str:
+    try:
+        re.compile(text.encode())
+    except re.error as error:
+        raise ValueError(f"this is not a valid regular expression: {error}") from None
+    return text
+
+
+def _console_url(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    if url.startswith("exec:") or not separator:
+        if not url.removeprefix("exec:").strip():
+            raise ValueError("this names no serial line")
+    elif scheme not in _SCHEMES:
+        raise ValueError(f"{scheme}:// is unknown; write a device, socket://HOST:PORT or rfc2217://HOST:PORT")
+    elif scheme in ("socket", "rfc2217") and not re.search(r":\d{1,5}(?:[/?]|$)", rest):
+        raise ValueError(f"a port is missing; write {scheme}://HOST:PORT")
+    return url
+
+
+#: a regular expression for bytes of the console
+Regex = Annotated[str, AfterValidator(_regex)]
 
 
 class Strict(BaseModel):
@@ -38,19 +66,19 @@ class Console(Strict):
     process on a pty of this machine) or ``power`` (the power driver makes the line, as an emulator does).
     """
 
-    url: str
-    speed: int = 115200
+    url: Annotated[str, AfterValidator(_console_url)]
+    speed: int = Field(default=115200, gt=0)
 
 
 class Login(Strict):
     """From the kernel's last message to a command line. All prompts are regular expressions."""
 
-    shell_prompt: str = r"[#$] ?(?:\x1b\[6n)?$"
-    login_prompt: str = r"login: ?$"
+    shell_prompt: Regex = r"[#$] ?(?:\x1b\[6n)?$"
+    login_prompt: Regex = r"login: ?$"
     user: str = "root"
-    password_prompt: str = r"[Pp]assword: ?$"
+    password_prompt: Regex = r"[Pp]assword: ?$"
     password: str = ""
-    refused: str = r"[Ll]ogin incorrect|[Ll]ogin timed out|Authentication failure"
+    refused: Regex = r"[Ll]ogin incorrect|[Ll]ogin timed out|Authentication failure"
     commands: tuple[str, ...] = Field(default=(), description="run once after login, in the shell that is tested")
 
 

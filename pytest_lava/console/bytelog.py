@@ -6,6 +6,8 @@ nanoseconds since 1970, offset in ``console.log``. One pair per read, at most on
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import struct
 import time
@@ -25,7 +27,12 @@ class ByteLog:
         self.path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o644)
-        self._index = os.open(path.with_suffix(".idx"), flags, 0o644)
+        try:
+            self._index = os.open(path.with_suffix(".idx"), flags, 0o644)
+        except OSError:
+            os.close(self._file)
+            raise
+        self._entries = 0
         self._tail = bytearray()
         self._tail_start = 0
         self._indexed_at = 0
@@ -33,14 +40,17 @@ class ByteLog:
         self.end = 0
 
     def append(self, data: bytes) -> None:
-        """Add ``data``; one write to the file and, at most every millisecond, one to the index."""
-        now = time.time_ns()
-        if now - self._indexed_at >= _EVERY_NS:
-            os.write(self._index, _ENTRY.pack(now, self.end))
-            self._indexed_at = now
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
+        """Add ``data``; one write to the file and, at most every millisecond, one to the index.
+
+        ``OSError`` if the disk is full: then nothing of ``data`` is in the log.
+        """
+        try:
+            self._write(data)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self.end)
+                os.ftruncate(self._index, self._entries * _ENTRY.size)
+            raise
         self._tail += data
         self.end += len(data)
         if len(self._tail) > 2 * _KEEP:
@@ -64,8 +74,20 @@ class ByteLog:
             start += len(chunk)
         return b"".join(chunks)
 
+    def _write(self, data: bytes) -> None:
+        now = time.time_ns()
+        if now - self._indexed_at >= _EVERY_NS:
+            entry = _ENTRY.pack(now, self.end)
+            if os.write(self._index, entry) < len(entry):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._indexed_at = now
+            self._entries += 1
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._file, view) :]
+
     def close(self) -> None:
-        """Close both files."""
+        """Close both files; what is still in memory can be read on."""
         if self._file >= 0:
             os.close(self._file)
             os.close(self._index)

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from pytest_lava.console.bytelog import ByteLog
 from pytest_lava.console.transport import Transport
-from pytest_lava.console.watch import Finding, FindingKind, Watch
+from pytest_lava.console.watch import Finding, FindingKind, Watch, trace_before
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import ConsoleLost, KernelCrash, Timeout, UnexpectedReset
+from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, Timeout, UnexpectedReset
 
 __all__ = ["Console", "Found"]
 
@@ -24,6 +24,10 @@ T = TypeVar("T")
 
 _CHUNK = 65536
 _TRACE_QUIET = 0.3  # seconds of silence after which a trace is complete
+_TRACE_SECONDS = 5.0  # seconds that a trace may take
+_BEFORE = 8192  # bytes before a finding in which its trace may have begun
+_EVIDENCE = 65536  # bytes of evidence from a finding on
+_FINDINGS = 100  # more are not kept: only the first counts
 _MARKS = 1000
 _WINDOW = 4096  # no pattern of ours is longer, so no older byte is looked at twice
 
@@ -50,14 +54,19 @@ class Console:
 
     def __init__(self, log: Path, *, watch: Watch | None = None) -> None:
         self.log = log
-        self._bytes = ByteLog(log)
+        try:
+            self._bytes = ByteLog(log)
+        except OSError as error:
+            raise InfrastructureError(f"cannot write the console log {log}: {error.strerror}") from error
         self._watch = watch or Watch()
         self._bell = threading.Condition()
         self._transport: Transport | None = None
         self._reader: threading.Thread | None = None
-        self._wake_read, self._wake_write = -1, -1
+        self._wake = -1
         self._lost: str | None = None
         self._findings: list[Finding] = []
+        #: the finding that an error was made of
+        self.told: Finding | None = None
         self.boundary = 0
         #: called with what :meth:`mark` gets, for an event log
         self.on_mark: Callable[[str], None] | None = None
@@ -66,27 +75,25 @@ class Console:
     # -- the line -----------------------------------------------------------------------------------------------
 
     def attach(self, transport: Transport) -> None:
-        """Read from this line from now on, in a thread of its own."""
+        """Read from this line from now on, in a thread of its own. The console closes it, also if this fails."""
         self.detach()
-        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
+        reader = threading.Thread(target=self._read, args=(transport,), name=f"console {transport.name}", daemon=True)
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._transport, self._lost = transport, None
-        self._reader = threading.Thread(
-            target=self._read, args=(transport,), name=f"console {transport.name}", daemon=True
-        )
-        self._reader.start()
+        try:
+            reader.start()
+        except RuntimeError as error:
+            self._release()
+            raise ConsoleLost(f"cannot read from {transport.name}: {error}: too many processes here") from error
+        self._reader = reader
 
     def detach(self) -> None:
         """Stop reading and close the line; the log stays."""
         if self._reader is None:
             return
-        os.write(self._wake_write, b"x")
+        os.eventfd_write(self._wake, 1)
         self._reader.join()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
-        if self._transport is not None:
-            self._transport.close()
-        self._reader = self._transport = None
-        self._lost = "the line is closed"
+        self._release()
 
     def close(self) -> None:
         """Close the line and the log."""
@@ -100,17 +107,11 @@ class Console:
 
     def write(self, data: bytes, deadline: Deadline) -> None:
         """Send bytes. ``ConsoleLost`` or ``Timeout`` if the line does not take them."""
-        if self._transport is None:
-            raise ConsoleLost("the board has no console: it is switched off")
-        if self._lost is not None:
-            raise ConsoleLost(self._lost)
-        self._transport.write(data, deadline)
+        self._line().write(data, deadline)
 
     def send_break(self) -> None:
         """Hold BREAK, which a Linux console takes as the SysRq key."""
-        if self._transport is None:
-            raise ConsoleLost("the board has no console: it is switched off")
-        self._transport.send_break()
+        self._line().send_break()
 
     # -- the log ------------------------------------------------------------------------------------------------
 
@@ -156,24 +157,29 @@ class Console:
     @property
     def finding(self) -> Finding | None:
         """The first finding since the last boundary that nobody dismissed."""
-        return self._findings[0] if self._findings else None
-
-    def dismiss_findings(self) -> None:
-        """They were program output, as a correct answer after them proves."""
         with self._bell:
-            self._findings.clear()
+            return self._findings[0] if self._findings else None
+
+    def dismiss_findings(self, before: int | None = None) -> None:
+        """Those before this offset (default: all) were program output, as a correct answer that ends there proves."""
+        with self._bell:
+            self._findings = [f for f in self._findings if before is not None and f.offset >= before]
 
     def crash(self, finding: Finding) -> KernelCrash:
         """The error for a finding, with the trace once it is complete (or the line is quiet)."""
-        deadline = Deadline.after(5)
-        while not deadline.expired:
-            if not self._more(self.end, deadline.at_most(_TRACE_QUIET)):
+        deadline = Deadline.after(_TRACE_SECONDS)
+        limit = finding.offset + _EVIDENCE
+        while b"end Kernel panic" not in self.read(finding.offset, limit):
+            if deadline.expired or not self._more(self.end, deadline.at_most(_TRACE_QUIET)):
                 break
-            if b"end Kernel panic" in self.read(finding.offset):
-                break
-        kind = UnexpectedReset if finding.kind is FindingKind.BOOT else KernelCrash
-        what = "the board reset by itself" if finding.kind is FindingKind.BOOT else "the kernel crashed"
-        return kind(f"{what}: {finding.line}", evidence=self.text(finding.offset))
+        reset = finding.kind is FindingKind.BOOT
+        before = self.read(max(self.boundary, finding.offset - _BEFORE), finding.offset)
+        evidence = (before if reset else trace_before(before)) + self.read(finding.offset, limit)
+        kind = UnexpectedReset if reset else KernelCrash
+        what = "the board reset by itself" if reset else "the kernel crashed"
+        self.told = finding
+        line = re.sub(r"^(?:\[[^\]]*\] ?)+", "", finding.line)  # the time stamp is in the evidence
+        return kind(f"{what}: {line}", evidence=evidence.decode(errors="replace"))
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
@@ -183,18 +189,20 @@ class Console:
         Raises ``Timeout`` ("no *what* within ..."), ``ConsoleLost`` at end of file, ``KernelCrash`` on a finding.
         """
         while True:
+            last_look = deadline.expired  # also on a line that never falls silent
             seen = self.end
             value = check()
             if value is not None:
                 return value
-            if watched and self.finding is not None:
-                raise self.crash(self.finding)
+            if watched and (finding := self.finding) is not None:
+                raise self.crash(finding)
             with self._bell:
-                if self._bytes.end == seen:
-                    if self._lost is not None:
-                        raise ConsoleLost(f"the console ended while waiting for {what}: {self._lost}")
-                    if deadline.expired:
-                        raise Timeout(f"no {what} in time", evidence=self._last_lines())
+                new = self._bytes.end != seen
+                if self._lost is not None and not new:
+                    raise ConsoleLost(f"the console ended while waiting for {what}: {self._lost}")
+                if last_look:
+                    raise Timeout(f"no {what} in time", evidence=self._last_lines())
+                if not new:
                     self._bell.wait(deadline.remaining())
 
     def expect(
@@ -238,36 +246,55 @@ class Console:
     def _last_lines(self) -> str:
         return self._bytes.read(max(self.boundary, self._bytes.end - 2000)).decode(errors="replace")
 
+    def _line(self) -> Transport:
+        transport, lost = self._transport, self._lost
+        if transport is None:
+            raise ConsoleLost("the board has no console: it is switched off")
+        if lost is not None:
+            raise ConsoleLost(lost)
+        return transport
+
+    def _release(self) -> None:
+        with self._bell:
+            transport, self._transport, self._reader = self._transport, None, None
+            self._lost = "the line is closed"
+            self._bell.notify_all()
+        os.close(self._wake)
+        if transport is not None:
+            transport.close()
+
     def _read(self, transport: Transport) -> None:
+        try:
+            reason = self._read_to_end(transport)
+        except Exception as error:  # a bug, but whoever waits must hear of it
+            reason = f"reading failed: {error!r}"
+        with self._bell:
+            self._lost = f"{transport.name}: {reason}"
+            self._bell.notify_all()
+
+    def _read_to_end(self, transport: Transport) -> str:
         line = transport.fileno()
         poller = select.poll()
         poller.register(line, select.POLLIN)
-        poller.register(self._wake_read, select.POLLIN)
-        why = ""
-        while True:
-            ready = {fd for fd, _ in poller.poll()}
-            if self._wake_read in ready:
-                return
+        poller.register(self._wake, select.POLLIN)
+        while self._wake not in {fd for fd, _ in poller.poll()}:
             try:
                 data = os.read(line, _CHUNK)
             except BlockingIOError:
                 continue
             except OSError as error:  # EIO is how a pty says that its other end is gone
-                data, why = b"", error.strerror or str(error)
+                return transport.why_closed() or error.strerror or str(error)
             if not data:
-                break
+                return transport.why_closed() or "end of file"
             try:
                 self._take(data)
             except OSError as error:
-                why = f"cannot write {self.log}: {error.strerror}"
-                break
-        reason = why if why.startswith("cannot write") else transport.why_closed() or why or "end of file"
-        with self._bell:
-            self._lost = f"{transport.name}: {reason}"
-            self._bell.notify_all()
+                return f"cannot write {self.log}: {error.strerror}"
+        return "the line is closed"
 
     def _take(self, data: bytes) -> None:
         with self._bell:
-            self._findings += self._watch.feed(data, self._bytes.end)
+            offset = self._bytes.end
             self._bytes.append(data)
+            self._findings += self._watch.feed(data, offset)[: _FINDINGS - len(self._findings)]
             self._bell.notify_all()

@@ -75,9 +75,11 @@ class FdTransport:
         """Release the line; harmless when closed."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
-            if self._on_close is not None:
-                self._on_close()
+            try:
+                os.close(fd)
+            finally:
+                if self._on_close is not None:
+                    self._on_close()
 
     def _wait(self, deadline: Deadline, done: int, total: int) -> None:
         """Until the line takes more."""

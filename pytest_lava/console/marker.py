@@ -7,13 +7,14 @@ no prompt. A command runs in a subshell with its streams going to files on the b
 
 TAG is new for each command, the end marker is doubled so that a damaged status is noticed, and sizes tell whether a
 kernel message landed in the middle: then it is taken out, and if sizes still differ the files are asked for again.
+Each command writes to files of its own, so that what an earlier one left in the background cannot spoil them.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from pytest_lava.console.console import Console
 from pytest_lava.console.kernel_records import excise
 from pytest_lava.console.shell import DEFAULT_TIMEOUT, CommandResult
 from pytest_lava.console.spawn import ConsoleSpawn
+from pytest_lava.console.watch import Finding
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import CommandTimeout, ConsoleLost, KernelCrash, OperationFailed, Timeout
 
@@ -30,39 +32,46 @@ _INLINE = 900  # a longer command goes through a file: a canonical tty cuts line
 _PIECE = 240  # bytes of a command or of input per line
 _ASK_AGAIN = 8
 _WINDOW = 4096
+_DOUBT = 0.5  # seconds after which a line like a panic's, with no answer after it, is one
+_KEEP_FILES = 20  # commands whose files stay on the board; removing them costs a process
+_KEEP_BYTES = 1 << 20
+_EVIDENCE = 65536  # bytes of each stream that are asked for once more when a command was interrupted
 _AFTER_INTERRUPT = 2.0  # seconds a command has to die of Ctrl-C, then of Ctrl-\
 _PLAIN = frozenset(b'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;/_+-=@~(){}<>|&*?!#"$^[]')
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-# Read by the loader line below; each line is one piece of the script, joined by newlines.
+# Read by the loader line below; each line is one piece of the script, joined by newlines. A read that fails may be a
+# Ctrl-C (busybox gives no other status than for an end of file), so only several in a row are the end.
 _AGENT = r"""
 set +m 2>/dev/null; unset HISTFILE; trap : INT QUIT
 for __d in /dev/shm /run /tmp /var/tmp . ; do ( : >"$__d/.lava$$" ) 2>/dev/null && break; done
 __f="$__d/.lava$$"
+trap 'rm -f "$__f" "$__f".*' EXIT; trap exit HUP
 __s() {
  __o=0; __e=0
- [ -s "$__f.o" ] && __o=$(wc -c <"$__f.o")
- [ -s "$__f.e" ] && __e=$(wc -c <"$__f.e")
- __o=$((__o)); __e=$((__e)); __x=; __y=
- [ $__o -gt $3 ] && __o=$3 && __x="head -c $3"
- [ $__e -gt $3 ] && __e=$3 && __y="head -c $3"
+ [ -s "$__f.$4.o" ] && __o=$(wc -c <"$__f.$4.o")
+ [ -s "$__f.$4.e" ] && __e=$(wc -c <"$__f.$4.e")
+ __o=$((__o)); __e=$((__e))
  printf '\n@%s+%s,%s,%s+\n' $1 $2 $__o $__e
- [ $__o = 0 ] || ${__x:-cat} "$__f.o"
- [ $__e = 0 ] || ${__y:-cat} "$__f.e"
+ [ $__o = 0 ] || head -c $((__o < $3 ? __o : $3)) "$__f.$4.o"
+ [ $__e = 0 ] || head -c $((__e < $3 ? __e : $3)) "$__f.$4.e"
  printf '\n@%s-%s@%s-%s\n' $1 $2 $1 $2
 }
-__r() { ( eval "$4" ) >"$__f.o" 2>"$__f.e" <"$3"; __s $1 $? $2; }
+__r() { ( eval "$4" ) >"$__f.$1.o" 2>"$__f.$1.e" <"$3"; __s $1 $? $2 $1; }
 __w() { printf %b "$2" >>"$__f.$1"; }
+__d() { rm -f "$__f".*; }
 __l() {
+ __q=0
  while :; do
-  IFS= read -r __i; __q=$?
-  if [ $__q -ne 0 ]; then [ $__q -gt 128 ] && continue; exit 1; fi
+  IFS= read -r __i || { __q=$((__q + 1)); [ $__q -lt 9 ] && continue; exit 1; }
+  __q=0
   case $__i in
-   '__'[rswt]' '*) eval "$__i";;
+   '__'[drsw]' '*) eval "$__i";;
+   __q) trap - INT QUIT HUP EXIT; rm -f "$__f" "$__f".*; stty sane 2>/dev/null; return;;
    *) eval "$__i"; printf '\n%s' "$__p";;
   esac
  done
 }
-__t() { for __k in "$@"; do : >"$__f.$__k"; done; }
 """
 
 
@@ -73,7 +82,8 @@ class _Frame:
     status: int
     stdout: bytes
     stderr: bytes
-    end: int
+    truncated: bool
+    end: int = 0
 
 
 class MarkerShell:
@@ -85,6 +95,7 @@ class MarkerShell:
         self._count = 0
         self._nonce = secrets.token_hex(3)
         self._spawn: ConsoleSpawn | None = None
+        self._files, self._bytes = 0, 0
 
     # -- taking over --------------------------------------------------------------------------------------------
 
@@ -92,10 +103,11 @@ class MarkerShell:
         """Turn the interactive shell that is at its prompt now into ours. ``Timeout`` if it does not answer."""
         left, right = self._tag(), secrets.token_hex(2)
         start = self._console.end
+        # one line, so that a loop of ours that an earlier run left behind takes it as well
         loader = (
-            f"stty -echo -opost 2>/dev/null; printf '%s%s\\n' @{left} {right}; __a=; __n='"
-            "\n"
-            '\'; while IFS= read -r __i && [ "$__i" != . ]; do __a="$__a$__i$__n"; done; eval "$__a"; __l\n'
+            f"stty -echo -opost 2>/dev/null; printf '%s%s\\n' @{left} {right}; "
+            "__a=; __n=$(printf '\\nx'); __n=${__n%x}; "
+            'while IFS= read -r __i && [ "$__i" != . ]; do __a="$__a$__i$__n"; done; eval "$__a"; __l\n'
         )
         self._console.write(loader.encode(), deadline)
         marker = re.compile(re.escape(f"@{left}{right}".encode()))
@@ -106,6 +118,10 @@ class MarkerShell:
         self._console.write(body.encode(), deadline)
         marker = re.compile(re.escape(f"@{ready}{right}".encode()))
         self._console.expect([marker], start=start, deadline=deadline, what="answer of the shell")
+
+    def leave(self, deadline: Deadline) -> None:
+        """Give the line back to the shell that it was taken from, for the people who use it after us."""
+        self._console.write(b"\n__q\n", deadline)
 
     # -- commands -----------------------------------------------------------------------------------------------
 
@@ -120,31 +136,26 @@ class MarkerShell:
         max_output: int = 16 << 20,
     ) -> CommandResult:
         """See :meth:`pytest_lava.console.shell.Shell.run`."""
-        if "\0" in command:
-            raise ValueError("a command cannot hold a NUL character")
-        deadline = Deadline.after(timeout)
         script = _script(command, cwd, env)
+        if max_output < 0:
+            raise ValueError(f"max_output must not be negative, got {max_output}")
+        deadline = Deadline.after(timeout)
         self._console.mark(f"$ {command}")
         tag, start, t0 = self._tag(), self._console.end, monotonic()
-        lines = []
-        source = "/dev/null"
-        if input is not None:
-            lines += self._file("i", input.encode() if isinstance(input, str) else input)
-            source = '"$__f.i"'
-        if len(script) > _INLINE or not _typeable(script):
-            lines += self._file("c", script)
-            script = b'. "$__f.c"'
-        lines.append(b"__r %s %d %s %s\n" % (tag.encode(), max_output, source.encode(), _quote(script)))
+        data = input.encode() if isinstance(input, str) else input
         try:
-            for line in lines:
+            for line in self._lines(tag, script, data, max_output):
                 self._console.write(line, deadline)
             frame = self._receive(tag, start, max_output, deadline)
         except Timeout:
-            partial = self._interrupt(tag, start)
+            partial = self._interrupt(tag, start, max_output)
             raise CommandTimeout(
                 f"the command did not end within {timeout:g} s: {command}",
                 evidence=(partial.stdout + partial.stderr).decode(errors="replace") if partial else "",
             ) from None
+        finally:
+            if self._spawn is not None:
+                self._spawn.skip_to(self._console.end)  # interactive programs come after this
         return CommandResult(
             command=command,
             returncode=frame.status,
@@ -152,7 +163,7 @@ class MarkerShell:
             stderr_bytes=frame.stderr,
             duration=monotonic() - t0,
             console=(start, frame.end),
-            truncated=max_output in (len(frame.stdout), len(frame.stderr)),
+            truncated=frame.truncated,
         )
 
     def check(self, command: str, **options: Any) -> CommandResult:
@@ -170,7 +181,7 @@ class MarkerShell:
         """Whether the loop answers; heals a tty that was left busy by Ctrl-C first."""
         tag, start = self._tag(), self._console.end
         try:
-            self._console.write(b"\n__s %s 0 0\n" % tag.encode(), deadline)
+            self._console.write(b"\n__s %s 0 0 -\n" % tag.encode(), deadline)
             self._receive(tag, start, 0, deadline)
         except (Timeout, ConsoleLost, KernelCrash):
             return False
@@ -207,92 +218,148 @@ class MarkerShell:
         self._count += 1
         return f"{self._nonce}{self._count:x}"
 
-    @staticmethod
-    def _file(name: str, data: bytes) -> list[bytes]:
-        lines = [b"__t %s\n" % name.encode()]
-        for at in range(0, len(data), _PIECE):
-            lines.append(b"__w %s '%s'\n" % (name.encode(), _escape(data[at : at + _PIECE])))
-        return lines
+    def _lines(self, tag: str, script: bytes, data: bytes | None, limit: int) -> Iterator[bytes]:
+        """What is typed for a command: the last line runs it."""
+        if self._files >= _KEEP_FILES or self._bytes >= _KEEP_BYTES:
+            self._files = self._bytes = 0
+            yield b"__d all\n"
+        self._files += 1
+        source = b"/dev/null"
+        if data is not None:
+            yield from _file(f"{tag}.i", data)
+            source = b'"$__f.%s.i"' % tag.encode()
+        if len(script) > _INLINE or not _typeable(script):
+            yield from _file(f"{tag}.c", script)
+            script = b'. "$__f.%s.c"' % tag.encode()
+        yield b"__r %s %d %s %s\n" % (tag.encode(), limit, source, _quote(script))
 
-    def _receive(self, tag: str, start: int, limit: int, deadline: Deadline) -> _Frame:
-        """The frame of ``tag``, asked for again as long as kernel messages damage it."""
+    def _receive(self, tag: str, start: int, limit: int, deadline: Deadline, *, again: int | None = None) -> _Frame:
+        """The frame of ``tag``, asked for again (at most ``again`` bytes) as long as kernel messages damage it."""
+        wanted = tag
         for _ in range(_ASK_AGAIN):
-            status, header_start, end = self._await_end(tag, start, deadline)
-            frame = _parse(tag, status, self._console.read(header_start, end))
+            status, end = self._await_end(wanted, start, deadline)
+            frame = _parse(wanted, status, self._console.read(start, end), limit)
             if frame is not None:
-                self._console.dismiss_findings()  # an exact answer after it: program output, or the kernel lives
+                self._console.dismiss_findings(end)  # before an exact answer: program output, or the kernel lives
+                self._bytes += len(frame.stdout) + len(frame.stderr)
                 return replace(frame, end=end)
-            tag, start = self._tag(), self._console.end
-            self._console.write(b"__s %s %d %d\n" % (tag.encode(), status, limit), deadline)
+            limit = limit if again is None else min(limit, again)
+            wanted, start = self._tag(), self._console.end
+            self._console.write(f"__s {wanted} {status} {limit} {tag}\n".encode(), deadline)
         raise ConsoleLost("the console is too noisy: eight answers in a row were damaged; lower the kernel's log level")
 
-    def _await_end(self, tag: str, start: int, deadline: Deadline) -> tuple[int, int, int]:
-        """Status, start of the frame and offset behind the doubled end marker."""
-        marker = re.compile(rb"@%s-(\d{1,3})@%s-\1\r?\n" % (tag.encode(), tag.encode()))
-        seen = start
-        findings_grace: Deadline | None = None
+    def _await_end(self, tag: str, start: int, deadline: Deadline) -> tuple[int, int]:
+        """Status and offset behind the doubled end marker.
 
-        def look() -> tuple[int, int, int] | None:
-            nonlocal seen, findings_grace
+        A finding of the watch may be program output. It is believed when no end comes soon after it, or, where it
+        stands in the output that is just being sent, when that has ceased to come.
+        """
+        marker = re.compile(rb"@%s-(\d{1,3})@%s-\1\r?\n" % (tag.encode(), tag.encode()))
+        seen, doubted = start, False
+
+        def look() -> tuple[int, int] | Finding | None:
+            nonlocal seen
             base = max(start, seen - _WINDOW)
             window = self._console.read(base)
             seen = base + len(window)
-            match = marker.search(window)
-            if match:
-                return int(match[1]), start, base + match.end()
-            if b"@" + tag.encode() in window or b"[" in window:
-                match = marker.search(excise(window))
-                if match:
-                    return int(match[1]), start, seen
-            if self._console.finding is not None:
-                findings_grace = findings_grace or Deadline.after(0.5)
-                if findings_grace.expired:
-                    raise self._console.crash(self._console.finding)
-            return None
+            if match := marker.search(window):
+                return int(match[1]), base + match.end()
+            if match := marker.search(excise(window)):
+                return int(match[1]), seen
+            return None if doubted else self._console.finding
 
         while True:
-            until = findings_grace.at_most(3600) if findings_grace else deadline
+            before = self._console.end
             try:
-                return self._console.wait(look, min(until, deadline, key=lambda d: d.at), what="end", watched=False)
+                until = deadline.at_most(_DOUBT) if doubted else deadline
+                found = self._console.wait(look, until, what="end", watched=False)
             except Timeout:
-                if findings_grace is None or (deadline.expired and not findings_grace.expired):
+                finding = self._console.finding
+                if finding is None:
                     raise
+                if self._console.end == before or not self._in_output(tag, start, finding):
+                    raise self._console.crash(finding) from None
+                if deadline.expired:
+                    raise
+                continue
+            if isinstance(found, tuple):
+                return found
+            doubted = True
 
-    def _interrupt(self, tag: str, start: int) -> _Frame | None:
-        """Ctrl-C, then Ctrl-\\, until the command's own frame comes. ``None`` leaves the shell to recovery."""
+    def _in_output(self, tag: str, start: int, finding: Finding) -> bool:
+        """Whether a finding came after the header of an answer, so that it may be a part of the streams."""
+        return _header(tag).search(excise(self._console.read(start, finding.offset))) is not None
+
+    def _interrupt(self, tag: str, start: int, limit: int) -> _Frame | None:
+        """Ctrl-C, then Ctrl-\\, until the loop answers a probe; the frame of the command that was ended, if it began.
+
+        ``None`` also if nothing helps: that leaves the shell to recovery.
+        """
         for key in (b"\x03", b"\x1c"):
-            deadline = Deadline.after(_AFTER_INTERRUPT)
+            deadline, probe = Deadline.after(_AFTER_INTERRUPT), self._tag()
             try:
-                self._console.write(key, deadline)
-                return self._receive(tag, start, 16 << 20, deadline)
+                self._console.write(b"%s\n__s %s 0 0 -\n" % (key, probe.encode()), deadline)
+                self._await_end(probe, start, deadline)
             except (Timeout, ConsoleLost):
                 continue
+            try:
+                return self._receive(tag, start, limit, Deadline.after(0), again=_EVIDENCE)
+            except (Timeout, ConsoleLost):
+                return None
         return None
 
 
-def _parse(tag: str, status: int, data: bytes) -> _Frame | None:
-    """The streams between header and end marker, or ``None`` if kernel messages left no way to be exact."""
-    header = re.compile(rb"\n@%s\+(\d{1,3}),(\d+),(\d+)\+\r?\n" % tag.encode())
+def _header(tag: str) -> re.Pattern[bytes]:
+    return re.compile(rb"\n@%s\+(\d{1,3}),(\d+),(\d+)\+\r?\n" % tag.encode())
+
+
+def _readings(data: bytes) -> Iterator[bytes]:
+    """What may have been sent, the likeliest first: as it came, without kernel records, without carriage returns."""
+    yield data
+    clean = excise(data)
+    yield clean
+    if b"\r\n" in data:
+        yield data.replace(b"\r\n", b"\n")
+        yield clean.replace(b"\r\n", b"\n")
+
+
+def _parse(tag: str, status: int, data: bytes, limit: int) -> _Frame | None:
+    """The streams between header and end marker, or ``None`` if kernel messages left no way to be exact.
+
+    Where the tty could not be told to leave newlines alone (no ``stty``), each has got a carriage return before it.
+    """
     trailer = b"\n@%s-%d@%s-%d" % (tag.encode(), status, tag.encode(), status)
-    for text in (data, excise(data)):
-        match = header.search(text)
+    for text in _readings(data):
+        match = _header(tag).search(text)
         last = text.rfind(trailer)
         if not match or last < 0 or int(match[1]) != status:
             continue
-        out, err = int(match[2]), int(match[3])
+        out, err = (min(int(size), limit) for size in match.group(2, 3))
         payload = text[match.end() : last]
         if len(payload) == out + err:
-            return _Frame(status, payload[:out], payload[out:], 0)
+            cut = max(int(match[2]), int(match[3])) > limit
+            return _Frame(status, payload[:out], payload[out:], cut)
     return None
 
 
 def _script(command: str, cwd: str | None, env: Mapping[str, str] | None) -> bytes:
     lines = []
     if cwd is not None:
-        lines.append(b"cd %s || exit 1" % _quote(cwd.encode()))
+        lines.append(b"cd -- %s >/dev/null || exit 1" % _quote(cwd.encode()))
     for name, value in (env or {}).items():
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be the name of an environment variable")
         lines.append(b"export %s=%s" % (name.encode(), _quote(value.encode())))
-    return b"\n".join([*lines, command.encode()])
+    script = b"\n".join([*lines, command.encode()])
+    if b"\0" in script:
+        raise ValueError("a command, its folder and its environment cannot hold a NUL character")
+    return script
+
+
+def _file(name: str, data: bytes) -> Iterator[bytes]:
+    """Lines that make a file on the board."""
+    for at in range(0, max(len(data), 1), _PIECE):
+        yield b"__w %s '%s'\n" % (name.encode(), _escape(data[at : at + _PIECE]))
 
 
 def _typeable(script: bytes) -> bool:

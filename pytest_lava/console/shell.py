@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pytest_lava.deadline import Deadline
+
 __all__ = ["DEFAULT_TIMEOUT", "CommandResult", "Shell"]
 
 DEFAULT_TIMEOUT = 60.0
@@ -62,8 +64,11 @@ class Shell(Protocol):
 
         Standard input is ``input`` or empty. ``max_output`` bytes of each stream are kept; the result says if cut.
         Raises ``CommandTimeout`` (after Ctrl-C, so that the shell stays usable), ``KernelCrash``, ``ConsoleLost``,
-        ``ValueError`` for what cannot be sent (a NUL, a negative timeout).
+        ``ValueError`` for what cannot be sent (a NUL, a negative timeout, a name that is no variable's).
         """
+
+    def leave(self, deadline: Deadline) -> None:
+        """Give the line back to the shell that was there before; this one is over."""
 
     def check(self, command: str, **options: Any) -> CommandResult:
         """Like :meth:`run`, but a status other than 0 raises ``OperationFailed``."""

@@ -46,6 +46,7 @@ class ConsoleSpawn(_Base):
     def skip_to(self, offset: int) -> None:
         """Read on from this offset of the console log; what came before is not searched."""
         self._at = offset
+        self._text.reset()
         self.buffer = self.string_type()
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> Any:

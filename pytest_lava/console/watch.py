@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["PATTERNS", "Finding", "FindingKind", "Watch", "WatchPattern"]
+__all__ = ["PATTERNS", "Finding", "FindingKind", "Watch", "WatchPattern", "trace_before"]
 
 _LONGEST_LINE = 8192  # a longer "line" is binary output; its beginning is dropped
 
@@ -48,8 +48,9 @@ def _pattern(kind: FindingKind, name: str, literal: str, regex: str) -> WatchPat
     return WatchPattern(kind, name, literal.encode(), re.compile(regex.encode()))
 
 
-# A kernel record begins with its time stamp (CONFIG_PRINTK_TIME) and perhaps a caller id; without one, with its text.
-_RECORD = r"^(?:<\d+>)?(?:\[ *\d+\.\d{6}\])?(?: ?\[ *[TC]\d+\])? ?"
+# A kernel record begins with its time stamp (CONFIG_PRINTK_TIME) and perhaps a caller id, behind whatever a program
+# had written of its line by then; without a time stamp it is known only at the beginning of a line.
+_RECORD = r"(?:^(?:<\d+>)?|\[ *\d+\.\d{6}\](?: ?\[ *[TC]\d+\])? )"
 
 PATTERNS: tuple[WatchPattern, ...] = (
     _pattern(FindingKind.FATAL, "panic", "Kernel panic", _RECORD + r"Kernel panic - not syncing"),
@@ -60,6 +61,19 @@ PATTERNS: tuple[WatchPattern, ...] = (
     _pattern(FindingKind.BOOT, "grub", "GNU GRUB", r"GNU GRUB +version"),
     _pattern(FindingKind.BOOT, "linux", "Linux version ", _RECORD + r"Linux version \d"),
 )
+
+# What the kernel says first when something goes wrong, long before it calls it a panic (kernel/panic.c, lib/bug.c,
+# arch/*/mm/fault.c, drivers/tty/sysrq.c).
+_TRACE_BEGINS = re.compile(
+    rb"[^\r\n]*(?:cut here \]---|BUG: |kernel BUG at |Oops|Internal error: |Unable to handle kernel |"
+    rb"general protection fault|sysrq: Trigger a crash)"
+)
+
+
+def trace_before(text: bytes) -> bytes:
+    """The end of ``text``, which stands before a panic, from the line on with which its trace begins."""
+    match = _TRACE_BEGINS.search(text)
+    return text[match.start() :] if match else b""
 
 
 class Watch:
@@ -76,7 +90,8 @@ class Watch:
         start = self._rest_offset if self._rest else offset
         text = self._rest + data
         cut = text.rfind(b"\n") + 1
-        self._rest, self._rest_offset = text[cut:][-_LONGEST_LINE:], start + cut
+        self._rest = text[cut:][-_LONGEST_LINE:]
+        self._rest_offset = start + len(text) - len(self._rest)
         if not cut or not self.armed:
             return []
         lines = text[:cut]

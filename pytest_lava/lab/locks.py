@@ -32,11 +32,13 @@ __all__ = ["Holder", "ResourceLock", "acquire", "acquire_first", "canonical", "f
 MACHINE_FOLDER = Path("/run/lock/pytest-lava")
 _SHARED, _PRIVATE = 0o1777, 0o700
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
+#: seconds that the guardian of a run that died has for switching off, and we patience: its board is as good as free
+_LEAVING = 35.0
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock; ``since`` is ISO 8601 with the zone."""
+    """Who holds a lock; ``since`` is ISO 8601 with the zone; ``leaving``: its run died, the board is switched off."""
 
     pid: int = 0
     user: str = ""
@@ -44,6 +46,7 @@ class Holder:
     board: str = ""
     run: str = ""
     command: str = ""
+    leaving: bool = False
 
     @classmethod
     def me(cls, board: str, run: Path | None) -> Holder:
@@ -127,24 +130,30 @@ def acquire_first(
     """Take the first of ``alternatives`` (board name -> its resources) of which everything is free, or wait for one.
 
     Returns which alternative it was and its locks by board. At least one attempt is made, even after ``deadline``;
-    then :class:`BoardBusy` says who holds the first alternative. ``on_wait`` is told that sentence when waiting
-    begins and when the holder changes; ``run`` is the run folder shown to others; ``folder`` defaults to
+    then :class:`BoardBusy` says who holds the first alternative. A board whose run died and which is being switched
+    off is waited for in any case (35 s at most). ``on_wait`` is told that sentence when waiting begins and when the
+    holder changes; ``run`` is the run folder shown to others; ``folder`` defaults to
     :func:`lock_folder`. Two boards in one alternative that share a resource are a :class:`ConfigurationError`.
     """
     wanted = [_by_resource(alternative) for alternative in alternatives]
     where = folder if folder is not None else lock_folder(events)
     pause, told = _FIRST_PAUSE, ""
+    patience: Deadline | None = None
     while True:
-        busy = ""
+        busy, leaving = "", False
         for number, request in enumerate(wanted):
-            locks, sentence = _take_all(where, request, run)
+            locks, sentence, holder = _take_all(where, request, run)
             if not sentence:
                 return number, {
                     board: tuple(lock for lock in locks if request[lock.resource] == board)
                     for board in alternatives[number]
                 }
             busy = busy or sentence
-        if deadline.expired:
+            leaving = leaving or holder.leaving
+        if leaving and patience is None:
+            patience = Deadline.after(_LEAVING)
+        limit = patience if leaving and patience and patience.at > deadline.at else deadline
+        if limit.expired:
             raise BoardBusy(f"{busy}: wait with --board-wait or choose another board")
         if busy != told:
             told = busy
@@ -152,7 +161,7 @@ def acquire_first(
                 events.emit(f"waiting: {busy}")
             if on_wait:
                 on_wait(busy)
-        threading.Event().wait(min(pause, deadline.remaining()))
+        threading.Event().wait(min(pause, limit.remaining()))
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
@@ -228,17 +237,17 @@ def _by_resource(wanted: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return dict(sorted(owner.items()))
 
 
-def _take_all(folder: Path, request: Mapping[str, str], run: Path | None) -> tuple[list[ResourceLock], str]:
-    """Try once: all locks, or none and who is in the way."""
+def _take_all(folder: Path, request: Mapping[str, str], run: Path | None) -> tuple[list[ResourceLock], str, Holder]:
+    """Try once: all locks, or none and who is in the way, as a sentence too."""
     locks: list[ResourceLock] = []
     for resource, board in request.items():
         taken = _try(folder, resource, Holder.me(board, run))
         if isinstance(taken, Holder):
             for lock in locks:
                 lock.release()
-            return [], f"board {board} is used by {taken.describe()}"
+            return [], f"board {board} is used by {taken.describe()}", taken
         locks.append(taken)
-    return locks, ""
+    return locks, "", Holder()
 
 
 def _try(folder: Path, resource: str, holder: Holder) -> ResourceLock | Holder:

@@ -21,6 +21,8 @@ from pytest_lava.plan import BoardRequest, Target
 
 __all__ = ["BoardManager", "BoardUnavailable", "Failure", "LabContext", "Reports"]
 
+_RESYNC = 1.0  # seconds that the line has to take a Ctrl-C
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -128,22 +130,33 @@ class BoardManager:
         if board is None or board.state is not State.SHELL:
             return None
         finding = board.console.finding
-        if finding is None or board.answers():
+        if finding is None:
             return None
-        return board.console.crash(finding)
+        if finding is board.console.told:
+            board.lose("its crash was expected by the test")
+            return None
+        return None if board.answers() else board.console.crash(finding)
 
     # -- the end ------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Power off and give the board back. The lease goes even if the power does not."""
+        """Power off and give the board back. The lease goes even if the power does not.
+
+        When an interrupt cuts this short, board and lease stay ours: call it again, or leave it to the guardian.
+        """
         try:
             if self._board is not None:
                 self._board.close()
-        finally:
-            self._board = None
-            if self._lease is not None:
-                self._lease.release()
-                self._lease = None
+        except LavaError:
+            self._give_back()
+            raise
+        self._give_back()
+
+    def _give_back(self) -> None:
+        self._board = None
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -184,6 +197,9 @@ class BoardManager:
 
     def _boot(self, target: Target, board: Board) -> Board:
         if board.state is State.SHELL and (self._suspect or not board.at_ease):
+            if self._suspect:  # whatever the test left running is in the way: a time limit may have cut it short
+                with suppress(LavaError):
+                    board.console.write(b"\x03", Deadline.after(_RESYNC))
             self._suspect = False
             if not board.answers():
                 board.lose("the shell does not answer")

@@ -25,6 +25,9 @@ class BoardView:
         self._boards = boards
         self._target = target
 
+    def __repr__(self) -> str:
+        return f"<board {self._target.request.name}>"
+
     @property
     def name(self) -> str:
         """The name of the board that was leased."""
@@ -109,13 +112,18 @@ class Boards:
     def skip_if_unavailable(self, target: Target) -> None:
         """Skip the item if its target is known to be out."""
         if failure := self.manager(target).failure(target):
-            _skip(failure)
+            pytest.skip(failure.reason)
+
+    def failure_behind(self, target: Target | None, error: BaseException | None) -> Failure | None:
+        """The root cause if ``error`` skips an item because its target is out."""
+        if target is None or not isinstance(error, pytest.skip.Exception):
+            return None
+        failure = self.manager(target).failure(target)
+        return failure if failure and error.msg == failure.reason else None
 
     def raise_crash_nobody_saw(self, target: Target) -> None:
         """A crash while the test did something else is the test's failure too."""
-        manager = self.manager(target)
-        if crash := manager.crash_nobody_saw():
-            manager.lost(str(crash))
+        if crash := self.manager(target).crash_nobody_saw():
             raise crash
 
     def note_end(self, target: Target, error: BaseException | None) -> None:
@@ -152,10 +160,4 @@ class Boards:
         try:
             return step(target)
         except BoardUnavailable as error:
-            _skip(error.failure)
-            raise
-
-
-def _skip(failure: Failure) -> None:
-    __tracebackhide__ = True
-    pytest.skip(failure.reason)
+            pytest.skip(error.failure.reason)

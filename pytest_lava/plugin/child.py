@@ -46,8 +46,6 @@ def emit_child(
             stop=now,
             lava={**facts, "nodeid": name, **({} if failing else {"error": None})},
         )
-        if failing and not in_worker:
-            item.session.testscollected += 1
         # else the line in the terminal lands in the captured output of the test
         with capture.global_and_fixture_disabled() if capture else nullcontext():
             item.ihook.pytest_runtest_logreport(report=report)

@@ -16,7 +16,6 @@ from pytest_lava.plan import RunPlan, Target
 
 __all__ = ["COMMAND", "Collection", "CommandRun", "command_of", "target_of"]
 
-_OURS = {"board", "bootloader", "image", "kernel", "lava_target", "shell"}
 _SLUG = 60
 
 
@@ -61,9 +60,7 @@ class Collection:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One hidden parameter carries board, kernel and image, so that grouping by it is least."""
-        if _OURS & set(metafunc.fixturenames):
-            if "lava_target" not in metafunc.fixturenames:
-                metafunc.fixturenames.append("lava_target")
+        if "lava_target" in metafunc.fixturenames:
             targets = self._plan.targets
             metafunc.parametrize("lava_target", targets, ids=[t.id for t in targets], indirect=True, scope="session")
 

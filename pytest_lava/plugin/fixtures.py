@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +18,13 @@ __all__ = ["board", "bootloader", "image", "kernel", "lava_shell", "lava_target"
 @pytest.fixture(scope="session")
 def lava_target(request: pytest.FixtureRequest) -> Target:
     """The (board, kernel, image) that this item runs on; the one parameter by which items are grouped."""
-    target: Target = request.param
+    target: Target | None = getattr(request, "param", None)
+    if target is None:
+        pytest.fail(
+            "request.getfixturevalue() comes too late to choose a board: put 'board' or 'shell' into the "
+            "test's parameters",
+            pytrace=False,
+        )
     return target
 
 
@@ -48,13 +53,11 @@ def image(lava_target: Target) -> ImagePlan | None:
 
 
 @pytest.fixture
-def shell(request: pytest.FixtureRequest, board: BoardView, lava_target: Target) -> Iterator[Shell]:
+def shell(request: pytest.FixtureRequest, board: BoardView, lava_target: Target) -> Shell:
     """A live command line on the booted board; if the board died, it is recovered first."""
     from pytest_lava.plugin.boards import Boards
 
-    boards = request.config.stash[Boards.key]
-    yield boards.shell(lava_target)
-    boards.raise_crash_nobody_saw(lava_target)
+    return request.config.stash[Boards.key].shell(lava_target)
 
 
 @pytest.fixture

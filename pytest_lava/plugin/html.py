@@ -1,4 +1,4 @@
-"""pytest-html's report: a board column, and the console slice of each test beside it."""
+"""pytest-html's report: root cause and files first, a board column, and the console slice of each test beside it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_lava.plugin.facts import FACTS
+
 if TYPE_CHECKING:
     from pytest_lava.plugin.session import Run
 
 __all__ = ["Html"]
+
+#: where pytest-html has the classes whose object collects reports and writes the file
+_REPORTS = ("pytest_html.report", "pytest_html.selfcontained_report")
 
 
 class Html:
@@ -20,15 +25,44 @@ class Html:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._waiting: list[object] = []
         option = run.config.option
-        if not option.htmlpath and not (option.collectonly or getattr(option, "setupplan", False)):
+        self._ours = not option.htmlpath and run.runs_tests
+        if self._ours:
             option.htmlpath = str(run.folder / "report.html")
+            option.self_contained_html = True  # one file less to lose; console logs are files of their own anyway
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionstart(self) -> None:
+        """Nobody asked pytest-html for a report: it gets none to write before something runs."""
+        plugins = self._run.config.pluginmanager
+        if self._ours:
+            self._waiting = [plugin for plugin in plugins.get_plugins() if type(plugin).__module__ in _REPORTS]
+        for plugin in self._waiting:
+            plugins.unregister(plugin)
+
+    def begin(self) -> None:
+        """The first item is about to run."""
+        for plugin in self._waiting:
+            self._run.config.pluginmanager.register(plugin)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
         """Name the boards."""
         boards = dict.fromkeys(target.request.name for target in self._run.plan.targets)
         report.title = f"pytest-lava: {', '.join(boards)}"
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_summary(self, prefix: list[str]) -> None:
+        """What went wrong in one line, and where the rest is."""
+        run = self._run
+        if run.journal is None:
+            return
+        if cause := run.root_cause():
+            prefix.append(f'<p class="failed"><b>{html.escape(cause)}</b></p>')
+        files = [run.plan.bundle, *sorted(run.folder.glob("**/console*.log")), run.folder / "events.jsonl"]
+        links = [f'<a href="{html.escape(self._link(file))}">{html.escape(file.name)}</a>' for file in files]
+        prefix.append(f"<p>{', '.join(links)}</p>")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
@@ -38,17 +72,27 @@ class Html:
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: Any, cells: list[str]) -> None:
         """Board and kernel of the test."""
-        facts = getattr(report, "lava", {})
+        facts = getattr(report, FACTS, {})
         kernel = f"<br><small>{html.escape(str(facts['release']))}</small>" if facts.get("release") else ""
         cells.insert(1, f'<td class="col-board">{html.escape(str(facts.get("board") or ""))}{kernel}</td>')
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
+        """The reason of a skip as a sentence, where pytest-html shows a Python tuple."""
+        if isinstance(report.longrepr, tuple) and data:
+            shown, said = html.escape(report.longreprtext), "{}:{}: {}".format(*report.longrepr)
+            data[:] = [text.replace(shown, html.escape(said)) for text in data]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Link the console slice. Here and not in makereport: a worker does not know where the report will be."""
-        name = getattr(report, "lava", {}).get("slice")
-        if name:
+        if name := getattr(report, FACTS, {}).get("slice"):
             from pytest_html import extras
 
-            folder = Path(self._run.config.option.htmlpath).absolute().parent
-            link = os.path.relpath(self._run.folder / name, folder)
-            report.extras = [*getattr(report, "extras", []), extras.url(link, name="console log")]
+            report.extras = [
+                *getattr(report, "extras", []),
+                extras.url(self._link(self._run.folder / name), name="console log"),
+            ]
+
+    def _link(self, file: Path) -> str:
+        return os.path.relpath(file, Path(self._run.config.option.htmlpath).absolute().parent)

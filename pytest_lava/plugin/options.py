@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,7 +109,10 @@ def read_options(config: pytest.Config) -> Options:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if seconds < 0:
-        raise ValueError("seconds must not be negative")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return seconds

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Generator, Iterator
-from dataclasses import asdict
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lava.errors import Blame, ErrorInfo, LavaError, describe
+from pytest_lava.errors import Blame, LavaError
 from pytest_lava.lab.manager import Failure
 from pytest_lava.plan import Target
-from pytest_lava.plugin.child import emit_child
-from pytest_lava.plugin.collection import COMMAND, CommandRun, command_of, target_of
+from pytest_lava.plugin.child import ChildReport, emit_child
+from pytest_lava.plugin.collection import COMMAND, target_of
+from pytest_lava.plugin.facts import (
+    FACTS,
+    blamed,
+    command_facts,
+    error_facts,
+    iso,
+    message,
+    names,
+    shorten_report,
+    shorten_traceback,
+)
 from pytest_lava.results.console_slice import excerpt, write_slice
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
     from pytest_lava.plugin.session import Run
 
-__all__ = ["FACTS", "Reporting"]
+__all__ = ["Reporting"]
 
-#: the attribute of a report that holds what we know of it: plain JSON, as it travels between xdist's processes
-FACTS = "lava"
-_PACKAGE = Path(__file__).parent.parent
 _EXCERPT = 25  # console lines in a report; the rest is in the file beside it
+_EVIDENCE = 16384  # characters of a trace; a panic has 3000
+_SLICE = pytest.StashKey[str]()
 
 
 class Reporting:
@@ -36,14 +42,22 @@ class Reporting:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._session: pytest.Session | None = None
         self._item: pytest.Item | None = None
         self._begin = 0
         self._count = 0
+        #: items that were skipped because their target is out, and the failing reports that stand for it
+        self.unserved: set[str] = set()
+        self.failures: set[str] = set()
 
     @property
     def current_target(self) -> Target | None:
         """The target of the item that runs now."""
         return target_of(self._item) if self._item else None
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Child reports are counted as items of the session."""
+        self._session = session
 
     # -- items --------------------------------------------------------------------------------------------------
 
@@ -51,6 +65,7 @@ class Reporting:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Note that an item began: one that never ends leaves no report."""
         run = self._run
+        run.open()
         if run.journal is None:
             return (yield)
         self._item = item
@@ -58,7 +73,7 @@ class Reporting:
         target = target_of(item)
         board = self._board(target)
         self._begin = board.console.end if board else 0
-        run.journal.write("start", nodeid=item.nodeid, target=target.id if target else "", **_names(item))
+        run.journal.write("start", nodeid=item.nodeid, target=target.id if target else "", **names(item))
         if board:
             board.events.emit(f"{item.nodeid} begins")
         try:
@@ -74,32 +89,44 @@ class Reporting:
         if target is not None and self._run.boards is not None:
             self._run.boards.skip_if_unavailable(target)
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        """A crash while the test did something else is the test's failure too."""
+        yield
+        self._raise_crash_nobody_saw(item)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
+        """So is one while its fixtures were torn down."""
+        yield
+        self._raise_crash_nobody_saw(item)
+
+    def _raise_crash_nobody_saw(self, item: pytest.Item) -> None:
+        target = target_of(item)
+        if target is not None and self._run.boards is not None:
+            self._run.boards.raise_crash_nobody_saw(target)
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put the facts on the report."""
-        report = yield
         if self._run.journal is None:
-            return report
+            return (yield)
         error = call.excinfo.value if call.excinfo else None
+        if isinstance(error, LavaError) and not item.config.option.fulltrace:
+            shorten_traceback(error)
+        report = yield
         target = target_of(item)
-        facts = self._facts(item, report, target, error)
-        setattr(report, FACTS, facts)
-        command = item.stash.get(COMMAND, None)
-        if isinstance(error, LavaError):
-            if command is not None or report.when != "call":
-                report.longrepr = str(error)  # the sentence says it; our own frames would not help
-            if error.evidence and command is None:
-                report.sections.append((f"{type(error).__name__} evidence", error.evidence[-16384:]))
-        if command is not None and report.when == "call":
-            report.sections += [
-                (f"Command {name}", text.decode(errors="replace"))
-                for name, text in (("stdout", command.stdout), ("stderr", command.stderr))
-                if text
-            ]
-        self._attach_console(item, report, target)
-        if target is not None and report.when == "call" and self._run.boards is not None:
+        setattr(report, FACTS, self._facts(item, report, target, error))
+        if self._failure_behind(target, error):
+            # not the line in our package that says so
+            report.longrepr = (str(item.path), (item.location[1] or 0) + 1, f"Skipped: {error}")
+        else:
+            self._add_sections(item, report, error)
+            evidence = error.evidence.replace("\r", "").strip() if isinstance(error, LavaError) else ""
+            self._attach_console(item, report, target, evidence)
+        if target is not None and self._run.boards is not None and not isinstance(error, pytest.skip.Exception):
             self._run.boards.note_end(target, error)
         return report
 
@@ -107,37 +134,64 @@ class Reporting:
         self, item: pytest.Item, report: pytest.TestReport, target: Target | None, error: BaseException | None
     ) -> dict[str, Any]:
         board = self._board(target)
-        facts: dict[str, Any] = {"target": target.id if target else "", "board": board.name if board else ""}
-        facts |= _names(item)
+        facts: dict[str, Any] = {"target": "", "board": "", **names(item)}
+        if target is not None:
+            file = target.kernel.file if target.kernel else None
+            facts |= {"target": target.id, "board": target.request.name, "release": file.release if file else None}
         if board is not None:
-            facts["console"] = [self._begin, board.console.end]
+            facts |= {"board": board.name, "console": [self._begin, board.console.end]}
             facts["console_log"] = self._run.log_name(board.console.log)
             if board.last_boot is not None:
                 facts["boot_seconds"] = round(board.last_boot.seconds, 3)
                 facts["release"] = board.last_boot.release
         command = item.stash.get(COMMAND, None)
         if command is not None and report.when == "call":
-            facts |= _command_facts(command)
-        if report.outcome == "failed" and error is not None:
-            facts["error"] = asdict(_blamed(error, report))
+            facts |= command_facts(command)
+        if failure := self._failure_behind(target, error):
+            facts["error"] = error_facts(failure.error)
+        elif report.outcome == "failed" and error is not None:
+            facts["error"] = error_facts(blamed(error, str(report.when)))
         return facts
 
-    def _attach_console(self, item: pytest.Item, report: pytest.TestReport, target: Target | None) -> None:
+    def _failure_behind(self, target: Target | None, error: BaseException | None) -> Failure | None:
+        return self._run.boards.failure_behind(target, error) if self._run.boards else None
+
+    def _add_sections(self, item: pytest.Item, report: pytest.TestReport, error: BaseException | None) -> None:
+        command = item.stash.get(COMMAND, None)
+        if isinstance(error, LavaError) and report.failed:
+            shorten_report(report, error, whole=command is not None)
+        if command is not None and report.when == "call":
+            report.sections += [
+                (f"Command {name}", text.decode(errors="replace"))
+                for name, text in (("stdout", command.stdout), ("stderr", command.stderr))
+                if text
+            ]
+
+    # -- the console of an item ---------------------------------------------------------------------------------
+
+    def _attach_console(
+        self, item: pytest.Item, report: pytest.TestReport, target: Target | None, evidence: str
+    ) -> None:
+        """Link the slice of the console log and show its end, or what the error brought if that says more.
+
+        A set-up that passed has nothing to show yet.
+        """
         board = self._board(target)
-        if board is None or report.when == "teardown":
-            if board is not None and (name := getattr(item, "lava_slice", None)):
-                write_slice(board.console.log, self._begin, board.console.end, self._run.folder / name)
+        if board is None:
             return
         if report.when == "setup":
             item.user_properties += self._properties(board, target)
-        if report.when == "setup" and report.outcome == "passed":
-            return
-        name = self._slice_name(item)
-        item.lava_slice = name  # type: ignore[attr-defined]
-        getattr(report, FACTS)["slice"] = name
-        write_slice(board.console.log, self._begin, board.console.end, self._run.folder / name)
-        if text := _readable(board, self._begin):
-            report.sections.append((f"Console of {board.name}", text))
+        name = item.stash.get(_SLICE, None)
+        if name is None and (report.failed or report.when == "call"):
+            name = item.stash[_SLICE] = self._slice_name(item.nodeid)
+            getattr(report, FACTS)["slice"] = name
+            text = _readable(board, self._begin)
+            if evidence and evidence not in text:
+                text = evidence[-_EVIDENCE:]
+            if text:
+                report.sections.append((f"Console of {board.name}", text))
+        if name is not None:
+            self._write_slice(board, self._begin, board.console.end, name)
 
     def _properties(self, board: Board, target: Target | None) -> list[tuple[str, object]]:
         found: list[tuple[str, object]] = [("board", board.name)]
@@ -145,14 +199,17 @@ class Reporting:
             found += [("kernel", board.last_boot.release), ("boot_seconds", round(board.last_boot.seconds, 3))]
         if target and target.image:
             found.append(("image", f"{target.image.name} sha256:{target.image.sha256}"))
-        found.append(("console_log", str(board.console.log)))
-        return found
+        return [*found, ("run_folder", str(self._run.folder)), ("console_log", str(board.console.log))]
 
-    def _slice_name(self, item: pytest.Item) -> str:
+    def _slice_name(self, nodeid: str) -> str:
         worker = f"{self._run.worker}-" if self._run.is_worker else ""
-        name = re.sub(r"[^\w.-]+", "-", item.nodeid.rpartition("/")[2]).strip("-")[:80]
-        (self._run.folder / "console").mkdir(exist_ok=True)
+        name = re.sub(r"[^\w.-]+", "-", nodeid.rpartition("/")[2]).strip("-")[:80]
         return f"console/{worker}{self._count:04d}-{name}.log"
+
+    def _write_slice(self, board: Board, start: int, end: int, name: str) -> None:
+        path = self._run.folder / name
+        path.parent.mkdir(exist_ok=True)
+        write_slice(board.console.log, start, end, path)
 
     def _board(self, target: Target | None) -> Board | None:
         return self._run.boards.board(target) if self._run.boards else None
@@ -163,7 +220,11 @@ class Reporting:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Into the journal of the process that saw it; a controller adds only the crash of a worker."""
         run = self._run
-        if run.journal is None or (hasattr(report, "node") and str(report.when) != "???"):
+        if run.journal is None:
+            return
+        if not run.is_worker:
+            self._count_in(report)
+        if hasattr(report, "node") and str(report.when) != "???":
             return
         facts = dict(getattr(report, FACTS, {}))
         run.journal.write(
@@ -174,105 +235,76 @@ class Reporting:
             when=report.when,
             outcome=report.outcome,
             seconds=round(report.duration, 6),
-            start=_iso(getattr(report, "start", None)),
-            stop=_iso(getattr(report, "stop", None)),
-            message=_message(report, facts),
-            longrepr=report.longreprtext,
+            start=iso(getattr(report, "start", None)),
+            stop=iso(getattr(report, "stop", None)),
+            message=message(report, facts),
+            longrepr="{}:{}: {}".format(*report.longrepr)
+            if isinstance(report.longrepr, tuple)
+            else report.longreprtext,
             sections=report.sections,
             properties=report.user_properties,
             **({"wasxfail": report.wasxfail} if hasattr(report, "wasxfail") else {}),
             **facts,
         )
 
+    def _count_in(self, report: pytest.TestReport) -> None:
+        if isinstance(report, ChildReport) and report.failed and self._session is not None:
+            self._session.testscollected += 1  # else progress ends above 100 %
+            self.failures.add(report.nodeid)
+        elif report.skipped and getattr(report, FACTS, {}).get("error"):
+            self.unserved.add(report.nodeid)
+
     def report_failure(self, failure: Failure) -> None:
         """The one failing report of a target that cannot be deployed or booted; its items are skipped."""
         run, item = self._run, self._item
         if item is None or not self._first(failure):
             return
-        error = failure.error
-        facts = {
+        error, name = failure.error, f"{failure.stage}::{failure.target.id}"
+        facts: dict[str, Any] = {
             "suite": "lava",
-            "case": f"{failure.stage}::{failure.target.id}",
+            "case": failure.stage,
             "target": failure.target.id,
             "board": failure.target.request.name,
-            "error": asdict(error),
-            "console": list(failure.console),
-            "console_log": failure.console_log or None,
+            "error": error_facts(error),
             "parent": item.nodeid,
         }
+        if board := self._board(failure.target):
+            self._write_slice(board, *failure.console, slice_name := self._slice_name(name))
+            facts |= {
+                "board": board.name,
+                "console": list(failure.console),
+                "console_log": run.log_name(board.console.log),
+                "slice": slice_name,
+            }
         text = error.message
         if tail := error.evidence.replace("\r", "").strip().splitlines()[-_EXCERPT:]:
             text += "\n\nlast lines of the console:\n  " + "\n  ".join(tail)
         emit_child(
             item,
-            name=f"{failure.stage}::{failure.target.id}",
+            name=name,
             # a broken lab is an error, what the submitter supplied is a failure
             when="call" if error.blame is Blame.JOB else "setup",
             reason=text,
             seconds=failure.seconds,
             facts=facts,
         )
-        if run.journal is not None:
-            run.events.emit(failure.reason, level="error")
+        run.events.emit(failure.reason, level="error")
 
     def _first(self, failure: Failure) -> bool:
         """Whether this process is the first to report it: two workers may meet the same failure."""
+        if not self._run.is_worker:
+            return True  # the manager tells each failure once
         name = re.sub(r"[^\w.-]", "_", f".{failure.stage}-{failure.target.id}.failed")
         try:
-            Path(self._run.folder / name).touch(exist_ok=False)
+            (self._run.folder / name).touch(exist_ok=False)
         except FileExistsError:
             return False
         return True
 
-
-def _names(item: pytest.Item) -> dict[str, Any]:
-    if command := command_of(item):
-        return {"suite": command, "case": _without_target(item, item.name), "command": command}
-    path, _, rest = item.nodeid.partition("::")
-    return {"suite": path, "case": _without_target(item, rest or path)}
-
-
-def _without_target(item: pytest.Item, name: str) -> str:
-    """The name a dashboard compares between boards: the target is told beside it."""
-    target = target_of(item)
-    if target is None:
-        return name
-    return name.replace(f"[{target.id}]", "").replace(f"[{target.id}-", "[").replace(f"-{target.id}]", "]")
-
-
-def _command_facts(run: CommandRun) -> dict[str, Any]:
-    return {
-        "status": run.status,
-        "stdout_b64": base64.b64encode(run.stdout).decode(),
-        "stderr_b64": base64.b64encode(run.stderr).decode(),
-    }
-
-
-def _blamed(error: BaseException, report: pytest.TestReport) -> ErrorInfo:
-    """A failing assertion is the test's own, what our code did not expect is a bug of ours."""
-    found = describe(error)
-    if isinstance(error, LavaError) or _raised_by_us(error):
-        return found
-    result = "fail" if report.when == "call" else "unknown"
-    return ErrorInfo(found.type, found.message, Blame.TEST, found.effect, result)
-
-
-def _raised_by_us(error: BaseException) -> bool:
-    """Whether it came from inside the package; a refused argument is still the caller's mistake."""
-    if isinstance(error, (ValueError, TypeError, pytest.fail.Exception)):
-        return False
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    return frame is not None and Path(frame.tb_frame.f_code.co_filename).is_relative_to(_PACKAGE)
-
-
-def _message(report: pytest.TestReport, facts: dict[str, Any]) -> str:
-    if error := facts.get("error"):
-        return str(error["message"]).split("\n", 1)[0] or str(error["type"])
-    if isinstance(report.longrepr, tuple):
-        return str(report.longrepr[2]).removeprefix("Skipped: ")
-    return report.longreprtext.strip().split("\n", 1)[0] if report.longrepr else ""
+    def forget_marks(self) -> None:
+        """Remove the files by which workers knew what was reported."""
+        for mark in self._run.folder.glob(".*.failed"):
+            mark.unlink(missing_ok=True)
 
 
 def _readable(board: Board, start: int) -> str:
@@ -286,7 +318,3 @@ def _readable(board: Board, start: int) -> str:
         lines += [text] if text else []
         start = offset
     return "\n".join(lines[-_EXCERPT:])
-
-
-def _iso(moment: float | None) -> str | None:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds") if moment else None

@@ -19,7 +19,10 @@ __all__ = ["finish"]
 def finish(run: Run, status: int, seconds: float) -> int:
     """Write what belongs to the end of a run; returns the exit status. Trouble is told, never raised."""
     assert run.journal is not None
-    status = exit_status(read(run.folder), status)
+    run.reporting.forget_marks()
+    _remember_unserved(run)
+    if not run.config.option.setuponly:  # nothing was called, and should not be
+        status = exit_status(read(run.folder), status)
     run.journal.write("end", durable=True, status=status, seconds=round(seconds, 6))
     try:
         _write(run)
@@ -37,3 +40,16 @@ def _write(run: Run) -> None:
     run.plan.bundle.parent.mkdir(parents=True, exist_ok=True)
     bundle.write(run.plan.bundle, bundle.build(lines, version=run.plan.bundle_format, folder=run.folder))
     junit.write(lines, run.folder / "junit.xml", folder=run.folder)
+
+
+def _remember_unserved(run: Run) -> None:
+    """``--lf`` runs again what was skipped because its board was out; the cache's plugin counts a skip as solved.
+
+    It is meant for items, so the deploy and boot reports are taken out: they never pass.
+    """
+    cache = getattr(run.config, "cache", None)
+    if cache is None or not (run.reporting.unserved or run.reporting.failures):
+        return
+    failed = cache.get("cache/lastfailed", {})
+    failed = {nodeid: True for nodeid in [*failed, *run.reporting.unserved] if nodeid not in run.reporting.failures}
+    cache.set("cache/lastfailed", failed)

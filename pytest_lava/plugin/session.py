@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import platform
+import re
 import signal
 import socket
 import sys
@@ -32,7 +35,7 @@ from pytest_lava.plugin.boards import Boards
 from pytest_lava.plugin.collection import Collection
 from pytest_lava.plugin.options import read_options
 from pytest_lava.registry import Registry, plugin_manager
-from pytest_lava.results.journal import Journal
+from pytest_lava.results.journal import Journal, read
 
 __all__ = ["Run", "take_part"]
 
@@ -40,9 +43,11 @@ __all__ = ["Run", "take_part"]
 def take_part(config: pytest.Config) -> None:
     """Validate the options and register what makes this run ours. ``pytest.UsageError`` for every mistake at once."""
     guardian = Guardian()
+    folder = _run_folder(config)
     try:
-        plan = make_plan(read_options(config), _board_files(config), _run_folder(config), guardian)
+        plan = make_plan(read_options(config), _board_files(config), folder, guardian)
     except ConfigurationError as error:
+        _remove_empty(folder)
         raise pytest.UsageError(str(error)) from None
     run = Run(config, plan, guardian)
     config.stash[Run.key] = run
@@ -59,7 +64,8 @@ def take_part(config: pytest.Config) -> None:
         if config.pluginmanager.hasplugin("html"):
             from pytest_lava.plugin.html import Html
 
-            register(Html(run), "lava-html")
+            run.html = Html(run)
+            register(run.html, "lava-html")
     if config.pluginmanager.hasplugin("xdist"):
         from pytest_lava.plugin.xdist import Xdist
 
@@ -79,11 +85,14 @@ class Run:
         self.worker = os.environ.get("PYTEST_XDIST_WORKER", "main") if given else "main"
         self.uuid = given["run"] if given else str(uuid.uuid4())
         self.reporting: Any = None
+        self.html: Any = None
         self.problems: list[str] = []
         self.boards: Boards | None = None
         self.journal: Journal | None = None
         self.events = EventLog()
         self.closed = False
+        self.ending = False
+        self._finished = False
         self._guardian = guardian
         self._started = monotonic()
         self._restore_signal: Callable[[], None] | None = None
@@ -95,23 +104,32 @@ class Run:
         """The run folder."""
         return self.plan.run_folder
 
+    @property
+    def runs_tests(self) -> bool:
+        """Whether this is more than a look at what there is."""
+        return _runs_tests(self.config)
+
+    def root_cause(self) -> str | None:
+        """What went wrong with a board, in one line."""
+        from pytest_lava.results.summary import root_cause
+
+        return root_cause(read(self.folder))
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """SIGTERM becomes an orderly exit: without a handler nothing at all would run."""
-        if threading.current_thread() is threading.main_thread():
-            previous = signal.signal(signal.SIGTERM, _terminate)
-            self._restore_signal = lambda: (signal.signal(signal.SIGTERM, previous), None)[1]
+        """SIGTERM becomes an orderly exit: without a handler nothing at all would run.
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """Open the run: only now, so that --collect-only leaves no trace."""
-        option = self.config.option
-        if not (option.collectonly or getattr(option, "setupplan", False)):
-            self.open()
+        A worker that leaves in order is an internal error to xdist, and one that dies is replaced: so its SIGTERM is
+        left alone, the guardian cleans up. Its own controller sends SIGHUP (:class:`pytest_lava.plugin.xdist.Xdist`).
+        """
+        if threading.current_thread() is threading.main_thread():
+            number = signal.SIGHUP if self.is_worker else signal.SIGTERM
+            previous = signal.signal(number, self._terminate)
+            self._restore_signal = lambda: (signal.signal(number, previous), None)[1]
 
     def open(self) -> None:
-        """Make the run folder and its files."""
-        if self.journal is not None:
+        """Make the run folder and its files: not before the first item, so that without one there is no trace."""
+        if self.journal is not None or not self.runs_tests:
             return
         if not self.is_worker:
             self._make_folder()
@@ -124,8 +142,12 @@ class Run:
         only_board = len({target.request.name for target in self.plan.targets}) == 1
         context = LabContext(folder, only_board, self._guardian, self.events, self.plan.board_wait, reports)
         self.boards = self.config.stash[Boards.key] = Boards(context)
-        if not self.is_worker:
+        if self.is_worker:
+            self.journal.write("worker", pid=os.getpid())
+        else:
             self.journal.write("run", durable=True, **_about(self.config, self.plan))
+        if self.html is not None:
+            self.html.begin()
 
     # -- what boards tell ---------------------------------------------------------------------------------------
 
@@ -194,33 +216,51 @@ class Run:
         """Power off and release; trouble with it is told, not raised."""
         if self.closed or self.boards is None or self.journal is None:
             return
-        self.closed = True
-        for error in self.boards.close():
+        errors = self.boards.close()
+        self.closed = True  # not before: what an interrupt cut short is done again
+        for error in errors:
             self.events.emit(f"could not switch off: {error}", level="error")
             self.journal.write("note", text=f"could not switch off: {error}", error=asdict(describe(error)))
 
     @pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
     def pytest_lava_switch_off_first(self) -> None:
         """Power goes off before anything else is done: on an interrupt time is short."""
+        self.ending = True
         self.close_boards()
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """The end has begun."""
+        self.ending = True
+
+    def _terminate(self, number: int, frame: object) -> None:
+        if not self.ending:
+            pytest.exit(signal.Signals(number).name, returncode=128 + number)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Build the results, now that all processes have written theirs."""
-        if self.journal is None or self.is_worker:
-            return
+        session.exitstatus = self._finish(int(session.exitstatus))
+
+    def _finish(self, status: int) -> int:
+        if self.journal is None or self.is_worker or self._finished:
+            return status
         from pytest_lava.plugin.results import finish
 
-        session.exitstatus = finish(self, int(session.exitstatus), monotonic() - self._started)
+        status = finish(self, status, monotonic() - self._started)
+        self._finished = True
+        return status
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        """After everything: nothing of ours is left."""
+        """After everything: nothing of ours is left. A second interrupt may have cut short what should be done."""
         self.close_boards()
+        self._finish(pytest.ExitCode.INTERRUPTED)
         if self.journal is not None:
             self.journal.close()
         self.events.close()
         self._guardian.close()
+        if not self.is_worker and self.journal is None:
+            _remove_empty(self.folder)
         if self._restore_signal is not None:
             self._restore_signal()
 
@@ -231,9 +271,7 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise pytest.UsageError(
-                f"cannot make the run folder {self.folder}: {error.strerror}; give another one with --lava-dir"
-            ) from None
+            raise _cannot_make(self.folder, error) from None
         if not self.config.option.lava_dir:
             _link(self.folder.parent / "latest", self.folder.name)
 
@@ -247,10 +285,6 @@ def _link(link: Path, name: str) -> None:
         temporary.unlink(missing_ok=True)  # a convenience; some file systems have no links
 
 
-def _terminate(number: int, frame: object) -> None:
-    pytest.exit("SIGTERM", returncode=128 + signal.SIGTERM)
-
-
 def _from_controller(config: pytest.Config) -> dict[str, str] | None:
     found: dict[str, str] | None = getattr(config, "workerinput", {}).get("lava")
     return found
@@ -260,15 +294,51 @@ def _run_folder(config: pytest.Config) -> Path:
     if given := _from_controller(config):
         return Path(given["folder"])
     if config.option.lava_dir:
-        return Path(config.invocation_params.dir, config.option.lava_dir).absolute()
-    board = (config.option.lava_board or ["none"])[0]
+        return _named_folder(config)
+    board = re.sub(r"[^\w.-]", "_", (config.option.lava_board or ["none"])[0])
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{board}"
-    parent = config.rootpath / "lava-runs"
-    folder, number = parent / name, 1
-    while folder.exists():
-        number += 1
-        folder = parent / f"{name}-{number}"
+    # without a configuration file pytest guesses, and `--kernel /boot/vmlinuz` makes it guess the root folder
+    parent = (config.rootpath if config.inipath else Path(config.invocation_params.dir)) / "lava-runs"
+    for number in itertools.count(2):
+        folder = parent / name
+        try:
+            if _runs_tests(config):
+                folder.mkdir(parents=True)  # ours from now on: another run may start in the same second
+            return folder
+        except FileExistsError:
+            name = f"{name.partition('~')[0]}~{number}"
+        except OSError as error:
+            raise _cannot_make(folder, error) from None
+    raise AssertionError
+
+
+def _named_folder(config: pytest.Config) -> Path:
+    folder = Path(config.invocation_params.dir, config.option.lava_dir).absolute()
+    if _runs_tests(config):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / ".writable").touch()
+            (folder / ".writable").unlink()
+        except OSError as error:
+            raise _cannot_make(folder, error) from None
     return folder
+
+
+def _runs_tests(config: pytest.Config) -> bool:
+    looks = ("collectonly", "setupplan", "showfixtures", "show_fixtures_per_test", "markers", "cacheshow")
+    return not any(getattr(config.option, name, None) for name in looks)
+
+
+def _remove_empty(folder: Path) -> None:
+    """A run folder that was not needed, and ``lava-runs`` if it is empty too."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+        if folder.parent.name == "lava-runs":
+            folder.parent.rmdir()
+
+
+def _cannot_make(folder: Path, error: OSError) -> pytest.UsageError:
+    return pytest.UsageError(f"cannot make the run folder {folder}: {error.strerror}; give another one with --lava-dir")
 
 
 def _board_files(config: pytest.Config) -> BoardFiles:

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_lava.errors import Blame
+from pytest_lava.plugin.facts import FACTS
+
 if TYPE_CHECKING:
     from pytest_lava.plan import Target
     from pytest_lava.plugin.session import Run
 
 __all__ = ["Terminal"]
+
+_NOT_THE_TESTS = (Blame.INFRASTRUCTURE, Blame.CONFIGURATION, Blame.BUG)
 
 
 class Terminal:
@@ -27,6 +32,14 @@ class Terminal:
         lines = [f"board: {_describe(target)}" for target in plan.targets]
         return [*lines, *(f"note: {remark}" for remark in plan.remarks)]
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
+        """A test that a broken lab cut short has not failed: that is an error."""
+        error = getattr(report, FACTS, {}).get("error") or {}
+        if report.when == "call" and report.failed and error.get("blame") in _NOT_THE_TESTS:
+            return "error", "E", "ERROR"
+        return None
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> Iterator[None]:
         """The root cause before pytest's own sections, the files behind them."""
@@ -34,40 +47,40 @@ class Terminal:
         if run.journal is None:
             yield
             return
-        from pytest_lava.results.journal import read
-        from pytest_lava.results.summary import root_cause
-
-        if cause := root_cause(read(run.folder)):
-            terminalreporter.section("root cause", red=True, bold=True)
+        if cause := run.root_cause():
+            terminalreporter.write_sep("=", "root cause", red=True, bold=True)
             terminalreporter.write_line(cause, red=True)
         yield
-        terminalreporter.section("board results")
+        if terminalreporter.verbosity >= 0:
+            terminalreporter.write_sep("=", "board results")
+            for title, path in self._files():
+                terminalreporter.write_line(f"{title:<8} {_short(path)}")
+        else:
+            terminalreporter.write_line(f"board results: {_short(run.folder)}")
         for problem in run.problems:
             terminalreporter.write_line(problem, red=True)
-        for title, path in self._files():
-            terminalreporter.write_line(f"{title:<12} {path}")
 
-    def _files(self) -> Iterator[tuple[str, str]]:
-        run = self._run
-        if run.plan.bundle.exists():
-            yield "bundle", _short(run.plan.bundle)
-        html = getattr(run.config.option, "htmlpath", None)
-        if html:
-            yield "report", _short(Path(html))
-        yield "junit", _short(run.folder / "junit.xml")
-        for log in sorted(run.folder.glob("**/console*.log")):
-            yield "console", _short(log)
-        yield "events", _short(run.folder / "events.jsonl")
+    def _files(self) -> Iterator[tuple[str, Path]]:
+        run, option = self._run, self._run.config.option
+        named = {
+            "report": Path(getattr(option, "htmlpath", None) or run.folder / "report.html"),
+            "junit": Path(getattr(option, "xmlpath", None) or run.folder / "junit.xml"),
+            "bundle": run.plan.bundle,
+        }
+        yield from ((title, path.absolute()) for title, path in named.items() if path.exists())
+        yield from (("console", log) for log in sorted(run.folder.glob("**/console*.log")))
+        yield "events", run.folder / "events.jsonl"
 
 
 def _describe(target: Target) -> str:
-    request = target.request
+    request, kernel = target.request, target.kernel
     board = request.candidates[0]
-    text = f"{target.id}: {board.model.description or board.name} ({request.arch})"
+    text = f"{target.id} ({board.model.description or request.arch})"
     if len(request.candidates) > 1:
         text += f", first free of {', '.join(config.name for config in request.candidates)}"
-    if target.kernel:
-        text += f", kernel {target.kernel.name} {target.kernel.file.release or ''}".rstrip()
+    if kernel:
+        name = f"kernel {kernel.name}" if kernel.given else "its default kernel"
+        text += f", {name} {kernel.file.release or ''}".rstrip()
     if target.image:
         text += f", image {target.image.name}"
     return text

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import select
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_lava.plugin.child import child_from_json, child_to_json
+from pytest_lava.results.journal import read
 
 if TYPE_CHECKING:
     from pytest_lava.plugin.session import Run
@@ -21,11 +27,30 @@ class Xdist:
     def __init__(self, run: Run) -> None:
         self._run = run
 
+    def pytest_sessionstart(self) -> None:
+        """A worker whose controller died ends as if it were told to; execnet takes 5 s to notice and 15 to act."""
+        if self._run.is_worker:
+            threading.Thread(target=_end_with, args=(os.getppid(),), name="lava controller", daemon=True).start()
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Workers end with their controller, though they are in the middle of a test. ``-x`` lets them finish it."""
+        if self._run.is_worker or self._run.journal is None or isinstance(excinfo.value, pytest.Session.Interrupted):
+            return
+        for line in read(self._run.folder):
+            if line["kind"] == "worker" and _parent(line["pid"]) == os.getpid():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(line["pid"], signal.SIGHUP)
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Hand a worker what only the controller may decide."""
-        self._run.open()
         node.workerinput["lava"] = {"run": self._run.uuid, "folder": str(self._run.folder)}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Now it is known that there is something to run; the workers wait until they are told so."""
+        if ids:
+            self._run.open()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
@@ -48,6 +73,23 @@ class Xdist:
                             return str(name)
                 return nodeid
 
+            def remove_node(self, node: Any) -> str | None:
+                """What killed its worker is not run again; xdist would do so, without end."""
+                crashed: str | None = super().remove_node(node)
+                for scope, unit in list(self.workqueue.items()):
+                    if crashed in unit:
+                        unit[crashed] = True
+                        if all(unit.values()):
+                            del self.workqueue[scope]
+                return crashed
+
+            def schedule(self) -> None:
+                """A worker that replaces another one starts its last item only when it knows that none follows."""
+                super().schedule()
+                for node in self.nodes if self.collection is not None and not self.workqueue else ():
+                    if not node.shutting_down:
+                        node.shutdown()
+
         return ByTarget(config, log)
 
     def pytest_report_to_serializable(self, report: Any) -> dict[str, Any] | None:
@@ -57,3 +99,20 @@ class Xdist:
     def pytest_report_from_serializable(self, data: dict[str, Any]) -> Any:
         """And get their own back."""
         return child_from_json(data)
+
+
+def _end_with(controller: int) -> None:
+    with contextlib.suppress(OSError):  # it is gone already
+        handle = os.pidfd_open(controller)
+        if os.getppid() == controller:
+            select.select([handle], [], [])
+        os.close(handle)
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+def _parent(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0

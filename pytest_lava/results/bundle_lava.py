@@ -29,6 +29,16 @@ __all__ = ["LOG_LIMIT", "lava_run"]
 LOG_LIMIT = 8 << 20
 #: each test is a phase of its own name; its time is in its own result
 _NOT_SHOWN = ("case",)
+#: a board that cannot be leased, prepared or switched on fails its deploy or boot report
+_STAGES = {
+    "wait": "deploy",
+    "fetch": "deploy",
+    "inject": "deploy",
+    "power": "boot",
+    "boot.bootloader": "boot",
+    "boot.kernel": "boot",
+    "boot.login": "boot",
+}
 
 
 @dataclass(frozen=True)
@@ -58,16 +68,22 @@ def lava_run(source: Source, test_id: str) -> Bundle:
     ids = Namer(case_id, CASE_ID_LIMIT)
     several = len(record.targets) > 1
     phases = [line for line in record.phases if line.get("name") not in _NOT_SHOWN]
-    for case in (case for case in record.cases if case.suite == LAVA and not case.command):
-        told = _same_failure(case, phases)
-        phases = [line for line in phases if line is not told]
+    reports = [case for case in record.cases if case.suite == LAVA and not case.command]
+    told = [_same_failure(case, phases) for case in reports]
+    for line in phases:
+        if not any(line in lines for lines in told):
+            run["test_results"].append(_phase(line, ids, several))
+    for case, lines in zip(reports, told, strict=True):
         result, attachments = case_result(source, case, ids.unique(_name(case.name, case.target, several)))
         _place(result, case, logs)
-        if told:
-            result |= _took(told)
+        result |= _took({"seconds": case.seconds})
+        for line in lines:
+            if line.get("name") == case.name:
+                result |= _took(line)
+            else:
+                result["attributes"]["step"] = str(line.get("name"))
         add(source, run, result, attachments)
-    for line in phases:
-        run["test_results"].append(_phase(line, ids, several))
+    run["test_results"] += [_boot(line, ids, several) for line in record.boots]
     run["test_results"].append(_job(record))
     _attach(run, record, logs)
     return run
@@ -85,6 +101,17 @@ def _phase(line: Line, ids: Namer, several: bool) -> Bundle:
     if error:
         result["message"] = message(str(error.get("message") or ""))
     return result
+
+
+def _boot(line: Line, ids: Namer, several: bool) -> Bundle:
+    """The whole way from power-on to a shell, that the phases are parts of."""
+    return {
+        "test_case_id": ids.unique(_name("boot", str(line.get("target") or ""), several)),
+        "result": "pass",
+        **_took(line),
+        "timestamp": date(line["time"]),
+        "attributes": attributes({"target": line.get("target"), "boot_id": line.get("boot_id")}),
+    }
 
 
 def _took(line: Line) -> Bundle:
@@ -122,12 +149,19 @@ def _name(name: str, target: str, several: bool) -> str:
     return f"{name}/{target}" if several and target else name
 
 
-def _same_failure(case: Case, phases: list[Line]) -> Line | None:
-    """The phase whose failure ``case`` reports: one result for one failure."""
-    matching = [line for line in phases if line.get("error") and line.get("name") == case.name]
-    matching = [line for line in matching if line.get("worker") in (case.worker, None)]
+def _same_failure(case: Case, phases: list[Line]) -> list[Line]:
+    """The phase whose failure ``case`` reports, on each worker that met it: one result for one failure."""
+    if case.verdict.outcome not in ("failed", "error"):
+        return []
+    matching = [line for line in phases if line.get("error") and case.name in _reports(line)]
     matching = [line for line in matching if not case.target or line.get("target") == case.target]
-    return matching[-1] if matching and case.verdict.outcome in ("failed", "error") else None
+    return list({line.get("worker"): line for line in matching}.values())
+
+
+def _reports(phase: Line) -> tuple[str, str]:
+    """The reports that may tell of a phase's failure."""
+    name = str(phase.get("name"))
+    return name, _STAGES.get(name, name)
 
 
 def _logs(source: Source) -> list[_Log]:

@@ -55,7 +55,10 @@ class Group:
 
 
 def groups(record: Record) -> list[Group]:
-    """The test runs in order of their first case. A suite on a further target has the target in its name."""
+    """The test runs in order of their first case.
+
+    A suite on a further target has the target in its name, and what of a suite needs no board has ``host`` in it.
+    """
     found: dict[tuple[str, ...], list[Case]] = {}
     for case in record.cases:
         if case.command:
@@ -63,11 +66,12 @@ def groups(record: Record) -> list[Group]:
         elif case.suite != LAVA:
             found.setdefault(("suite", case.suite, case.target), []).append(case)
     first: dict[tuple[str, ...], str] = {}
+    for key, cases in found.items():
+        first[key[:2]] = first.get(key[:2]) or cases[0].target
     result = []
     for key, cases in found.items():
         case = cases[0]
-        plain_name = case.target == first.setdefault(key[:2], case.target)
-        name = key[1] if plain_name else f"{key[1]}-{case.target}"
+        name = key[1] if case.target == first[key[:2]] else f"{key[1]}-{case.target or 'host'}"
         result.append(Group("\0".join(key), name, case.target, case.command, tuple(cases)))
     return result
 

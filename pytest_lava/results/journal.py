@@ -25,6 +25,7 @@ outcome  ``nodeid``, ``when`` (setup, call, teardown, ``???``), ``outcome`` (pas
          in base64), ``console``?, ``console_log``? (file name in the run folder), ``error``? (as in phase),
          ``properties`` [[name, value]], ``parent``? (nodeid, for child reports),
          ``attachments``? [{name, path (in the run folder), mime}], ``testdef``? (bundle 1.6 testdef_metadata)
+worker   ``pid``: an xdist worker began
 note     ``text``: what the harness found
 end      ``status`` (exit status), ``seconds``
 ======== ==========================================================================================================

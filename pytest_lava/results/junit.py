@@ -54,6 +54,8 @@ def document(lines: Iterable[Line], *, folder: Path | None = None) -> bytes:
 
 def _testcase(record: Record, case: Case) -> ET.Element:
     classname, name = _names(case)
+    if len(record.targets) > 1 and case.target and case.suite != LAVA:
+        name += f"[{case.target}]"  # else two of the same name
     element = ET.Element(
         "testcase", classname=xml_text(classname), name=xml_text(name), time=f"{case.total_seconds:.3f}"
     )
@@ -93,8 +95,8 @@ def _report(verdict: Verdict) -> str:
 
 
 def _case_properties(record: Record, case: Case) -> list[tuple[str, object]]:
-    error = case.verdict.error
-    return [
+    error, told = case.verdict.error, {name for name, _ in case.properties}
+    ours = [
         ("board", case.board or record.target(case.target).get("board")),
         ("target", case.target),
         ("kernel", record.kernel_release(case.target) or (record.target(case.target).get("kernel") or {}).get("name")),
@@ -102,8 +104,8 @@ def _case_properties(record: Record, case: Case) -> list[tuple[str, object]]:
         ("console", "{}-{}".format(*case.console) if case.console else None),
         ("console_log", case.last("console_log")),
         ("blame", error.get("blame")),
-        *case.properties,
     ]
+    return [*(pair for pair in ours if pair[0] not in told), *case.properties]
 
 
 def _run_properties(record: Record, folder: Path | None) -> list[tuple[str, object]]:

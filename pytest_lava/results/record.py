@@ -207,7 +207,8 @@ def _cases(items: Sequence[Line]) -> tuple[Case, ...]:
 
 def _join_crashes(drafts: list[_Draft]) -> list[_Draft]:
     """A crashed xdist worker leaves a start, and the controller tells the crash (``???``): that is one case."""
-    unfinished = {str(draft.first.get("nodeid")): draft for draft in drafts if draft.started and not draft.outcomes}
+    begun = [draft for draft in drafts if draft.started and "teardown" not in draft.outcomes]
+    unfinished = {str(draft.first.get("nodeid")): draft for draft in begun}
     kept = []
     for draft in drafts:
         other = unfinished.get(str(draft.first.get("nodeid")))

@@ -102,7 +102,7 @@ def test_a_command_has_status_and_both_streams(folder: Path, version: str) -> No
 def test_the_lava_run_has_phases_job_and_console(folder: Path) -> None:
     run = runs(read(folder), folder)["lava"]
     found = results(run)
-    assert list(found) == ["deploy", "deploy-2", "job"]
+    assert list(found) == ["deploy", "deploy-2", "boot", "job"]
     assert (found["deploy"]["result"], found["deploy-2"]["result"]) == ("unknown", "pass")
     assert found["deploy-2"].items() >= {"measurement": 1.0, "units": "seconds", "duration": "0d 1s 0us"}.items()
     assert found["job"]["result"] == "unknown"  # the lab broke during test_power

@@ -26,7 +26,7 @@ def run(*argv: object) -> int:
 def test_bundle_of_a_run_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("bundle", folder) == 0
     assert json.loads((folder / "bundle.json").read_text())["format"] == "Dashboard Bundle Format 1.5"
-    assert capsys.readouterr().out == f"{folder}/bundle.json: Dashboard Bundle Format 1.5, 4 test runs, 9 results\n"
+    assert capsys.readouterr().out == f"{folder}/bundle.json: Dashboard Bundle Format 1.5, 4 test runs, 10 results\n"
     out = folder / "old.json"
     assert run("bundle", folder / "journal.jsonl", "--format", "1.3", "--output", out) == 0
     assert json.loads(out.read_text())["format"] == "Dashboard Bundle Format 1.3"

@@ -1,0 +1,35 @@
+"""``python -m benchmarks [NAME ...] [-n ROUNDS]``: tables in Markdown on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.boot import boot
+from benchmarks.idle import idle
+from benchmarks.items import items
+from benchmarks.roundtrip import roundtrip
+
+_ALL: dict[str, Callable[[int, Path], str]] = {"boot": boot, "items": items, "idle": idle, "roundtrip": roundtrip}
+
+
+def main() -> None:
+    """Run the benchmarks that were named, or all."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="The project against its peers and the floor. Run it on a quiet machine.",
+    )
+    parser.add_argument(
+        "names", nargs="*", choices=[[], *_ALL], metavar="NAME", help=f"of {', '.join(_ALL)}; default: all"
+    )
+    parser.add_argument("-n", type=int, default=7, metavar="ROUNDS", help="interleaved rounds (default: 7)")
+    arguments = parser.parse_args()
+    for name in arguments.names or _ALL:
+        with tempfile.TemporaryDirectory(prefix="lava-bench-") as folder:
+            print(_ALL[name](arguments.n, Path(folder) / name), flush=True)
+
+
+if __name__ == "__main__":
+    main()

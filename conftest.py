@@ -1,0 +1,3 @@
+"""The project's own test options; what tests share is in ``tests/conftest.py``."""
+
+pytest_plugins = ["pytester"]

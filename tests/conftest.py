@@ -1,0 +1,22 @@
+"""What tests of several rooms share."""
+
+from __future__ import annotations
+
+import pytest
+from support.face import Face
+
+from pytest_lava.images.cache import cache_dir
+
+CACHE = cache_dir()  # before pytester changes HOME
+
+
+@pytest.fixture
+def face(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Face:
+    """A user's empty folder. Downloads are shared with this machine's user, locks and board files are not."""
+    monkeypatch.setenv("PYTEST_LAVA_CACHE", str(CACHE))
+    monkeypatch.setenv("PYTEST_LAVA_LOCKS", str(tmp_path_factory.mktemp("locks")))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    return Face(pytester)

@@ -1,0 +1,1 @@
+"""What several tests need: shells on ptys, and lines that go wrong."""

@@ -1,0 +1,132 @@
+"""Mistakes that can be seen without a board: one plain sentence each, exit status 4, and nothing began."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import pytest
+from support.face import Face
+
+
+def x86_kernel(path: Path) -> Path:
+    """As much of a bzImage as tells what it is (Documentation/arch/x86/boot.rst)."""
+    data = bytearray(0x4000)
+    data[0x1F1], data[0x1FE:0x200], data[0x202:0x206] = 4, b"\x55\xaa", b"HdrS"
+    struct.pack_into("<H", data, 0x206, 0x20F)
+    struct.pack_into("<H", data, 0x20E, 0x1000)
+    struct.pack_into("<H", data, 0x236, 1)
+    data[0x211] = 1
+    data[0x1200:0x1210] = b"6.12.0 (me@here)"
+    path.write_bytes(data)
+    return path
+
+
+def test_unknown_board_lists_what_there_is(face: Face) -> None:
+    face.board("mine", 'extends = "localhost"')
+    (line,) = face.refused("--board=nosuch")
+    assert "nosuch" in line
+    assert all(name in line for name in ("localhost", "qemu-arm64", "qemu-x86_64", "mine"))
+
+
+def test_broken_toml_and_unknown_key_name_file_line_and_the_nearest_key(face: Face) -> None:
+    face.board("broken", 'description = "x"\narch = arm\n')
+    face.board("typo", 'extends = "localhost"\nconsol = "x"\n')
+    (line,) = face.refused("--board=broken")
+    assert f"{face.path}/boards/broken.toml" in line
+    assert "line 2" in line
+    (line,) = face.refused("--board=typo")
+    assert f"{face.path}/boards/typo.toml:2: unknown key 'consol'; did you mean 'console'?" in line
+
+
+def test_kernel_files(face: Face) -> None:
+    (face.path / "picture").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
+    (line,) = face.refused("--board=qemu-x86_64", "--kernel=nofile")
+    assert "nofile: there is no such file" in line
+    (line,) = face.refused("--board=qemu-x86_64", "--kernel=picture")
+    assert "is a PNG picture, not a kernel" in line
+    (line,) = face.refused("--board=qemu-arm64", "--kernel", x86_kernel(face.path / "bzImage"))
+    assert "is a kernel for x86_64, which fits no given board: qemu-arm64 (arm64)" in line
+    (line,) = face.refused("--board=localhost", "--kernel=picture,moduls=x")
+    assert "'moduls=x' is not understood" in line
+
+
+def test_qemu_not_installed(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.devnull)
+    (line,) = face.refused("--board=qemu-arm64")
+    assert "QEMU is not installed" in line
+    assert "apt-get install" in line
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--command", "true"], "no board was given"),
+        (["--kernel=x"], "no board was given"),
+        (["--board=localhost", "--command", " "], "--command was given without a command"),
+        (["--board=localhost", "--image=nofile"], "--image nofile: there is no such file"),
+        (["--board=localhost", "--lava-dir=/proc/nosuch"], "cannot make the run folder /proc/nosuch"),
+    ],
+)
+def test_options(face: Face, arguments: list[str], said: str) -> None:
+    assert said in face.refused(*arguments)[0]
+
+
+@pytest.mark.parametrize("value", ["-1", "soon", "nan", "inf"])
+def test_seconds(face: Face, value: str) -> None:
+    said = face.refused("--board=localhost", f"--command-timeout={value}")
+    assert any(f"--command-timeout: '{value}' is not a number of seconds" in line for line in said)
+
+
+def test_all_mistakes_are_told_at_once(face: Face) -> None:
+    said = face.refused("--board=localhost", "--board=nosuch", "--kernel=nofile", "--image=noimage")
+    assert len(said) == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--collect-only"],
+        ["--co", "-q"],
+        ["--setup-plan"],
+        ["--fixtures"],
+        ["--fixtures-per-test"],
+        ["--markers"],
+        ["--help"],
+        ["--version"],
+        ["--cache-show"],
+        ["-k", "nothing"],
+        ["--deselect", "test_it.py"],
+        ["nosuchfile.py"],
+    ],
+    ids=" ".join,
+)
+def test_what_runs_no_test_leaves_no_trace(face: Face, arguments: list[str]) -> None:
+    face.write(test_it="def test_it(shell): raise SystemExit(9)")
+    result = face.here("--board=localhost", "test_it.py", *arguments)
+    assert result.ret in (0, 4, 5)
+    assert face.untouched
+
+
+def test_a_broken_module_leaves_no_trace(face: Face) -> None:
+    face.write(test_it="def test_it(shell): pass", test_broken="def test_it(shell: pass")
+    result = face.here("--board=localhost", ".")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert face.untouched
+
+
+def test_a_run_folder_of_an_earlier_run_is_not_touched_by_a_run_of_nothing(face: Face) -> None:
+    folder = face.path / "out"
+    folder.mkdir()
+    (folder / "events.jsonl").touch()
+    (folder / "report.html").write_text("old")
+    result = face.here("--board=localhost", "--lava-dir=out", "-k", "nothing", "nosuch.py")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert [path.name for path in face.path.glob("out*")] == ["out"]
+    assert (folder / "report.html").read_text() == "old"
+
+
+def test_options_are_in_a_group_of_their_own(face: Face) -> None:
+    result = face.here("--help")
+    result.stdout.fnmatch_lines(["boards, kernels and results (pytest-lava):", "*--board*", "*--lava-dir*"])
