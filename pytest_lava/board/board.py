@@ -298,8 +298,9 @@ class Board:
 
     def _record(self, shell: Shell, start: int) -> BootRecord:
         self.boot_id += 1
-        facts = shell.run("uname -r; uname -v; uname -m", timeout=_PROBE * 4).stdout.splitlines()
-        release, version, machine = [*facts, "", "", ""][:3]
+        said = shell.run("uname -rvm", timeout=_PROBE * 4).stdout.strip()  # one fork; only the version has spaces
+        release, _, rest = said.partition(" ")
+        version, _, machine = rest.rpartition(" ")
         seconds = monotonic() - self._powered_at
         return BootRecord(self.boot_id, seconds, release, version, machine, (start, self.console.end))
 
