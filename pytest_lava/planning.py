@@ -124,7 +124,9 @@ def _targets(
     choices: list[ImagePlan | None] = [*images] or [None]
     targets = []
     for request in requests:
-        fitting_kernels: list[KernelPlan | None] = [k for k in kernels if k.file.arch == request.arch]
+        fitting_kernels = [
+            mistakes.collect(_completed, kernel, request) for kernel in kernels if kernel.file.arch == request.arch
+        ]
         if not kernels:
             fitting_kernels = [mistakes.collect(_default_kernel, request, options)]
         elif not fitting_kernels:
@@ -155,6 +157,10 @@ def _check_deploy(request: BoardRequest, kernel: KernelPlan | None, image: Image
 
 
 def _check_power(board: BoardConfig, guard: Guard) -> None:
+    if board.model.console.url.startswith("exec:") and board.power.method != "none":
+        raise ConfigurationError(
+            f'{board.path}: a console "exec:..." is a process, which nothing switches: set power = "none"'
+        )
     context = PowerContext(board.name, board.path.parent, guard, EventLog())
     board.power.driver(board.power.options, context).check()
 
@@ -190,21 +196,44 @@ def _default_kernel(request: BoardRequest, options: Options) -> KernelPlan | Non
                 "add --kernel PATH, or leave that out"
             )
         return None
-    folder = request.candidates[0].path.parent
     for key in ("kernel", "initrd", "dtb"):
-        value = getattr(defaults, key)
-        if value is None or key in files:
+        path = _default_file(request, key)
+        if path is None or key in files:
             continue
-        path = _newest(folder / Path(value.replace("{cache}", str(cache_dir()))))
         if not path.is_file():
             advice = f"run `{defaults.hint}`, or give" if defaults.hint else "give"
             raise ConfigurationError(
                 f"board {request.name!r} has no {key} to boot, {path} is not there: {advice} --{key}"
             )
         files[key] = path
-    file = inspect(files["kernel"])
+    # what the user adds is under test, also on the lab's own kernel
+    under_test = bool(options.append or _files(options))
     append = " ".join(filter(None, [defaults.append, options.append]))
-    return KernelPlan("default", file, initrd=files.get("initrd"), dtb=files.get("dtb"), append=append, given=False)
+    return KernelPlan(
+        "default", inspect(files["kernel"]), None, files.get("dtb"), files.get("initrd"), append, given=under_test
+    )
+
+
+def _completed(kernel: KernelPlan, request: BoardRequest) -> KernelPlan:
+    """A given kernel with the board's own files and arguments for what the user did not give.
+
+    A kernel that mounts a root file system (``root=``) gets no initial RAM file system, which would keep it from that.
+    """
+    append = " ".join(filter(None, [request.candidates[0].model.defaults.append, kernel.append]))
+    initrd = kernel.initrd
+    if initrd is None and "root=" not in append:
+        initrd = _default_file(request, "initrd")
+    dtb = kernel.dtb or _default_file(request, "dtb")
+    if kernel.modules is not None and (initrd is None or not initrd.is_file()):
+        raise ConfigurationError(f"--kernel modules={kernel.modules} needs an initrd to go into: add initrd=PATH")
+    present = [path if path is not None and path.is_file() else None for path in (initrd, dtb)]
+    return replace(kernel, initrd=present[0], dtb=present[1], append=append)
+
+
+def _default_file(request: BoardRequest, key: str) -> Path | None:
+    board = request.candidates[0]
+    value = getattr(board.model.defaults, key)
+    return _newest(board.path.parent / Path(value.replace("{cache}", str(cache_dir())))) if value else None
 
 
 def _newest(pattern: Path) -> Path:

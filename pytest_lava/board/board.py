@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -257,17 +257,12 @@ class Board:
             self._switch_on()
         limits = self.config.model.timeouts
         self.console.arm(FindingKind.FATAL)
-        try:
-            with self.events.phase("boot.kernel"):
-                self._boot.kernel(self._bootloader, self.deployment, Deadline.after(limits.kernel))
-            self.state, self._bootloader = State.KERNEL, None
-            with self.events.phase("boot.login"):
-                self._shell = self._boot.shell(Deadline.after(limits.kernel + limits.login))
-                record = self._record(self._shell, start)
-        except KernelCrash as error:
-            raise BootFailed(str(error), evidence=error.evidence) from error
-        except Timeout as error:
-            raise self._no_prompt(error) from error
+        with self.events.phase("boot.kernel"), self._blamed():
+            self._boot.kernel(self._bootloader, self.deployment, Deadline.after(limits.kernel))
+        self.state, self._bootloader = State.KERNEL, None
+        with self.events.phase("boot.login"), self._blamed():
+            self._shell = self._boot.shell(Deadline.after(limits.kernel + limits.login))
+            record = self._record(self._shell, start)
         self._check_release(record)
         self.console.arm(FindingKind.FATAL, FindingKind.BOOT)
         self.state, self.last_boot = State.SHELL, record
@@ -283,17 +278,26 @@ class Board:
                 f"{what}, called after each boot of {self.name}, failed: {error}", evidence=error.evidence
             ) from error
 
-    def _no_prompt(self, error: Timeout) -> LavaError:
-        """No shell in time: the kernel under test is to blame if there is one, else the lab."""
+    @contextlib.contextmanager
+    def _blamed(self) -> Iterator[None]:
+        """What the user gave (kernel, arguments, image) is to blame for a boot that fails; if nothing, the lab."""
+        kernel, image = self.deployment.kernel, self.deployment.image
+        under_test = (kernel is not None and kernel.given) or image is not None
+        kind = BootFailed if under_test else InfrastructureError
+        try:
+            yield
+        except (BootFailed, KernelCrash) as error:
+            raise kind(str(error), evidence=error.evidence) from error
+        except Timeout as error:
+            raise kind(self._no_prompt(error), evidence=error.evidence) from error
+
+    def _no_prompt(self, error: Timeout) -> str:
         limits = self.config.model.timeouts
         lines = [line for line in error.evidence.splitlines() if line.strip()]
         last = f"; the last line was {lines[-1]!r}" if lines else "; nothing came over the serial line"
-        kernel = self.deployment.kernel
-        kind = BootFailed if kernel is not None and kernel.given else InfrastructureError
-        return kind(
+        return (
             f"no shell or login prompt on {self.name} within {limits.kernel + limits.login:g} s: check the kernel and "
-            f"[login] shell_prompt{last}",
-            evidence=error.evidence,
+            f"[login] shell_prompt{last}"
         )
 
     def _record(self, shell: Shell, start: int) -> BootRecord:
@@ -361,6 +365,8 @@ class Board:
                 )
             self.console.attach(self._power.console())
             return
+        if self._boot.attaches:
+            limit = Deadline.after(0)  # nothing is switched on that could bring the line up
         transport, process = open_line_when_there(console.url, speed=console.speed, deadline=limit)
         if process is not None:
             self._forget_process = self._guard.process(process)

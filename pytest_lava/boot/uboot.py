@@ -7,7 +7,7 @@ import re
 import secrets
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 from pytest_lava.boot.api import BootContext, Bootloader
 from pytest_lava.boot.login import log_in
@@ -109,7 +109,7 @@ class UBootBoot:
         prompt: Regex = r"=> $"
         autoboot: Regex = r"Hit any key to stop autoboot"
         interrupt: str = " "
-        commands: tuple[Annotated[str, AfterValidator(_known_placeholders)], ...] = Field(min_length=1)
+        commands: tuple[Annotated[str, AfterValidator(_known_placeholders)], ...]
 
     has_bootloader = True
     attaches = False

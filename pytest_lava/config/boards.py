@@ -133,8 +133,7 @@ class BoardFiles:
         try:
             driver = self._registry.get(kind, table.method)
         except ConfigurationError as error:
-            where = _where(sources, (kind, "method")) or _where(sources, (kind,))
-            raise ConfigurationError(f"{where}{error}") from None
+            raise ConfigurationError(f"{_where(sources, (kind, 'method'))}{error}") from None
         try:
             options = driver.Options.model_validate(dict(table.options))
         except ValidationError as error:
@@ -150,7 +149,7 @@ class BoardFiles:
                 raise ConfigurationError(f"there is no board {wanted!r}; there are {self._listed()}")
             if path is None:
                 extending = sources[-1]
-                where = _where(sources, ("extends",))
+                where = _where([extending], ("extends",))
                 if any(source.name == wanted for source in sources):
                     raise ConfigurationError(f"{where}{extending.name!r} extends {wanted!r}, which extends it in turn")
                 raise ConfigurationError(
@@ -233,16 +232,21 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 
 def _where(sources: Sequence[_Source], key: Sequence[str]) -> str:
-    """``file:line: `` of a key, in the nearest file of the chain that has it."""
-    for source in sources:
-        value: Any = source.data
-        for part in key:
-            if not isinstance(value, Mapping) or part not in value:
-                break
-            value = value[part]
-        else:
-            return f"{source.path}:{_line(source.text, key)}: "
+    """``file:line: `` of a key (or else of the table it is in), in the nearest file of the chain that has it."""
+    while key:
+        for source in sources:
+            if _holds(source.data, key):
+                return f"{source.path}:{_line(source.text, key)}: "
+        key = key[:-1]
     return f"{sources[0].path}: "
+
+
+def _holds(value: Any, key: Sequence[str]) -> bool:
+    for part in key:
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = value[part]
+    return True
 
 
 def _line(text: str, key: Sequence[str]) -> int:

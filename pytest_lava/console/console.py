@@ -174,7 +174,7 @@ class Console:
                 break
         reset = finding.kind is FindingKind.BOOT
         before = self.read(max(self.boundary, finding.offset - _BEFORE), finding.offset)
-        evidence = (before if reset else trace_before(before)) + self.read(finding.offset, limit)
+        evidence = (before[-2000:] if reset else trace_before(before)) + self.read(finding.offset, limit)
         kind = UnexpectedReset if reset else KernelCrash
         what = "the board reset by itself" if reset else "the kernel crashed"
         self.told = finding

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_lava.console.console import Console
-from pytest_lava.console.kernel_records import excise
+from pytest_lava.console.kernel_records import excise, excise_surely
 from pytest_lava.console.shell import DEFAULT_TIMEOUT, CommandResult
 from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.console.watch import Finding
@@ -32,6 +32,7 @@ _INLINE = 900  # a longer command goes through a file: a canonical tty cuts line
 _PIECE = 240  # bytes of a command or of input per line
 _ASK_AGAIN = 8
 _WINDOW = 4096
+_SILENCE = 1.0  # seconds without a byte after which an answer that began will not end
 _DOUBT = 0.5  # seconds after which a line like a panic's, with no answer after it, is one
 _KEEP_FILES = 20  # commands whose files stay on the board; removing them costs a process
 _KEEP_BYTES = 1 << 20
@@ -57,7 +58,7 @@ __s() {
  [ $__e = 0 ] || head -c $((__e < $3 ? __e : $3)) "$__f.$4.e"
  printf '\n@%s-%s@%s-%s\n' $1 $2 $1 $2
 }
-__r() { ( eval "$4" ) >"$__f.$1.o" 2>"$__f.$1.e" <"$3"; __s $1 $? $2 $1; }
+__r() { ( eval "$4" ) >"$__f.$1.o" 2>"$__f.$1.e" <"$3"; __z=$?; __s $1 $__z $2 $1; }
 __w() { printf %b "$2" >>"$__f.$1"; }
 __d() { rm -f "$__f".*; }
 __l() {
@@ -105,19 +106,21 @@ class MarkerShell:
         start = self._console.end
         # one line, so that a loop of ours that an earlier run left behind takes it as well
         loader = (
-            f"stty -echo -opost 2>/dev/null; printf '%s%s\\n' @{left} {right}; "
-            "__a=; __n=$(printf '\\nx'); __n=${__n%x}; "
+            f"\\unalias -a; \\stty -echo -opost 2>/dev/null; \\printf '%s%s\\n' @{left} {right}; "
+            "__a=; __n=$(\\printf '\\nx'); __n=${__n%x}; "
             'while IFS= read -r __i && [ "$__i" != . ]; do __a="$__a$__i$__n"; done; eval "$__a"; __l\n'
         )
         self._console.write(loader.encode(), deadline)
-        marker = re.compile(re.escape(f"@{left}{right}".encode()))
-        self._console.expect([marker], start=start, deadline=deadline, what="answer of the shell")
+        self._await_text(f"@{left}{right}", start, deadline)
         start = self._console.end
         ready = self._tag()
         body = f"{_AGENT.strip()}\n__p='{self.prompt}'\nprintf '%s%s\\n' @{ready} {right}\n.\n"
         self._console.write(body.encode(), deadline)
-        marker = re.compile(re.escape(f"@{ready}{right}".encode()))
-        self._console.expect([marker], start=start, deadline=deadline, what="answer of the shell")
+        self._await_text(f"@{ready}{right}", start, deadline)
+
+    def _await_text(self, text: str, start: int, deadline: Deadline) -> None:
+        sought, console = text.encode(), self._console
+        console.wait(lambda: sought in excise(console.read(start)) or None, deadline, what="answer of the shell")
 
     def leave(self, deadline: Deadline) -> None:
         """Give the line back to the shell that it was taken from, for the people who use it after us."""
@@ -237,19 +240,20 @@ class MarkerShell:
         """The frame of ``tag``, asked for again (at most ``again`` bytes) as long as kernel messages damage it."""
         wanted = tag
         for _ in range(_ASK_AGAIN):
-            status, end = self._await_end(wanted, start, deadline)
-            frame = _parse(wanted, status, self._console.read(start, end), limit)
-            if frame is not None:
-                self._console.dismiss_findings(end)  # before an exact answer: program output, or the kernel lives
-                self._bytes += len(frame.stdout) + len(frame.stderr)
-                return replace(frame, end=end)
+            if (ending := self._await_end(wanted, start, deadline)) is not None:
+                status, end = ending
+                frame = _parse(wanted, status, self._console.read(start, end), limit)
+                if frame is not None:
+                    self._console.dismiss_findings(end)  # before an exact answer: program output, or the kernel lives
+                    self._bytes += len(frame.stdout) + len(frame.stderr)
+                    return replace(frame, end=end)
             limit = limit if again is None else min(limit, again)
             wanted, start = self._tag(), self._console.end
-            self._console.write(f"__s {wanted} {status} {limit} {tag}\n".encode(), deadline)
+            self._console.write(f"__s {wanted} $__z {limit} {tag}\n".encode(), deadline)
         raise ConsoleLost("the console is too noisy: eight answers in a row were damaged; lower the kernel's log level")
 
-    def _await_end(self, tag: str, start: int, deadline: Deadline) -> tuple[int, int]:
-        """Status and offset behind the doubled end marker.
+    def _await_end(self, tag: str, start: int, deadline: Deadline) -> tuple[int, int] | None:
+        """Status and offset behind the doubled end marker; ``None`` if the answer began and broke off.
 
         A finding of the watch may be program output. It is believed when no end comes soon after it, or, where it
         stands in the output that is just being sent, when that has ceased to come.
@@ -271,24 +275,24 @@ class MarkerShell:
         while True:
             before = self._console.end
             try:
-                until = deadline.at_most(_DOUBT) if doubted else deadline
+                until = deadline.at_most(_DOUBT if doubted else _SILENCE)
                 found = self._console.wait(look, until, what="end", watched=False)
             except Timeout:
-                finding = self._console.finding
-                if finding is None:
-                    raise
-                if self._console.end == before or not self._in_output(tag, start, finding):
+                quiet, finding = self._console.end == before, self._console.finding
+                if finding is not None and (quiet or not self._has_begun(tag, start, finding.offset)):
                     raise self._console.crash(finding) from None
                 if deadline.expired:
                     raise
+                if quiet and self._has_begun(tag, start):
+                    return None
                 continue
             if isinstance(found, tuple):
                 return found
             doubted = True
 
-    def _in_output(self, tag: str, start: int, finding: Finding) -> bool:
-        """Whether a finding came after the header of an answer, so that it may be a part of the streams."""
-        return _header(tag).search(excise(self._console.read(start, finding.offset))) is not None
+    def _has_begun(self, tag: str, start: int, end: int | None = None) -> bool:
+        """Whether the header of an answer came by ``end``: what follows may be a part of the streams."""
+        return b"\n@%s+" % tag.encode() in excise(self._console.read(start, end))
 
     def _interrupt(self, tag: str, start: int, limit: int) -> _Frame | None:
         """Ctrl-C, then Ctrl-\\, until the loop answers a probe; the frame of the command that was ended, if it began.
@@ -299,7 +303,8 @@ class MarkerShell:
             deadline, probe = Deadline.after(_AFTER_INTERRUPT), self._tag()
             try:
                 self._console.write(b"%s\n__s %s 0 0 -\n" % (key, probe.encode()), deadline)
-                self._await_end(probe, start, deadline)
+                if self._await_end(probe, start, deadline) is None:
+                    continue
             except (Timeout, ConsoleLost):
                 continue
             try:
@@ -316,6 +321,7 @@ def _header(tag: str) -> re.Pattern[bytes]:
 def _readings(data: bytes) -> Iterator[bytes]:
     """What may have been sent, the likeliest first: as it came, without kernel records, without carriage returns."""
     yield data
+    yield excise_surely(data)
     clean = excise(data)
     yield clean
     if b"\r\n" in data:

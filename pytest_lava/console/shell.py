@@ -13,9 +13,12 @@ __all__ = ["DEFAULT_TIMEOUT", "CommandResult", "Shell"]
 DEFAULT_TIMEOUT = 60.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CommandResult:
-    """What a command did. ``duration`` is in seconds on this machine's clock; ``console`` is its range in the log."""
+    """What a command did. ``duration`` is in seconds on this machine's clock; ``console`` is its range in the log.
+
+    ``device_seconds`` is how long it ran on the board's clock (10 ms steps), where the board can tell.
+    """
 
     command: str
     returncode: int
@@ -24,6 +27,12 @@ class CommandResult:
     duration: float
     console: tuple[int, int] = (0, 0)
     truncated: bool = False
+    device_seconds: float | None = None
+
+    def __repr__(self) -> str:
+        """Short, as failing assertions show it."""
+        out, err = (f"{text[:60]!r}{'...' if len(text) > 60 else ''}" for text in (self.stdout, self.stderr))
+        return f"<`{self.command}` returned {self.returncode}, stdout {out}, stderr {err}>"
 
     @property
     def stdout(self) -> str:

@@ -59,6 +59,9 @@ PATTERNS: tuple[WatchPattern, ...] = (
     _pattern(FindingKind.BOOT, "u-boot", "U-Boot ", r"^U-Boot (?:SPL |TPL )?20\d\d"),
     _pattern(FindingKind.BOOT, "barebox", "barebox 20", r"^barebox 20\d\d"),
     _pattern(FindingKind.BOOT, "grub", "GNU GRUB", r"GNU GRUB +version"),
+    _pattern(
+        FindingKind.BOOT, "restart", "reboot: ", _RECORD + r"reboot: (?:Restarting system|Power down|System halted)"
+    ),
     _pattern(FindingKind.BOOT, "linux", "Linux version ", _RECORD + r"Linux version \d"),
 )
 

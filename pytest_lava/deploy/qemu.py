@@ -40,6 +40,7 @@ class QemuDeploy:
     def deploy(self, kernel: KernelPlan | None, image: ImagePlan | None, deadline: Deadline) -> Deployment:
         """Put the files where the machine finds them at its next power-on."""
         arguments: list[str] = []
+        drives: list[list[str]] = []
         files: dict[str, str] = {}
         if kernel is not None:
             sources = {"Image": kernel.file.path}
@@ -53,13 +54,15 @@ class QemuDeploy:
             else:
                 with self._events.phase("inject"):
                     medium = boot_medium(sources)
-                arguments += self._drive("boot", medium)
+                drives.append(self._drive("boot", medium))
             names = {"Image": "kernel", "board.dtb": "dtb", "initrd.img": "initrd"}
             files = {names[name]: name for name in sources}
             files["append"] = append
         for part, path in (image.parts if image else {}).items():
-            arguments += self._drive(f"image{part}", path)
-        self._machine.insert(arguments)
+            drives.append(self._drive(f"image{part}", path))
+        if self._options.drive == "virtio-blk-device":
+            drives.reverse()  # virtio-mmio slots are filled from the last one: so the boot medium is the first
+        self._machine.insert([*arguments, *(word for drive in drives for word in drive)])
         return Deployment(kernel, image, files)
 
     @staticmethod

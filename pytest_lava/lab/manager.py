@@ -13,7 +13,7 @@ from pathlib import Path
 from pytest_lava.board.board import Board, BootRecord, State
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import Effect, ErrorInfo, KernelCrash, LavaError, describe
+from pytest_lava.errors import BoardBusy, Effect, ErrorInfo, KernelCrash, LavaError, describe
 from pytest_lava.events import EventLog, utc_now
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.lease import Lease, lease_first
@@ -170,7 +170,7 @@ class BoardManager:
         except LavaError as error:
             board = self._board
             failure = Failure(
-                stage=stage,
+                stage="wait" if isinstance(error, BoardBusy) else stage,
                 target=target,
                 error=describe(error),
                 start=start,

@@ -44,7 +44,7 @@ def emit_child(
             duration=seconds if failing else 0.0,
             start=now - seconds if failing else now,
             stop=now,
-            lava={**facts, "nodeid": name, **({} if failing else {"error": None})},
+            lava={**facts, "nodeid": name, **({} if failing else {"error": None, "slice": None})},
         )
         # else the line in the terminal lands in the captured output of the test
         with capture.global_and_fixture_disabled() if capture else nullcontext():

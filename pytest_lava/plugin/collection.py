@@ -93,6 +93,7 @@ class _Commands(pytest.Module):
 
     def _getobj(self) -> types.ModuleType:
         module = types.ModuleType("command")
+        module.__file__ = str(self.path)  # other plugins ask for it
         taken: dict[str, int] = {}
         for number, command in enumerate(self.plan.commands, 1):
             name = _slug(command)

@@ -128,7 +128,9 @@ def message(report: pytest.TestReport, facts: dict[str, Any]) -> str:
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     if error := facts.get("error"):
         return str(error["message"]).split("\n", 1)[0] or str(error["type"])
-    return report.longreprtext.strip().split("\n", 1)[0] if report.longrepr else ""
+    # a string is xdist's word on a dead worker; longreprtext would put "[gw0] linux -- Python" before it
+    text = report.longrepr if isinstance(report.longrepr, str) else report.longreprtext
+    return text.strip().split("\n", 1)[0] if report.longrepr else ""
 
 
 def iso(moment: float | None) -> str | None:

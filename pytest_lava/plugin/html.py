@@ -59,7 +59,7 @@ class Html:
         if run.journal is None:
             return
         if cause := run.root_cause():
-            prefix.append(f'<p class="failed"><b>{html.escape(cause)}</b></p>')
+            prefix.append(f'<p style="color: red"><b>{html.escape(cause)}</b></p>')
         files = [run.plan.bundle, *sorted(run.folder.glob("**/console*.log")), run.folder / "events.jsonl"]
         links = [f'<a href="{html.escape(self._link(file))}">{html.escape(file.name)}</a>' for file in files]
         prefix.append(f"<p>{', '.join(links)}</p>")

@@ -84,6 +84,7 @@ class Reporting:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         """An item that has a target needs it, also if it asks only for the kernel."""
+        __tracebackhide__ = True
         yield
         target = target_of(item)
         if target is not None and self._run.boards is not None:
@@ -92,12 +93,14 @@ class Reporting:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         """A crash while the test did something else is the test's failure too."""
+        __tracebackhide__ = True
         yield
         self._raise_crash_nobody_saw(item)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
         """So is one while its fixtures were torn down."""
+        __tracebackhide__ = True
         yield
         self._raise_crash_nobody_saw(item)
 
@@ -136,8 +139,7 @@ class Reporting:
         board = self._board(target)
         facts: dict[str, Any] = {"target": "", "board": "", **names(item)}
         if target is not None:
-            file = target.kernel.file if target.kernel else None
-            facts |= {"target": target.id, "board": target.request.name, "release": file.release if file else None}
+            facts |= {"target": target.id, "board": target.request.name, "release": _release(target)}
         if board is not None:
             facts |= {"board": board.name, "console": [self._begin, board.console.end]}
             facts["console_log"] = self._run.log_name(board.console.log)
@@ -265,6 +267,7 @@ class Reporting:
             "case": failure.stage,
             "target": failure.target.id,
             "board": failure.target.request.name,
+            "release": _release(failure.target),
             "error": error_facts(error),
             "parent": item.nodeid,
         }
@@ -305,6 +308,11 @@ class Reporting:
         """Remove the files by which workers knew what was reported."""
         for mark in self._run.folder.glob(".*.failed"):
             mark.unlink(missing_ok=True)
+
+
+def _release(target: Target) -> str | None:
+    """Of the kernel that is to boot, as its file tells."""
+    return target.kernel.file.release if target.kernel else None
 
 
 def _readable(board: Board, start: int) -> str:

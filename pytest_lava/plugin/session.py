@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import os
 import platform
-import re
 import signal
 import socket
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,10 +23,12 @@ from pytest_lava.config.paths import board_folders
 from pytest_lava.deadline import monotonic
 from pytest_lava.errors import ConfigurationError, describe
 from pytest_lava.events import EventLog, Phase
+from pytest_lava.hookspecs import hookimpl
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.manager import LabContext, Reports
 from pytest_lava.plan import RunPlan, Target
 from pytest_lava.planning import make_plan
+from pytest_lava.plugin import folder as run_folder
 from pytest_lava.plugin.boards import Boards
 from pytest_lava.plugin.collection import Collection
 from pytest_lava.plugin.options import read_options
@@ -43,11 +41,13 @@ __all__ = ["Run", "take_part"]
 def take_part(config: pytest.Config) -> None:
     """Validate the options and register what makes this run ours. ``pytest.UsageError`` for every mistake at once."""
     guardian = Guardian()
-    folder = _run_folder(config)
+    given = _from_controller(config)
+    folder = Path(given["folder"]) if given else run_folder.choose(config)
     try:
         plan = make_plan(read_options(config), _board_files(config), folder, guardian)
     except ConfigurationError as error:
-        _remove_empty(folder)
+        if not given:
+            run_folder.remove_empty(folder)
         raise pytest.UsageError(str(error)) from None
     run = Run(config, plan, guardian)
     config.stash[Run.key] = run
@@ -107,7 +107,7 @@ class Run:
     @property
     def runs_tests(self) -> bool:
         """Whether this is more than a look at what there is."""
-        return _runs_tests(self.config)
+        return run_folder.runs_tests(self.config)
 
     def root_cause(self) -> str | None:
         """What went wrong with a board, in one line."""
@@ -132,7 +132,7 @@ class Run:
         if self.journal is not None or not self.runs_tests:
             return
         if not self.is_worker:
-            self._make_folder()
+            run_folder.begin(self.folder, named=bool(self.config.option.lava_dir))
         suffix = f"-{self.worker}" if self.is_worker else ""
         self.journal = Journal(self.folder / f"journal{suffix}.jsonl", run=self.uuid, worker=self.worker)
         self.events = EventLog(self.folder / f"events{suffix}.jsonl", on_phase=self._on_phase)
@@ -260,29 +260,9 @@ class Run:
         self.events.close()
         self._guardian.close()
         if not self.is_worker and self.journal is None:
-            _remove_empty(self.folder)
+            run_folder.remove_empty(self.folder)
         if self._restore_signal is not None:
             self._restore_signal()
-
-    def _make_folder(self) -> None:
-        if (self.folder / "events.jsonl").exists():
-            aside = self.folder.with_name(f"{self.folder.name}~{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
-            self.folder.rename(aside)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _cannot_make(self.folder, error) from None
-        if not self.config.option.lava_dir:
-            _link(self.folder.parent / "latest", self.folder.name)
-
-
-def _link(link: Path, name: str) -> None:
-    temporary = link.with_name(f".latest-{os.getpid()}")
-    try:
-        temporary.symlink_to(name)
-        temporary.replace(link)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # a convenience; some file systems have no links
 
 
 def _from_controller(config: pytest.Config) -> dict[str, str] | None:
@@ -290,62 +270,15 @@ def _from_controller(config: pytest.Config) -> dict[str, str] | None:
     return found
 
 
-def _run_folder(config: pytest.Config) -> Path:
-    if given := _from_controller(config):
-        return Path(given["folder"])
-    if config.option.lava_dir:
-        return _named_folder(config)
-    board = re.sub(r"[^\w.-]", "_", (config.option.lava_board or ["none"])[0])
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{board}"
-    # without a configuration file pytest guesses, and `--kernel /boot/vmlinuz` makes it guess the root folder
-    parent = (config.rootpath if config.inipath else Path(config.invocation_params.dir)) / "lava-runs"
-    for number in itertools.count(2):
-        folder = parent / name
-        try:
-            if _runs_tests(config):
-                folder.mkdir(parents=True)  # ours from now on: another run may start in the same second
-            return folder
-        except FileExistsError:
-            name = f"{name.partition('~')[0]}~{number}"
-        except OSError as error:
-            raise _cannot_make(folder, error) from None
-    raise AssertionError
-
-
-def _named_folder(config: pytest.Config) -> Path:
-    folder = Path(config.invocation_params.dir, config.option.lava_dir).absolute()
-    if _runs_tests(config):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / ".writable").touch()
-            (folder / ".writable").unlink()
-        except OSError as error:
-            raise _cannot_make(folder, error) from None
-    return folder
-
-
-def _runs_tests(config: pytest.Config) -> bool:
-    looks = ("collectonly", "setupplan", "showfixtures", "show_fixtures_per_test", "markers", "cacheshow")
-    return not any(getattr(config.option, name, None) for name in looks)
-
-
-def _remove_empty(folder: Path) -> None:
-    """A run folder that was not needed, and ``lava-runs`` if it is empty too."""
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-        if folder.parent.name == "lava-runs":
-            folder.parent.rmdir()
-
-
-def _cannot_make(folder: Path, error: OSError) -> pytest.UsageError:
-    return pytest.UsageError(f"cannot make the run folder {folder}: {error.strerror}; give another one with --lava-dir")
-
-
 def _board_files(config: pytest.Config) -> BoardFiles:
     manager = plugin_manager()
     for plugin in config.pluginmanager.get_plugins():
-        if hasattr(plugin, "lava_register") and not manager.is_registered(plugin):
-            manager.register(plugin)
+        hook = getattr(plugin, "lava_register", None)
+        if hook is None or manager.is_registered(plugin):
+            continue
+        if not hasattr(hook, "pytest_lava_impl"):
+            hookimpl(hook)  # in a conftest pytest's own hooks need no marker either
+        manager.register(plugin)
     roots = [Path(config.invocation_params.dir), config.rootpath]
     folders = list(dict.fromkeys(folder for root in roots for folder in board_folders(root)))
     folders.sort(key=lambda folder: folder.parent not in roots)  # stable: projects before user before shipped

@@ -79,7 +79,7 @@ def _describe(target: Target) -> str:
     if len(request.candidates) > 1:
         text += f", first free of {', '.join(config.name for config in request.candidates)}"
     if kernel:
-        name = f"kernel {kernel.name}" if kernel.given else "its default kernel"
+        name = "its default kernel" if kernel.name == "default" else f"kernel {kernel.name}"
         text += f", {name} {kernel.file.release or ''}".rstrip()
     if target.image:
         text += f", image {target.image.name}"

@@ -59,11 +59,8 @@ def first_fault(record: Record) -> Fault | None:
 def fault(found: Fault) -> str:
     """One line for a person."""
     blame = str(found.error.get("blame") or "")
-    kind = (
-        "lab fault"
-        if blame == Blame.INFRASTRUCTURE and found.name not in ("deploy", "boot")
-        else f"{found.name} failed"
-    )
+    stage = found.name.partition(".")[0]  # boot.login and the report it made are one event
+    kind = "lab fault" if blame == Blame.INFRASTRUCTURE else f"{stage} failed"
     text = str(found.error.get("message") or "").strip().splitlines()
     return f"{kind}{f' on {found.where}' if found.where else ''}: {text[0] if text else 'no reason given'}"
 
@@ -77,9 +74,14 @@ def _faults(record: Record) -> list[Fault]:
     faults = [
         Fault(str(name), str(where or ""), str(line["time"]), line["error"])
         for (where, name, _), line in last.items()
-        if line.get("error") and name not in _HARMLESS and line["error"].get("blame") != Blame.TEST
+        if line.get("error") and name not in _HARMLESS and not _is_harmless(line["error"])
     ]
     return faults + [_of_case(case) for case in record.cases if _is_fault(case)]
+
+
+def _is_harmless(error: Line) -> bool:
+    """A test's own, or somebody's Ctrl-C."""
+    return error.get("blame") == Blame.TEST or error.get("type") in ("KeyboardInterrupt", "Exit")
 
 
 def _is_fault(case: Case) -> bool:

@@ -1,6 +1,6 @@
 """A user's desk: starts pytest as processes of their own, as a user would, and sees all that they leave behind.
 
-Every process that comes from a desk carries its tag in the environment (as ``LC_...``, which also shells on a pty keep).
+Every process that comes from a desk carries its tag in the environment (as ``LC_...``, which shells on a pty keep too).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -24,7 +25,7 @@ from typing import Any
 
 from pytest_lava.results.bundle import validate
 
-__all__ = ["Desk", "Session", "SOAK", "bench_board", "until"]
+__all__ = ["SOAK", "Desk", "Session", "bench_board", "free_port", "missing", "until"]
 
 SOAK = bool(os.environ.get("LAVA_SOAK"))
 _BIN = Path(sys.executable).parent
@@ -78,6 +79,7 @@ while True:
 _BENCH_TOML = """\
 description = "a shell that lives outside of pytest"
 arch = "host"
+abstract = false
 console = "{folder}/state/{name}.line"
 boot = "login"
 [power]
@@ -300,3 +302,10 @@ def _free(lock: Path) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -46,7 +46,8 @@ def open_shell(
     console = Console(folder / "console.log")
     try:
         console.attach(line or open_process(command)[0])
-        shell = log_in(BootContext("here", console, login or Login(), EventLog()), soon())
+        context = BootContext("here", console, login or Login(), EventLog())
+        shell = log_in(context, soon(), nudge_at_once=line is not None)
         assert isinstance(shell, MarkerShell)
         yield shell
     finally:

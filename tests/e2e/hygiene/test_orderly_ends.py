@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pexpect
 import pytest
-from lava_desk import Desk
+from lava_desk import SOAK, Desk
 
 pytestmark = [pytest.mark.e2e, pytest.mark.emulated]
 
@@ -69,7 +69,7 @@ def test_ctrl_c_at_a_terminal(bench: Desk, boards: Boards) -> None:
     assert (bench.folder / "run" / "bundle.json").exists()
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.02, 0.1, 0.3])
+@pytest.mark.parametrize("pause", [0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5] if SOAK else [0.0, 0.1])
 def test_ctrl_c_twice(bench: Desk, boards: Boards, pause: float) -> None:
     """The second one cuts the orderly end short; the rest is done nevertheless."""
     bench.write("boards/slow", '#!/bin/sh\nsleep 0.2\nexec ./bench "$@"\n').chmod(0o755)
@@ -87,24 +87,24 @@ def test_ctrl_c_twice(bench: Desk, boards: Boards, pause: float) -> None:
     assert session.rebuilt()["test_victim[qemu-x86_64]"] == UNFINISHED
 
 
-@pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
-def test_stops_at_the_first_failure(bench: Desk, boards: Boards, tests: Write, option: str) -> None:
+@pytest.mark.parametrize("option, last", [("-x", "qemu-x86_64"), ("--maxfail=1", "localhost")])
+def test_stops_at_the_first_failure(bench: Desk, tests: Write, option: str, last: str) -> None:
     tests(
         """
-        def test_victim(shell, last_board):
-            assert not last_board
+        def test_victim(shell, board):
+            assert board.name == "bench"
 
         def test_after(shell):
             pass
         """
     )
-    status, session = bench.run(option, *boards)
+    status, session = bench.run(option, "--board=bench", f"--board={last}", "test_it.py")
     assert status == 1
     bench.assert_clean()
     found = session.bundle()
-    assert found["test_victim[qemu-x86_64]"] == "fail"
+    assert found[f"test_victim[{last}]"] == "fail"
     assert found["test_after[bench]"] == "pass"
-    assert "test_after[qemu-x86_64]" not in found
+    assert f"test_after[{last}]" not in found
 
 
 FIXTURES = {
@@ -174,5 +174,3 @@ def test_stopped_job_can_be_ended(bench: Desk) -> None:
     session.signal(signal.SIGCONT)
     assert session.wait() == 143
     bench.assert_clean()
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.emulated]
 
 UNFINISHED = "the run ended while this test was running"
 SEED = int(os.environ.get("LAVA_SEED") or random.randrange(1 << 30))
-COUNT = 50 if SOAK else 5
+COUNT = 50 if SOAK else 4
 Write = Callable[[str], None]
 Boards = tuple[str, ...]
 
@@ -58,7 +59,10 @@ DEATHS = {
 
 @pytest.mark.parametrize("death", DEATHS)
 def test_during_a_test(bench: Desk, boards: Boards, tests: Write, death: str) -> None:
-    tests(f"def test_victim(shell, last_board):\n    if last_board:\n        {DEATHS[death]}\n\ndef test_after(shell): 0\n")
+    tests(
+        f"def test_victim(shell, last_board):\n    if last_board:\n        {DEATHS[death]}\n\n"
+        "def test_after(shell): pass\n"
+    )
     options = ("--timeout=3", "--timeout-method=thread") if "timeout" in death else ()
     session = bench.start(*options, *boards)
     if "kill" in death:
@@ -115,7 +119,7 @@ def test_at_any_moment(bench: Desk, boards: Boards, tests: Write, number: int) -
     session = bench.start(*boards)
     try:
         session.process.wait(moment)
-    except Exception:
+    except subprocess.TimeoutExpired:
         session.process.kill()
     session.wait()
     bench.assert_clean()

@@ -36,15 +36,14 @@ def worker_of(session: Session, board: str) -> int:
     journals = session.folder.glob("journal-gw*.jsonl")
     name = next(path.stem.removeprefix("journal-") for path in journals if f'"board":"{board}"' in path.read_text())
     for pid in workers(session.desk):
-        files = (Path(f"/proc/{pid}/fd") / entry for entry in os.listdir(f"/proc/{pid}/fd"))
-        if any(os.readlink(file).endswith(f"journal-{name}.jsonl") for file in files if file.is_symlink()):
+        if any(str(file.readlink()).endswith(f"journal-{name}.jsonl") for file in Path(f"/proc/{pid}/fd").iterdir()):
             return pid
     raise AssertionError("no worker has that board")
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGINT to all"])
 def test_controller_is_told_to_end(bench: Desk, session: Session, name: str) -> None:
-    sent = session.signal(getattr(signal, name.split()[0]), group="all" in name)
+    sent = session.signal(getattr(signal, name.split(maxsplit=1)[0]), group="all" in name)
     assert session.wait() == (143 if name == "SIGTERM" else 2)
     assert time.time() - sent < 12  # xdist's own patience is 10 s
     bench.assert_clean()

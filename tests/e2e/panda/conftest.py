@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from lava_desk import Desk, missing
+from lava_desk import Desk, free_port, missing
 
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.cache import cache_dir
@@ -43,7 +42,7 @@ settle = 0.0
 [boot]
 prompt = '=> ?$'
 commands = [
-    "setenv bootargs 'console=ttyAMA0 quiet {append}'",
+    "setenv bootargs 'console=ttyAMA0 quiet {{append}}'",
     "load virtio 0 ${{kernel_addr_r}} Image",
     "load virtio 0 ${{ramdisk_addr_r}} initrd.img",
     "booti ${{kernel_addr_r}} ${{ramdisk_addr_r}}:${{filesize}} ${{fdtcontroladdr}}",
@@ -73,23 +72,16 @@ Panda = Callable[..., int]
 
 
 @pytest.fixture
-def panda(desk: Desk, medium: Path) -> Iterator[Panda]:
+def panda(desk: Desk, medium: Path) -> Panda:
     """Set up a panda whose console is ``pty`` or ``tcp``; returns the TCP port of its console."""
 
-    def make(name: str, console: str, *, append: str = "") -> int:
+    def make(name: str, console: str) -> int:
         port = free_port()
         serial = "pty" if console == "pty" else f"tcp:127.0.0.1:{port},server=on,wait=off"
         text = _SWITCH.replace("@BIOS@", str(_BIOS)).replace("@MEDIUM@", str(medium)).replace("@SERIAL@", serial)
         desk.write("boards/pdu", text).chmod(0o755)
         url = {"pty": f"{desk.folder}/state/{name}.tty", "tcp": f"socket://127.0.0.1:{port}"}.get(console, console)
-        desk.write(f"boards/{name}.toml", _BOARD.format(console=url, append=append or "{append}"))
+        desk.write(f"boards/{name}.toml", _BOARD.format(console=url))
         return port
 
-    yield make
-
-
-def free_port() -> int:
-    """A TCP port of this machine that nobody uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return make

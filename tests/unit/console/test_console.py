@@ -114,7 +114,7 @@ def test_attached_again_and_again(console: Console) -> None:
         peer.close()
     console.detach()
     console.detach()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
     assert console.log.read_bytes() == b"".join(b"%d;" % number for number in range(20))
 
 

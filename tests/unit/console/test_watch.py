@@ -46,6 +46,7 @@ def look(*chunks: bytes, armed: tuple[FindingKind, ...] = (FindingKind.FATAL, Fi
         (b"barebox 2022.12.0 #1", "barebox"),
         (b"\x1b[H  GNU GRUB  version 2.06", "grub"),
         (b"[    0.000000] Linux version 6.1.0", "linux"),
+        (b"[    9.000000] reboot: Restarting system", "restart"),
     ],
 )
 def test_finds(line: bytes, name: str) -> None:

@@ -23,15 +23,16 @@ import os, signal, subprocess, sys, time
 from pathlib import Path
 from pytest_lava.lab.guardian import Guardian
 guardian = Guardian()
+forgets = []
 sleeper = subprocess.Popen(["sleep", "600"], start_new_session=True, stdout=subprocess.DEVNULL)
-guardian.process(sleeper.pid)
+forgets.append(guardian.process(sleeper.pid))
 folder = Path(sys.argv[1])
-guardian.command(f"sleep 0.1; echo off > {folder}/off.new; mv {folder}/off.new {folder}/off")
+forgets.append(guardian.command(f"sleep 0.1; echo off > {folder}/off.new; mv {folder}/off.new {folder}/off"))
 (folder / "socket").touch()
-guardian.remove(folder / "socket")
+forgets.append(guardian.remove(folder / "socket"))
 (folder / "scratch").mkdir()
 (folder / "scratch" / "file").touch()
-guardian.remove(folder / "scratch")
+forgets.append(guardian.remove(folder / "scratch"))
 print(sleeper.pid, guardian.pid, flush=True)
 """
 
@@ -95,6 +96,7 @@ def test_cleans_up_after_death(death: str, tmp_path: Path) -> None:
 def test_orderly_end_executes_nothing(tmp_path: Path) -> None:
     process = parent(
         tmp_path,
+        "for forget in forgets: forget()\n"
         "guardian.close(); guardian.close(); print('closed', flush=True); sys.stdin.read()",
         stdin=subprocess.PIPE,
     )
@@ -106,6 +108,17 @@ def test_orderly_end_executes_nothing(tmp_path: Path) -> None:
     assert not gone(sleeper, 0.3)
     os.kill(sleeper, signal.SIGKILL)
     assert not (tmp_path / "off").exists()
+    assert (tmp_path / "socket").exists()
+
+
+def test_what_nobody_revoked_is_carried_out_at_the_end(tmp_path: Path) -> None:
+    """Somebody's own clean-up was cut short: a second Ctrl-C, a power command that failed."""
+    process = parent(tmp_path, "forgets[2](); forgets[3](); guardian.close()")
+    sleeper, guardian = pids(process)
+    process.wait(5)
+    assert gone(sleeper)
+    assert appears(tmp_path / "off")
+    assert gone(guardian)
     assert (tmp_path / "socket").exists()
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -50,6 +51,76 @@ def test_busy_board_names_its_user(tmp_path: Path) -> None:
     assert message.endswith(", /runs/1): wait with --board-wait or choose another board")
     assert not list(tmp_path.glob("fastboot*")), "all or none"
     end(other)
+
+
+#: its run has died, and the guardian holds the board to switch it off
+LEAVING = """
+import sys, time
+from pathlib import Path
+from pytest_lava.lab._guardian_main import lock
+held = {}
+for path in Path(sys.argv[1]).glob("*.lock"):
+    assert lock(str(path), int(sys.argv[2]), held)
+print("held", flush=True)
+time.sleep(float(sys.argv[3]))
+"""
+
+
+def test_board_that_is_being_switched_off_is_waited_for(tmp_path: Path) -> None:
+    """A run right behind one that was killed need not ask for --board-wait."""
+    dead = holder(tmp_path, "power:3")
+    end(dead)
+    guardian = subprocess.Popen(
+        [sys.executable, "-c", LEAVING, str(tmp_path), str(dead.pid), "0.4"], stdout=subprocess.PIPE, text=True
+    )
+    assert guardian.stdout
+    assert guardian.stdout.readline() == "held\n"
+    start, told = time.monotonic(), list[str]()
+    (lock,) = acquire(["power:3"], board="panda", deadline=Deadline.after(0), folder=tmp_path, on_wait=told.append)
+    assert 0.1 < time.monotonic() - start < 2
+    assert len(told) == 1
+    assert f"(pid {dead.pid}, " in told[0]
+    assert '"leaving": false' in lock.path.read_text()
+    lock.release()
+    guardian.communicate()
+
+
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import BoardBusy
+from pytest_lava.lab.locks import acquire
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+try:
+    locks = acquire(["power:3"], board="panda", deadline=Deadline.after(0), folder=Path(sys.argv[1]))
+except BoardBusy as error:
+    print(error)
+else:
+    print("got it")
+    for lock in locks:
+        lock.release()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be two users")
+def test_two_users() -> None:
+    """Another user is kept out and told who has it; what a killed run of ours left does not keep them out."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        folder = Path(name) / "locks"
+        first_usable(folder, [])
+        other = holder(folder, "power:3")
+        command = [sys.executable, "-c", AS_NOBODY, str(folder)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert said.startswith(f"board panda is used by root (pid {other.pid}, since ")
+        end(other)
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert said == "got it\n"
+        (lock,) = acquire(["power:3"], board="panda", deadline=Deadline.after(0), folder=folder)
+        lock.release()
 
 
 def test_kill_9_frees_and_stale_content_does_no_harm(tmp_path: Path) -> None:
@@ -163,7 +234,7 @@ if sys.argv[3] == "release":
 """
     try:
         for user, what in (("65534", "die"), ("65533", "release"), ("65533", "release"), ("65534", "release")):
-            command = [sys.executable, "-c", "import pytest_lava.lab.locks\n" + program, folder, user, what]
+            command = [sys.executable, "-c", "import pytest_lava.lab.locks\n" + program, str(folder), user, what]
             subprocess.run(command, check=True)
         assert not list(folder.iterdir()), "the owner's release removes it in the end"
     finally:

@@ -1,0 +1,63 @@
+"""What goes to the agent: commands with their folder and environment, of any size and content but NUL, as its lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+__all__ = ["command_text", "quoted", "request", "script_of"]
+
+_PIECE = 240  # bytes of escaped text a line
+_SPECIAL = re.compile(rb"[\x03\x1a\x1c]")  # what the tty still takes as signals
+_SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:/_+-=@%")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@cache
+def script_of(name: str) -> str:
+    """A shell script of this package without its comments and indentation, as it goes over the line."""
+    lines = Path(__file__).with_name(name).read_text().splitlines()
+    return "\n".join(stripped for line in lines if (stripped := line.strip()) and not stripped.startswith("#"))
+
+
+def command_text(command: str, cwd: str | None, env: Mapping[str, str] | None) -> bytes:
+    """A command in its folder and environment. ``ValueError`` for what cannot be sent."""
+    lines = []
+    if cwd is not None:
+        lines.append(b"cd -- %s >/dev/null || exit 1" % quoted(cwd))
+    for name, value in (env or {}).items():
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be the name of an environment variable")
+        lines.append(b"export %s=%s" % (name.encode(), quoted(value)))
+    text = b"\n".join([*lines, command.encode()])
+    if b"\0" in text:
+        raise ValueError("a command, its folder and its environment cannot hold a NUL character")
+    return text
+
+
+def quoted(text: str) -> bytes:
+    """One word for the shell."""
+    return b"'" + text.encode().replace(b"'", b"'\\''") + b"'"
+
+
+def request(verb: str, frame: str, text: bytes, data: bytes | None, limit: int) -> Iterator[bytes]:
+    """The lines that make the agent run ``text`` with ``data`` as input, and answer with ``limit`` bytes a stream."""
+    script = given = "-"
+    if _SPECIAL.search(text):
+        script = str(len(text))
+        yield from _file(f"{frame}.c", text)
+        text = b":"
+    if data is not None:
+        given = str(len(data))
+        yield from _file(f"{frame}.i", data)
+    lines, characters = text.count(b"\n") + 1, len(text.decode(errors="replace"))
+    head = f"{verb} {frame} {lines} {len(text)} {characters} {limit} {script} {given}\n"
+    yield head.encode() + text + b"\n"
+
+
+def _file(name: str, data: bytes) -> Iterator[bytes]:
+    for at in range(0, max(len(data), 1), _PIECE):
+        piece = b"".join(bytes([byte]) if byte in _SAFE else b"\\0%03o" % byte for byte in data[at : at + _PIECE])
+        yield b"W %s %s\n" % (name.encode(), piece)

@@ -1,0 +1,86 @@
+"""The run folder: chosen before anything runs, made when it does, and gone again if nothing did."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+__all__ = ["begin", "choose", "remove_empty", "runs_tests"]
+
+
+def choose(config: pytest.Config) -> Path:
+    """The run folder, ours from now on; ``pytest.UsageError`` if it cannot be made."""
+    if config.option.lava_dir:
+        return _named_folder(config)
+    board = re.sub(r"[^\w.-]", "_", (config.option.lava_board or ["none"])[0])
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{board}"
+    # without a configuration file pytest guesses, and `--kernel /boot/vmlinuz` makes it guess the root folder
+    parent = (config.rootpath if config.inipath else Path(config.invocation_params.dir)) / "lava-runs"
+    for number in itertools.count(2):
+        folder = parent / name
+        try:
+            if runs_tests(config):
+                folder.mkdir(parents=True)  # ours from now on: another run may start in the same second
+            return folder
+        except FileExistsError:
+            name = f"{name.partition('~')[0]}~{number}"
+        except OSError as error:
+            raise _cannot_make(folder, error) from None
+    raise AssertionError
+
+
+def _named_folder(config: pytest.Config) -> Path:
+    folder = Path(config.invocation_params.dir, config.option.lava_dir).absolute()
+    if runs_tests(config):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / ".writable").touch()
+            (folder / ".writable").unlink()
+        except OSError as error:
+            raise _cannot_make(folder, error) from None
+    return folder
+
+
+def runs_tests(config: pytest.Config) -> bool:
+    """Whether this is more than a look at what there is."""
+    looks = ("collectonly", "setupplan", "showfixtures", "show_fixtures_per_test", "markers", "cacheshow")
+    return not any(getattr(config.option, name, None) for name in looks)
+
+
+def remove_empty(folder: Path) -> None:
+    """A run folder that was not needed, and ``lava-runs`` if it is empty too."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+        if folder.parent.name == "lava-runs":
+            folder.parent.rmdir()
+
+
+def begin(folder: Path, *, named: bool) -> None:
+    """Make it, and move an earlier run of the same name aside; ``lava-runs/latest`` leads to one that was not named."""
+    try:
+        if (folder / "events.jsonl").exists():
+            folder.rename(folder.with_name(f"{folder.name}~{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"))
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_make(folder, error) from None
+    if not named:
+        _link(folder.parent / "latest", folder.name)
+
+
+def _link(link: Path, name: str) -> None:
+    temporary = link.with_name(f".latest-{os.getpid()}")
+    try:
+        temporary.symlink_to(name)
+        temporary.replace(link)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a convenience; some file systems have no links
+
+
+def _cannot_make(folder: Path, error: OSError) -> pytest.UsageError:
+    return pytest.UsageError(f"cannot make the run folder {folder}: {error.strerror}; give another one with --lava-dir")

@@ -1,0 +1,301 @@
+"""Real ports: ptys as devices, TCP servers, pyserial's own RFC 2217 server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import serial
+import serial.rfc2217
+from support.lines import open_shell, soon
+
+from pytest_lava.console.console import Console
+from pytest_lava.console.lines import open_line, open_line_when_there
+from pytest_lava.console.serialport import holders, open_serial
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import ConfigurationError, ConsoleLost, NetworkError, PortMissing
+
+SHELL = ["dash", "-i"]
+
+
+@pytest.fixture
+def port_with_shell() -> Iterator[str]:
+    """A serial port (/dev/pts/N) with a shell at its other end, through two ptys and a wire between them."""
+    near, near_end = pty.openpty()
+    far, far_end = pty.openpty()
+    tty.setraw(near_end)
+    shell = subprocess.Popen(SHELL, stdin=far_end, stdout=far_end, stderr=far_end, start_new_session=True)
+    wires = [threading.Thread(target=carry, args=pair, daemon=True) for pair in ((near, far), (far, near))]
+    for wire in wires:
+        wire.start()
+    yield os.ttyname(near_end)  # kept open: unlike hardware, a pty hangs up while nobody has it open
+    shell.kill()
+    shell.wait()
+    for fd in (near_end, far_end):
+        os.close(fd)
+    for wire in wires:
+        wire.join(5)
+    os.close(near)
+    os.close(far)
+
+
+def carry(source: int, target: int) -> None:
+    with contextlib.suppress(OSError):
+        while data := os.read(source, 4096):
+            os.write(target, data)
+
+
+@pytest.fixture
+def server_with_shell() -> Iterator[str]:
+    """HOST:PORT of a TCP server that serves a shell, as ser2net and QEMU do."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            line, _ = listener.accept()
+            with line:
+                subprocess.run(SHELL, stdin=line, stdout=line, stderr=line, check=False)
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
+    yield f"127.0.0.1:{listener.getsockname()[1]}"
+    listener.close()
+    server.join(5)
+
+
+class PtyPort(serial.Serial):  # type: ignore[misc]
+    """A pty has no modem lines."""
+
+    cts = dsr = ri = cd = False
+
+    def _update_dtr_state(self) -> None: ...
+
+    def _update_rts_state(self) -> None: ...
+
+
+class Rfc2217Server:
+    """pyserial's port manager between a TCP client and a local port, as in its examples."""
+
+    def __init__(self, device: str) -> None:
+        self.serial = PtyPort(device, timeout=0.05)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"rfc2217://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.breaks = 0
+        self.client: socket.socket | None = None
+        self.manager: Any = None
+        self.threads = [threading.Thread(target=self.serve, daemon=True)]
+        self.threads[0].start()
+
+    def write(self, data: bytes) -> None:
+        assert self.client
+        with contextlib.suppress(OSError):
+            self.client.sendall(data)
+
+    def serve(self) -> None:
+        with contextlib.suppress(OSError):
+            self.client, _ = self.listener.accept()
+            self.manager = serial.rfc2217.PortManager(self.serial, self)
+            self.threads.append(threading.Thread(target=self.from_port, daemon=True))
+            self.threads[-1].start()
+            while data := self.client.recv(1024):
+                if b"\xff\xfa\x2c\x05\x05" in data:  # IAC SB COM-PORT-OPTION SET-CONTROL break-on
+                    self.breaks += 1
+                self.serial.write(b"".join(self.manager.filter(data)))
+
+    def from_port(self) -> None:
+        with contextlib.suppress(OSError, serial.SerialException, TypeError):
+            while self.client:
+                if data := self.serial.read(1) + self.serial.read(self.serial.in_waiting):
+                    self.write(b"".join(self.manager.escape(data)))
+
+    def hang_up(self) -> None:
+        client, self.client = self.client, None
+        if client:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+            client.close()
+
+    def close(self) -> None:
+        self.hang_up()
+        self.listener.close()
+        for thread in self.threads:
+            thread.join(5)
+        self.serial.close()
+
+
+@pytest.fixture
+def rfc2217(port_with_shell: str) -> Iterator[Rfc2217Server]:
+    server = Rfc2217Server(port_with_shell)
+    yield server
+    server.close()
+
+
+def test_device(port_with_shell: str, tmp_path: Path) -> None:
+    with open_shell(tmp_path, line=open_line(port_with_shell, speed=115200)[0]) as shell:
+        assert shell.run("echo out; echo err >&2; exit 3").stderr == "err\n"
+        shell._console.send_break()
+        assert shell.run("head -c 100000 /dev/zero").stdout_bytes == bytes(100_000)
+
+
+def test_tcp(server_with_shell: str, tmp_path: Path) -> None:
+    with open_shell(tmp_path, line=open_serial(f"socket://{server_with_shell}")) as shell:
+        assert shell.run("echo out; exit 3").returncode == 3
+        with pytest.raises(ConsoleLost, match="cannot send a BREAK"):
+            shell._console.send_break()
+        shell.send("exit\n")
+        with pytest.raises(ConsoleLost, match="the other side closed the line"):
+            shell.run("true")
+
+
+def test_closing_a_tcp_line_takes_no_time(server_with_shell: str) -> None:
+    line = open_serial(f"socket://{server_with_shell}")
+    start = time.monotonic()
+    line.close()
+    assert time.monotonic() - start < 0.1
+
+
+def test_rfc2217(rfc2217: Rfc2217Server, tmp_path: Path) -> None:
+    with open_shell(tmp_path, line=open_serial(rfc2217.url)) as shell:
+        assert shell.run("echo out; echo err >&2; exit 3").returncode == 3
+        data = bytes(range(256)) * 20
+        assert shell.run("cat", input=data).stdout_bytes == data
+        shell._console.send_break()
+        assert rfc2217.breaks == 1
+
+
+def test_rfc2217_server_that_goes_away(rfc2217: Rfc2217Server, tmp_path: Path) -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    with open_shell(tmp_path, line=open_serial(rfc2217.url)) as shell:
+        threading.Timer(0.1, rfc2217.hang_up).start()
+        with pytest.raises(ConsoleLost, match=re.escape(rfc2217.url)):
+            shell.run("sleep 20", timeout=20)
+    assert not {name for name in {thread.name for thread in threading.enumerate()} - before if name.startswith("pump")}
+
+
+def test_port_that_is_not_there() -> None:
+    with pytest.raises(PortMissing, match="the serial port /dev/ttyNONE is not there: is the adapter plugged in"):
+        open_serial("/dev/ttyNONE")
+
+
+def test_port_that_another_program_holds(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    name = os.ttyname(slave)
+    program = (
+        "import sys, time; port = open(sys.argv[1], 'rb+', buffering=0); print('open', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", program, name], stdout=subprocess.PIPE)
+    assert holder.stdout
+    holder.stdout.readline()
+    try:
+        with pytest.raises(
+            ConsoleLost, match=rf"{name} is held by python[\d.]* \(pid {holder.pid}\): end that program"
+        ):
+            open_serial(name)
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    assert list(holders(Path(name))) == []
+    open_serial(name).close()
+    os.close(master)
+    os.close(slave)
+
+
+def test_what_is_no_port(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConsoleLost, match="cannot open the serial port"):
+        open_serial(str(tmp_path / "file"))
+    with pytest.raises(ConsoleLost, match="cannot open the serial port"):
+        open_serial(str(tmp_path))
+
+
+@pytest.mark.parametrize("scheme", ["socket", "rfc2217"])
+def test_connection_refused(scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"{scheme}://127.0.0.1:{server.getsockname()[1]}"
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(NetworkError, match=rf"^cannot connect to {url}: Connection refused"):
+        open_serial(url)
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_host_that_has_no_address() -> None:
+    with pytest.raises(NetworkError, match=r"cannot connect to socket://no-such-host\.invalid:1: [A-Z]\w+"):
+        open_serial("socket://no-such-host.invalid:1")
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense://x", "socket://", "socket://host", "socket://host:notaport", "socket://h:99999"]
+)
+def test_url_that_is_wrong(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(repr(url))):
+        open_serial(url)
+
+
+def test_line_that_comes_up_with_the_power(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+    url = f"socket://127.0.0.1:{address[1]}"
+    servers: list[socket.socket] = []
+    threading.Timer(0.2, lambda: servers.append(socket.create_server(address))).start()
+    line, process = open_line_when_there(url, speed=115200, deadline=soon())
+    assert process is None
+    line.close()
+    servers[0].close()
+    start = time.monotonic()
+    with pytest.raises(NetworkError, match="Connection refused"):
+        open_line_when_there(url, speed=115200, deadline=Deadline.after(0.15))
+    with pytest.raises(PortMissing):
+        open_line_when_there("/dev/ttyNONE", speed=115200, deadline=Deadline.after(0.15))
+    assert 0.3 <= time.monotonic() - start < 1.5
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("no-such-program -x", "the program 'no-such-program' was not found"),
+        ("", "needs a command"),
+        ("sh -c 'unfinished", "no valid command line: No closing quotation"),
+    ],
+)
+def test_process_that_cannot_be(command: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        open_line(f"exec:{command}", speed=0)
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("sh -c 'exit 3'", "sh exited with status 3"),
+        ("sh -c 'kill -KILL $$'", "sh was killed by SIGKILL"),
+        ("true", "true exited with status 0"),
+    ],
+)
+def test_process_that_ends(command: str, why: str, tmp_path: Path) -> None:
+    console = Console(tmp_path / "console.log")
+    console.attach(open_line(f"exec:{command}", speed=0)[0])
+    with pytest.raises(ConsoleLost, match=re.escape(why)):
+        console.expect([re.compile(b"never")], deadline=soon())
+    console.close()
+
+
+def test_process_that_ignores_the_hangup_is_killed(tmp_path: Path) -> None:
+    console = Console(tmp_path / "console.log")
+    line, pid = open_line("""exec:sh -c 'trap "" HUP; echo ready; while :; do sleep 1; done'""", speed=0)
+    console.attach(line)
+    console.expect([re.compile(b"ready")], deadline=soon())
+    console.close()
+    assert pid is not None
+    assert not Path(f"/proc/{pid}").exists()
