@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import select
 import socket
 import threading
@@ -14,15 +15,17 @@ from pathlib import Path
 from pytest_lava.boot.api import BootContext
 from pytest_lava.boot.login import log_in
 from pytest_lava.config.model import Login
+from pytest_lava.console.agent import AgentShell
 from pytest_lava.console.console import Console
 from pytest_lava.console.fdtransport import FdTransport
 from pytest_lava.console.marker import MarkerShell
 from pytest_lava.console.process import open_process
 from pytest_lava.console.transport import Transport
+from pytest_lava.console.watch import FindingKind
 from pytest_lava.deadline import Deadline
 from pytest_lava.events import EventLog
 
-__all__ = ["SHELLS", "FaultLine", "Peer", "open_shell", "soon"]
+__all__ = ["SHELLS", "FaultLine", "Peer", "open_agent", "open_shell", "soon"]
 
 #: every shell that can be had here; scripts/setup-host installs busybox and mksh
 SHELLS = {
@@ -49,6 +52,22 @@ def open_shell(
         context = BootContext("here", console, login or Login(), EventLog())
         shell = log_in(context, soon(), nudge_at_once=line is not None)
         assert isinstance(shell, MarkerShell)
+        yield shell
+    finally:
+        console.close()
+
+
+@contextmanager
+def open_agent(folder: Path, command: str = "dash -i", *, line: Transport | None = None) -> Iterator[AgentShell]:
+    """A shell on a console with its log in ``folder``, spoken to by the agent protocol from its first prompt on."""
+    console = Console(folder / "console.log")
+    try:
+        console.attach(line or open_process(command)[0])
+        shell = AgentShell(console)
+        console.write(b"\n", soon())
+        console.expect([re.compile(rb"[$#] ")], deadline=soon())
+        console.arm(FindingKind.FATAL, FindingKind.BOOT)
+        shell.take_over(soon())
         yield shell
     finally:
         console.close()

@@ -10,21 +10,28 @@ from pathlib import Path
 
 import pexpect
 import pytest
-from support.lines import SHELLS, open_shell, soon
+from support.lines import SHELLS, open_agent, open_shell, soon
 
+from pytest_lava.console.agent import AgentShell
 from pytest_lava.console.marker import MarkerShell
 from pytest_lava.console.shell import Shell
 from pytest_lava.errors import CommandTimeout, OperationFailed
 
 
-@pytest.fixture(scope="module", params=sorted(SHELLS))
-def line(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MarkerShell]:
-    with open_shell(tmp_path_factory.mktemp(request.param), SHELLS[request.param]) as shell:
+Line = MarkerShell | AgentShell
+OPEN = {"marker": open_shell, "agent": open_agent}
+protocols = pytest.mark.parametrize("protocol", sorted(OPEN))
+
+
+@pytest.fixture(scope="module", params=[f"{protocol}-{name}" for protocol in OPEN for name in sorted(SHELLS)])
+def line(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    protocol, name = request.param.split("-")
+    with OPEN[protocol](tmp_path_factory.mktemp(request.param), SHELLS[name]) as shell:
         yield shell
 
 
 @pytest.fixture
-def shell(line: MarkerShell) -> Iterator[Shell]:
+def shell(line: Line) -> Iterator[Shell]:
     """The shell of a module, which must be usable after every test."""
     yield line
     result = line.run("echo still here")
@@ -275,13 +282,13 @@ def test_ctrl_c_ends_an_interactive_program(shell: Shell) -> None:
     shell.expect("free", timeout=5)
 
 
-def test_line_is_given_back(shell: Shell, line: MarkerShell) -> None:
+def test_line_is_given_back(shell: Shell, line: Line) -> None:
     line.leave(soon())
     line.take_over(soon())
     assert line.run("echo ours again").stdout == "ours again\n"
 
 
-def test_taken_over_from_a_loop_that_an_earlier_run_left_behind(shell: Shell, line: MarkerShell) -> None:
+def test_taken_over_from_a_loop_that_an_earlier_run_left_behind(shell: Shell, line: Line) -> None:
     line.take_over(soon())
     assert line.run("echo ours now").stdout == "ours now\n"
 
@@ -292,22 +299,24 @@ def test_files_on_the_board_stay_few(shell: Shell) -> None:
     assert int(shell.run("ls -a /dev/shm | grep -c lava$PPID; ls -a /dev/shm | grep -c lava$$").stdout.split()[-1]) < 70
 
 
+@protocols
 @pytest.mark.parametrize("name", sorted(SHELLS))
-def test_nothing_is_left_behind(name: str, tmp_path: Path) -> None:
-    with open_shell(tmp_path, SHELLS[name]) as shell:
+def test_nothing_is_left_behind(name: str, protocol: str, tmp_path: Path) -> None:
+    with OPEN[protocol](tmp_path, SHELLS[name]) as shell:
         pid = shell.run("echo $$; echo output").stdout.split()[0]
         assert list(Path("/dev/shm").glob(f".lava{pid}*"))
     assert not list(Path("/dev/shm").glob(f".lava{pid}*"))
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_commands_that_ignore_ctrl_c_or_kill_their_shell(tmp_path: Path) -> None:
+@protocols
+def test_commands_that_ignore_ctrl_c_or_kill_their_shell(protocol: str, tmp_path: Path) -> None:
     """All shells at once, as it takes seconds."""
     wrong: list[str] = []
 
     def try_out(name: str) -> None:
         (tmp_path / name).mkdir()
-        with open_shell(tmp_path / name, SHELLS[name]) as shell:
+        with OPEN[protocol](tmp_path / name, SHELLS[name]) as shell:
             start = time.monotonic()
             try:
                 shell.run("trap '' INT; while :; do sleep 1; done", timeout=0.1)
@@ -329,11 +338,12 @@ def test_commands_that_ignore_ctrl_c_or_kill_their_shell(tmp_path: Path) -> None
     assert wrong == []
 
 
-def test_much_output_in_flat_memory(tmp_path: Path) -> None:
+@protocols
+def test_much_output_in_flat_memory(protocol: str, tmp_path: Path) -> None:
     def resident() -> float:
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 
-    with open_shell(tmp_path) as shell:
+    with OPEN[protocol](tmp_path) as shell:
         size = 10_000_000
         assert len(shell.run(f"head -c {size} /dev/zero", timeout=30).stdout_bytes) == size
         before = resident()
