@@ -27,6 +27,7 @@ _COMPLAINTS = re.compile(
     rb"|Retry count exceeded[^\r\n]*|Could not find a valid device tree[^\r\n]*|[^\r\n]*resetting \.\.\.[^\r\n]*)"
 )
 _STARTS = re.compile(rb"Starting kernel \.\.\.|EFI stub: |Booting Linux on |Linux version \d")
+_ENDS = ("", "its prompt came back", "it reset")  # of a command that should have started the kernel
 _BANNER = r"(?:^|[\r\n])U-Boot (?:SPL |TPL )?20\d\d"
 _PLACEHOLDER = re.compile(r"(?<!\$)\{(\w+)\}")
 _PLACEHOLDERS = ("kernel", "initrd", "dtb", "append", "ramdisk", "fdt")
@@ -79,12 +80,18 @@ class UBoot:
             found = None
         if found is None or found.index > 0:
             said = self._console.read(start, found.end if found else None)
-            complaint = _COMPLAINTS.search(said.replace(b"\r", b""))
-            what = (
-                "no kernel started in time" if found is None else ("its prompt came back", "it reset")[found.index - 1]
-            )
-            why = complaint[0].decode(errors="replace") if complaint else f"{what} after {command!r}"
+            what = "no kernel started in time" if found is None else _ENDS[found.index]
+            why = _complaint(said[: said.rfind(b"\n") + 1]) or f"{what} after {command!r}"
             raise BootFailed(f"U-Boot could not start the kernel: {why}", evidence=said.decode(errors="replace"))
+
+
+def _complaint(said: bytes) -> str:
+    """The line that says why, or else the last one; what is said begins with the echo of a command."""
+    said = said.replace(b"\r", b"")
+    if match := _COMPLAINTS.search(said):
+        return match[0].decode(errors="replace")
+    output = [line for line in said.split(b"\n")[1:] if line.strip()]
+    return output[-1].decode(errors="replace").strip() if output else ""
 
 
 def _known_placeholders(command: str) -> str:

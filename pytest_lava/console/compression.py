@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import IO
 
 from pytest_lava.errors import InfrastructureError
@@ -42,6 +43,12 @@ _PACK: Mapping[str, Callable[[bytes], bytes]] = {
     "zstd": _zstd,
     "bzip2": lambda data: bz2.compress(data, 9),
     "gzip": lambda data: gzip.compress(data, 9, mtime=0),
+}
+
+_OPEN: Mapping[str, Callable[[IO[bytes]], bz2.BZ2File | gzip.GzipFile | lzma.LZMAFile]] = {
+    "xz": lzma.LZMAFile,
+    "bzip2": bz2.BZ2File,
+    "gzip": lambda source: gzip.GzipFile(fileobj=source),
 }
 
 #: ``lava`` in each format: a board that makes the word of it can undo the rest, too
@@ -85,13 +92,8 @@ def unpack(name: str, source: IO[bytes], write: Callable[[bytes], object]) -> No
         if name == "zstd":
             write(subprocess.run(["zstd", "-q", "-dc"], stdin=source, capture_output=True, check=True).stdout)
             return
-        openers: dict[str, Callable[[IO[bytes]], IO[bytes]]] = {
-            "xz": lambda file: lzma.open(file),
-            "bzip2": lambda file: bz2.open(file),
-            "gzip": lambda file: gzip.open(file),  # type: ignore[return-value,arg-type]
-        }
-        stream = openers[name](source) if name in openers else source
-        while chunk := stream.read(_CHUNK):
-            write(chunk)
+        with _OPEN[name](source) if name in _OPEN else nullcontext(source) as stream:
+            while chunk := stream.read(_CHUNK):
+                write(chunk)
     except (OSError, EOFError, lzma.LZMAError, zlib.error, subprocess.CalledProcessError) as error:
         raise InfrastructureError(f"what the board compressed with {name} cannot be undone here: {error}") from error

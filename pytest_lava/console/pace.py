@@ -90,5 +90,5 @@ class Line:
     clean_in: bool = True
     out: Pace = field(default_factory=Pace)
     back: Pace = field(default_factory=Pace)
-    #: the board may still be in the middle of a transfer that was cut
-    astray: bool = False
+    #: of the transfer that the board is in, perhaps since a cut; empty if none
+    nonce: str = ""

@@ -35,7 +35,7 @@ class Asked:
     @property
     def header(self) -> re.Pattern[bytes]:
         """How it begins: its size and sum."""
-        return re.compile(rb"~G%d;(\d+);([0-9a-f]+|-)~" % self.at)
+        return re.compile(rb"~G%d;(\d+);([0-9a-f]+|-)~\n" % self.at)
 
     @property
     def trailer(self) -> bytes:
@@ -65,7 +65,8 @@ class Receiver:
         self.silent = False
         begin = self._listen(self._begin(first, following), _HEADER)
         if begin is None:
-            return self._silence()
+            self._silence()
+            return None
         if begin < 0:
             return None  # its header was damaged: the next one has begun
         end = begin + first.wire + len(first.trailer)
@@ -78,7 +79,8 @@ class Receiver:
                 return data
         found = self._listen(lambda: self._damaged(first, following), _QUIET)
         if found is None:
-            return self._silence()
+            self._silence()
+            return None
         data, self._at = found
         if data is not None:
             console.dismiss_findings(self._at)

@@ -46,8 +46,8 @@ def date(moment: object) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as ``0d 1s 134us``, the only form that the importer reads."""
-    micro = round(max(seconds, 0.0) * 1e6) if math.isfinite(seconds) else 0
-    whole, us = divmod(micro, 1_000_000)
+    micro = max(seconds, 0.0) * 1e6
+    whole, us = divmod(round(micro) if math.isfinite(micro) else 0, 1_000_000)
     days, rest = divmod(whole, 86_400)
     return f"{days}d {rest}s {us}us"
 

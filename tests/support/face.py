@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+# pytester forgets what a test of it imported: what holds classes that others keep, or is dear, has to be there before
+import fastjsonschema  # noqa: F401
 import pytest
 
-# pytester forgets what a run in this process imported; these are dear, and need to be imported once only
 import pytest_lava.plugin.html
 import pytest_lava.plugin.session
 import pytest_lava.plugin.xdist  # noqa: F401

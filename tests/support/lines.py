@@ -9,7 +9,7 @@ import select
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pytest_lava.boot.api import BootContext
@@ -81,8 +81,9 @@ class Peer:
         console.attach(FdTransport(ours, "peer", why_closed=lambda: "the peer went"))
 
     def says(self, data: bytes) -> None:
-        """Send this to the console."""
-        self.line.sendall(data)
+        """Send this to the console, unless that has hung up."""
+        with suppress(OSError):
+            self.line.sendall(data)
 
     def hears(self, count: int = 65536) -> bytes:
         """What the console typed; waits for it."""

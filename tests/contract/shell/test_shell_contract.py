@@ -276,7 +276,8 @@ def test_interactive_python(shell: Shell) -> None:
 
 
 def test_ctrl_c_ends_an_interactive_program(shell: Shell) -> None:
-    shell.sendline("sleep 60")
+    shell.sendline("echo be''gun; sleep 60")
+    shell.expect("begun", timeout=5)
     shell.sendcontrol("c")
     shell.sendline("echo free")
     shell.expect("free", timeout=5)

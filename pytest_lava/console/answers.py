@@ -1,0 +1,307 @@
+"""What comes from the agent: awaited, cleaned of kernel messages, proven, and asked for again if need be."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pytest_lava.console.console import Console
+from pytest_lava.console.frames import Header, find_header, readings, streams_of, sum_matches
+from pytest_lava.console.kernel_records import excise
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import ConsoleLost, Timeout
+
+__all__ = ["Answer", "Answers", "Refused"]
+
+T = TypeVar("T")
+Listener = Callable[[bytes], None]
+
+_CHUNK = 1 << 20
+_HEADER = 400  # no header is longer
+_CARRIED = 2048  # bytes looked at again: a header, and a kernel message in it that has not ended yet
+_NOISE = 1 << 20  # bytes of kernel messages that may stand between the halves of a header
+_ASK = 8  # times that a damaged answer is asked for again: first raw, then encoded
+_ASK_RAW = 2
+_STALL = 1.0  # seconds without a byte after which an answer that began will not go on, and a doubtful finding counts
+_ENDING = re.compile(rb"~[0-9a-f]+;\d{1,3}\.\r?\n")
+_MAYBE_HEADER = re.compile(rb"\n(?:~[0-9a-f;.-]*)?\Z")
+
+
+class Refused(Exception):
+    """The request came damaged, and nothing was run."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A complete, verified answer; ``end`` is its end in the console log."""
+
+    header: Header
+    streams: tuple[bytes, bytes]
+    end: int
+    #: the tty has lost its settings
+    crooked: bool = False
+
+
+class Answers:
+    """Receives on one console. ``encoder`` makes the agent able to encode, when that is first needed."""
+
+    def __init__(self, console: Console, encoder: Callable[[Deadline], None]) -> None:
+        self._console = console
+        self._encoder = encoder
+
+    def receive(
+        self,
+        frame: str,
+        start: int,
+        limit: int,
+        deadline: Deadline,
+        on_output: Listener | None = None,
+    ) -> Answer:
+        """The answer that comes from ``start`` in the log on. ``Refused``, ``Timeout``, ``ConsoleLost``, a crash."""
+        for asked in range(_ASK):
+            found = self._one(frame, start, deadline, on_output, again=asked > 0)
+            if isinstance(found, Header) and asked >= _ASK_RAW:
+                found = self._encoded(frame, found, limit, deadline)
+            if isinstance(found, Answer):
+                self._console.dismiss_findings(found.end)
+                return found
+            on_output = None
+            start = self._console.end
+            self._console.write(b"\nA %s %d\n" % (frame.encode(), limit), deadline)
+        raise ConsoleLost("the console is too noisy: an answer was damaged eight times; lower the kernel's log level")
+
+    def await_match(
+        self, pattern: re.Pattern[bytes], start: int, deadline: Deadline, what: str, *, watched: bool = True
+    ) -> re.Match[bytes]:
+        """Wait for a short answer, also if kernel messages tear it apart."""
+        seen, carried = start, b""
+
+        def look() -> re.Match[bytes] | None:
+            nonlocal seen, carried
+            new = self._console.read(seen)
+            seen += len(new)
+            carried = excise(carried + new)[-_CARRIED:]
+            return pattern.search(carried)
+
+        return self._console.wait(look, deadline, what=what, watched=watched)
+
+    def pong(self, token: str, start: int, deadline: Deadline) -> bool:
+        """Whether the agent answers ping ``token``."""
+        try:
+            self._console.write(b"\nP %s\n" % token.encode(), deadline)
+            self.await_match(re.compile(rb"~P%s\." % token.encode()), start, deadline, "ping", watched=False)
+        except (Timeout, ConsoleLost):
+            return False
+        return True
+
+    # -- one answer ---------------------------------------------------------------------------------------------
+
+    def _one(
+        self, frame: str, start: int, deadline: Deadline, on_output: Listener | None, *, again: bool
+    ) -> Answer | Header | None:
+        """A verified answer, or the header of one that is damaged beyond repair, or ``None`` if not even that came."""
+        console = self._console
+        found = self._await_header(frame, start, deadline, on_output, again=again)
+        if found is None:
+            return None
+        begin, header, exact = found
+        trailer = b"~%s;%d.\n" % (frame.encode(), header.status)
+        if exact:
+            end = header.end + header.payload + len(trailer)
+            if not self._await_bytes(end, deadline):
+                return header
+            if console.read(end - len(trailer), end) == trailer:
+                streams = self._streamed(header, start) if "s" in header.flags else self._verified(header)
+                if streams is not None:
+                    return Answer(header, streams, end, header.returned or self._echoed(frame, start, header))
+        behind = self._await_trailer(trailer[:-1], begin, deadline)
+        if behind is None:
+            return header
+        for text in readings(console.read(begin, behind)):
+            if (read := streams_of(text, frame)) is not None:
+                return Answer(*read, behind, header.returned)
+        return header
+
+    def _await_header(
+        self, frame: str, start: int, deadline: Deadline, on_output: Listener | None, *, again: bool
+    ) -> tuple[int, Header, bool] | None:
+        """Where it may begin in the log, the header, and whether its offsets are those of the log."""
+        console = self._console
+        seen = told = start
+        carried = b""
+        refusal, ending = b"~%s!" % frame.encode(), b"~%s;" % frame.encode()
+
+        def tell(end: int) -> None:
+            nonlocal told
+            if on_output is not None and end > told:
+                on_output(console.read(told, end))
+                told = end
+
+        def look() -> tuple[int, Header | None, bool] | None:
+            nonlocal seen, carried
+            base = max(start, seen - _HEADER)
+            window = console.read(base)
+            new, seen = window[seen - base :], base + len(window)
+            if (header := find_header(window, frame)) is not None:
+                tell(base + header.start - 1)
+                return base, header.moved(base), True
+            tell(base + len(_MAYBE_HEADER.sub(b"", window)))
+            carried = excise(carried + new)[-max(len(new), _CARRIED) :]
+            if (header := find_header(carried, frame)) is not None:
+                return max(start, base - _NOISE), header, False
+            if refusal in carried:
+                raise Refused
+            # the end of an answer whose beginning nobody could read
+            damaged = ending in carried and _ENDING.search(carried, carried.find(ending))
+            return (seen, None, False) if damaged else None
+
+        if again or on_output is not None:
+            found = self._patiently(look, deadline, live=on_output is not None)
+        else:  # before the header no output of the command is on the line: a finding is the kernel's own word
+            found = console.wait(look, deadline, what="end of the command")
+        begin, header, exact = found
+        return (begin, header, exact) if header else None
+
+    def _patiently(self, look: Callable[[], T | None], deadline: Deadline, *, live: bool) -> T:
+        """Wait where a finding of the watch may be program output: it counts when then nothing comes any more."""
+        console = self._console
+        while True:
+            before = console.end
+            try:
+                return console.wait(look, deadline.at_most(_STALL), what="end of the command", watched=False)
+            except Timeout:
+                if deadline.expired:
+                    raise
+                finding = console.finding
+                if finding is None or console.end != before:
+                    continue
+                if not live or not self.pong(secrets.token_hex(3), console.end, deadline.at_most(_STALL)):
+                    raise console.crash(finding) from None
+                console.dismiss_findings()
+
+    def _await_bytes(self, end: int, deadline: Deadline) -> bool:
+        """Whether the log grows up to there; not if the line falls silent before."""
+        console = self._console
+        while (before := console.end) < end:
+            try:
+                console.wait(
+                    lambda: console.end >= end or None,
+                    deadline.at_most(_STALL),
+                    what="end of the answer",
+                    watched=False,
+                )
+            except Timeout:
+                if not self._goes_on(before, deadline):
+                    return False
+        return True
+
+    def _await_trailer(self, trailer: bytes, begin: int, deadline: Deadline) -> int | None:
+        """Offset in the log behind the end of an answer; ``None`` if the line falls silent before."""
+        console, sought = self._console, re.compile(re.escape(trailer) + rb"\r?\n")
+        seen, carried = begin, b""
+
+        def look() -> bool | None:
+            nonlocal seen, carried
+            new = console.read(seen)
+            seen += len(new)
+            text = carried + new
+            if sought.search(text) or sought.search(text := excise(text)):
+                return True
+            carried = text[-_CARRIED:]
+            return None
+
+        while True:
+            before = console.end
+            try:
+                console.wait(look, deadline.at_most(_STALL), what="end of the answer", watched=False)
+            except Timeout:
+                if not self._goes_on(before, deadline):
+                    return None
+                continue
+            return seen
+
+    def _goes_on(self, before: int, deadline: Deadline) -> bool:
+        """Whether bytes came in the time that is over. ``Timeout``, or a crash if a finding came before the silence."""
+        console = self._console
+        if console.end != before and not deadline.expired:
+            return True
+        if (finding := console.finding) is not None and console.end == before:
+            raise console.crash(finding) from None
+        if deadline.expired:
+            raise Timeout("no end of the answer in time")
+        return False
+
+    # -- proof --------------------------------------------------------------------------------------------------
+
+    def _verified(self, header: Header) -> tuple[bytes, bytes] | None:
+        """Both streams, straight from the log, if their sums are right."""
+        console, at = self._console, header.end
+        streams = []
+        for size, expected in zip(header.sizes, header.sums, strict=True):
+            if size and not sum_matches(_chunks(console, at, at + size), expected):
+                return None
+            streams.append(console.read(at, at + size))
+            at += size
+        return streams[0], streams[1]
+
+    def _streamed(self, header: Header, start: int) -> tuple[bytes, bytes] | None:
+        """What came live, if it was one stream alone and is right; both together cannot be taken apart."""
+        size = sum(header.sizes)
+        if not size:
+            return b"", b""
+        if 0 not in header.sizes:
+            return None
+        which = 0 if header.sizes[0] else 1
+        live = self._console.read(start, header.start - 1)
+        for text in (live, *readings(live)):
+            data = text[:size]
+            if (len(text) == size or "t" in header.flags) and sum_matches([data], header.sums[which]):
+                return (data, b"") if which == 0 else (b"", data)
+        return None
+
+    def _echoed(self, frame: str, start: int, header: Header) -> bool:
+        """Whether the tty sent back what was typed."""
+        early = self._console.read(start, min(header.start, start + _CARRIED)) if header.start > start + 1 else b""
+        return b" %s " % frame.encode() in early
+
+    # -- in an alphabet of its own ------------------------------------------------------------------------------
+
+    def _encoded(self, frame: str, header: Header, limit: int, deadline: Deadline) -> Answer | None:
+        """Each stream in an alphabet without ``[``, from which kernel records can be cut without doubt."""
+        self._encoder(deadline)
+        streams = []
+        for name, size, expected in zip("oe", header.sizes, header.sums, strict=True):
+            data = self._encoded_stream(frame, name, limit, deadline) if size else b""
+            if data is None or len(data) != size or (size and not sum_matches([data], expected)):
+                return None
+            streams.append(data)
+        return Answer(header, (streams[0], streams[1]), self._console.end, header.returned)
+
+    def _encoded_stream(self, frame: str, name: str, limit: int, deadline: Deadline) -> bytes | None:
+        begins = re.compile(rb"~%s;%s;(\w+|-)~\r?\n" % (frame.encode(), name.encode()))
+        start = self._console.end
+        self._console.write(b"\nB %s %s %d\n" % (frame.encode(), name.encode(), limit), deadline)
+        end = self._await_trailer(b"~%s;%s." % (frame.encode(), name.encode()), start, deadline)
+        if end is None:
+            return None
+        text = excise(self._console.read(start, end))
+        head, tail = begins.search(text), text.rfind(b"~%s;%s." % (frame.encode(), name.encode()))
+        return _decode(head[1], text[head.end() : tail]) if head and tail >= head.end() else None
+
+
+def _chunks(console: Console, begin: int, end: int) -> Iterator[bytes]:
+    for at in range(begin, end, _CHUNK):
+        yield console.read(at, min(end, at + _CHUNK))
+
+
+def _decode(encoding: bytes, text: bytes) -> bytes | None:
+    compact = b"".join(text.split())
+    try:
+        return base64.b64decode(compact, validate=True) if encoding == b"base64" else bytes.fromhex(compact.decode())
+    except (ValueError, binascii.Error):
+        return None
