@@ -100,7 +100,8 @@ class Board:
         self.console = Console(log)
         self.console.on_mark = lambda text: self.events.emit(text, level="input")
         self._boot: Boot = config.boot.driver(
-            config.boot.options, BootContext(config.name, self.console, config.model.login, self.events)
+            config.boot.options,
+            BootContext(config.name, self.console, config.model.login, self.events, config.model.timeouts.command),
         )
 
     # -- forward ------------------------------------------------------------------------------------------------

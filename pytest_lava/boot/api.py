@@ -23,6 +23,7 @@ class BootContext:
     console: Console
     login: Login
     events: EventLog
+    command_timeout: float
 
 
 class Bootloader(Protocol):

@@ -19,7 +19,8 @@ from pytest_lava.errors import BootFailed, ConfigurationError, LavaError, Operat
 __all__ = ["LoginBoot", "log_in"]
 
 _NUDGE_AFTER = 3.0  # seconds without program output after which a newline is tried: a prompt may be printed over
-_SETTLE = 0.05  # seconds after which a prompt still stands at the end: "#1 SMP", "Last login: ..." come on
+_CURSOR_QUERY = b"\x1b[6n"  # busybox asks the terminal where it stands: now it waits for input
+_SETTLE = 0.02  # seconds after which a prompt still stands at the end: "#1 SMP", "Last login: ..." come on
 _ANSWER = 10.0  # seconds that a shell has to answer once its prompt is seen
 
 
@@ -115,7 +116,7 @@ def _await_shell(
             case "password":
                 console.write(login.password.encode() + b"\n", deadline)
             case "shell":
-                shell = MarkerShell(console)
+                shell = MarkerShell(console, timeout=context.command_timeout)
                 try:
                     shell.take_over(deadline.at_most(_ANSWER))
                 except Timeout:
@@ -125,6 +126,8 @@ def _await_shell(
 
 def _stands(console: Console, found: Found, pattern: re.Pattern[bytes], deadline: Deadline) -> bool:
     """Whether a prompt is still the last that came after a moment, but for messages of the kernel."""
+    if found.match[0].endswith(_CURSOR_QUERY):
+        return True
     with suppress(Timeout):
         console.wait(lambda: console.end > found.end or None, deadline.at_most(_SETTLE), what="more")
     return pattern.search(excise(console.read(found.start))) is not None

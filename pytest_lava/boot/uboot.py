@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import secrets
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 from pytest_lava.boot.api import BootContext, Bootloader
+from pytest_lava.boot.loadx import Loadx, Progress
 from pytest_lava.boot.login import log_in
 from pytest_lava.config.model import Regex, Strict
 from pytest_lava.console.console import Console
@@ -67,6 +70,22 @@ class UBoot:
                 evidence=said,
             )
         return said
+
+    def load(
+        self,
+        file: str | os.PathLike[str],
+        address: int | str = "${loadaddr}",
+        *,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Bring a file to memory over the serial line, checked; ``address`` may name a variable. Returns the number."""
+        try:
+            data = Path(file).read_bytes()
+        except OSError as error:
+            raise OperationFailed(f"cannot read {file}: {error.strerror}") from error
+        loadx = Loadx(self, self._console, self._prompt)
+        return loadx.load(data, address, timeout=timeout, progress=progress)
 
     def launch(self, command: str, deadline: Deadline) -> None:
         """Run the command that starts the kernel. ``BootFailed`` if anything else comes of it."""

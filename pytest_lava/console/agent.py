@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pytest_lava.console.answers import Answer, Answers, Refused
@@ -18,6 +19,7 @@ from pytest_lava.console.console import Console
 from pytest_lava.console.interactive import Interactive
 from pytest_lava.console.requests import command_text, request, script_of
 from pytest_lava.console.shell import DEFAULT_TIMEOUT, CommandResult
+from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import CommandTimeout, ConsoleLost, InfrastructureError, KernelCrash, LavaError, Timeout
 
@@ -67,6 +69,7 @@ class AgentShell(Interactive):
         self._defined: set[str] = set()
         self._answers = Answers(console, lambda deadline: self.define("agent_encoded.sh", deadline))
         self._files = self._bytes = 0
+        self._typing = False
         #: how the board computes sums: c (cksum), m (md5sum) or w (it cannot)
         self.sums = "w"
 
@@ -85,11 +88,20 @@ class AgentShell(Interactive):
             raise AgentUnfit(_UNFIT.get(facts[1:], f"it answered {facts!r}"))
         self.sums = facts[0]
         self._files = self._bytes = 0
+        self._typing = False
         self._defined.clear()
 
     def leave(self, deadline: Deadline) -> None:
         """Give the line back to the shell that it was taken from, for the people who use it after us."""
-        self._console.write(b"\nQ\n", deadline)
+        with suppress(Timeout):
+            self._tell("Q", deadline, "agent that leaves")
+
+    def _tell(self, verb: str, deadline: Deadline, what: str) -> None:
+        """A request that is answered by its letter."""
+        token, start = self._next(), self._console.end
+        self._console.write(f"\n{verb} {token}\n".encode(), deadline)
+        answer = re.compile(f"~{verb}{token}\\.\r?\n".encode())
+        self._answers.await_match(answer, start, deadline, what)
 
     def define(self, script: str, deadline: Deadline) -> None:
         """Give the agent the functions of a script of this package, once a boot."""
@@ -104,6 +116,16 @@ class AgentShell(Interactive):
                 self._defined.add(script)
                 return
         raise ConsoleLost("what is sent to the board arrives damaged: check cable, speed and flow control")
+
+    @property
+    def spawn(self) -> ConsoleSpawn:
+        """pexpect's interface; the tty is then as interactive programs expect it, until the next command."""
+        spawn = super().spawn
+        if not self._typing:
+            self._tell("I", Deadline.after(_UPLOAD), "agent that lets people type")
+            self._typing = True
+            self._skip_output()
+        return spawn
 
     # -- is it there? -------------------------------------------------------------------------------------------
 
@@ -212,6 +234,9 @@ class AgentShell(Interactive):
         verb = "D" if job.on_output is None else "V"
         frame = ""
         try:
+            if self._typing and not self._heal(deadline):
+                raise Timeout("what was typed has not ended")
+            self._typing = False
             if job.on_output is not None:
                 self.define("agent_live.sh", deadline)
             for _ in range(_ATTEMPTS):
@@ -224,7 +249,7 @@ class AgentShell(Interactive):
                 except Refused:
                     self._heal(deadline)
         except Timeout:
-            said = self._interrupt(frame) if frame else b""
+            said = self._interrupt(frame)
             raise CommandTimeout(
                 f"the command did not end within {job.timeout:g} s: {job.name}", evidence=said.decode(errors="replace")
             ) from None
@@ -280,7 +305,7 @@ class AgentShell(Interactive):
             self._console.write(b"K\n", deadline)
 
     def _heal(self, deadline: Deadline) -> bool:
-        """Set the tty again, as a command may have done otherwise; whether the agent answers."""
+        """Set the tty again, as a command or we ourselves did otherwise; whether the agent answers."""
         start = self._console.end
         try:
             self._console.write(b"\nT\n", deadline)
@@ -300,6 +325,8 @@ class AgentShell(Interactive):
                 if not self._answers.pong(self._next(), start, deadline):
                     continue
                 self._console.dismiss_findings()
+                if not frame:
+                    return b""
                 start, deadline = self._console.end, Deadline.after(_UPLOAD)
                 self._console.write(b"A %s %d\n" % (frame.encode(), _EVIDENCE), deadline)
                 return b"".join(self._answers.receive(frame, start, _EVIDENCE, deadline).streams)

@@ -6,8 +6,9 @@
 #   B id o|e limit   one stream in an encoding without '[' (agent_encoded.sh)
 #   W name text      append to a file: text for printf %b      K   remove all files of commands
 #   X id chars       and lines up to '.': more functions      -> ~Xid.   or ~Xid!chars.
-#   P n   ping -> ~Pn.       T   set the tty again       Q   back to the shell's own prompt
-# What is none of these is typed by people: it runs in this very shell, on a tty as they expect it.
+#   P n   ping -> ~Pn.       I n   set the tty as people expect it -> ~In.       T   set it again       Q n   back to the prompt
+# What is none of these was typed by people: it runs in this very shell.
+# bash reads ahead when it can: what is meant for a program or for the prompt may only be sent after ~In. or ~Qn.
 # Answer: \n~id;status;uptime0;uptime1;size1;sum1;size2;sum2;flags~\n<stdout><stderr>~id;status.\n
 # or, if the request came damaged and nothing was run, \n~id!what.\n
 # What is left in the background may go on writing: so only as many bytes are sent as were summed up.
@@ -80,11 +81,8 @@ __load() {
  if [ ${#__a} = $3 ]; then eval "$__a"; echo "$__nl~X$2."; else echo "$__nl~X$2!${#__a}."; fi
 }
 __write() { printf %b "$3" >>"$__f.$2"; }
-__typed() {
- stty icanon icrnl ixon iexten 2>/dev/null
- eval "$__i"
- unset IFS; set +aCefuvx; trap : INT QUIT; __tty; printf '\n%s' "$__p"
-}
+__typing() { stty icanon icrnl ixon iexten 2>/dev/null; echo "$__nl~I$2."; }
+__typed() { eval "$__i"; unset IFS; set +aCefuvx; trap : INT QUIT; printf '\n%s' "$__p"; }
 __loop() {
  __z=0
  while :; do
@@ -94,8 +92,8 @@ __loop() {
   case $__i in
    'D '*) __do $__i;; 'A '*) __again $__i;; 'V '*) __live $__i;; 'B '*) __enc $__i;;
    'X '*) __load $__i;; 'W '*) __write $__i;; K) rm -f "$__f".*.?;;
-   'P '*) echo "$__nl~P${__i#P }.";; T) __tty;; '') ;;
-   Q) trap - INT QUIT HUP EXIT; rm -f "$__f".*; stty sane; return;;
+   'P '*) echo "$__nl~P${__i#P }.";; T) __tty;; 'I '*) __typing $__i;; '') ;;
+   'Q '*) trap - INT QUIT HUP EXIT; rm -f "$__f".*; stty sane; echo "$__nl~Q${__i#Q }."; return;;
    *) __typed;;
   esac
  done

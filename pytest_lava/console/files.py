@@ -151,9 +151,7 @@ class SerialFiles:
                 return
             if failed == "unpack":  # a board that cannot undo what it says it can gets the plain file
                 undoes = ()
-        raise ConsoleLost(
-            f"{parcel.remote} differed on the board {_TRIES} times: is its memory good?"
-        )
+        raise ConsoleLost(f"{parcel.remote} differed on the board {_TRIES} times: is its memory good?")
 
     def _put_once(self, parcel: _Parcel, undoes: tuple[str, ...], deadline: Deadline) -> str | None:
         """What was wrong in the end, if anything."""

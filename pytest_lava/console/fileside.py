@@ -16,7 +16,7 @@ from pytest_lava.errors import CommandTimeout, ConsoleLost, OperationFailed
 
 __all__ = ["BoardSide", "Facts", "quote"]
 
-_COMMAND = 30.0  # seconds for a command, besides the time that sums take
+_COMMAND = 15.0  # seconds for a command, besides the time that sums take
 _SUMS = 1e6  # bytes a second that a board reads and sums
 _TRIES = 3
 _WHY = {

@@ -37,7 +37,9 @@ _DOUBT = 0.5  # seconds after which a line like a panic's, with no answer after 
 _KEEP_FILES = 20  # commands whose files stay on the board; removing them costs a process
 _KEEP_BYTES = 1 << 20
 _EVIDENCE = 65536  # bytes of each stream that are asked for once more when a command was interrupted
-_AFTER_INTERRUPT = 2.0  # seconds a command has to die of Ctrl-C, then of Ctrl-\
+# Ctrl-C, twice as the first may come before a command that just begins can take it, and Ctrl-\, with the seconds that a
+# command has to die of it
+_INTERRUPTS = ((b"\x03", 0.5), (b"\x03", 1.5), (b"\x1c", 2.0))
 _PLAIN = frozenset(b'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;/_+-=@~(){}<>|&*?!#"$^[]')
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -90,13 +92,17 @@ class _Frame:
 class MarkerShell:
     """A shell spoken to by markers; the :class:`~pytest_lava.console.shell.Shell` of boards without an agent."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.prompt = f"lava-{secrets.token_hex(3)}# "
         self._console = console
+        self._timeout = timeout
         self._count = 0
         self._nonce = secrets.token_hex(3)
         self._spawn: ConsoleSpawn | None = None
         self._files, self._bytes = 0, 0
+
+    def __repr__(self) -> str:
+        return f"<shell on {self._console.log.name}>"
 
     # -- taking over --------------------------------------------------------------------------------------------
 
@@ -106,15 +112,13 @@ class MarkerShell:
         start = self._console.end
         # one line, so that a loop of ours that an earlier run left behind takes it as well
         loader = (
-            f"\\unalias -a; \\stty -echo -opost 2>/dev/null; \\printf '%s%s\\n' @{left} {right}; "
-            "__a=; __n=$(\\printf '\\nx'); __n=${__n%x}; "
-            'while IFS= read -r __i && [ "$__i" != . ]; do __a="$__a$__i$__n"; done; eval "$__a"; __l\n'
+            f'\\unalias -a;\\stty -echo -opost icanon 2>&-;\\printf %s%s\\\\n @{left} {right};eval "$(\\cat)";__l\n'
         )
         self._console.write(loader.encode(), deadline)
         self._await_text(f"@{left}{right}", start, deadline)
         start = self._console.end
         ready = self._tag()
-        body = f"{_AGENT.strip()}\n__p='{self.prompt}'\nprintf '%s%s\\n' @{ready} {right}\n.\n"
+        body = f"{_AGENT.strip()}\n__p='{self.prompt}'\nprintf '%s%s\\n' @{ready} {right}\n\x04"
         self._console.write(body.encode(), deadline)
         self._await_text(f"@{ready}{right}", start, deadline)
 
@@ -132,7 +136,7 @@ class MarkerShell:
         self,
         command: str,
         *,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         input: str | bytes | None = None,
@@ -142,6 +146,7 @@ class MarkerShell:
         script = _script(command, cwd, env)
         if max_output < 0:
             raise ValueError(f"max_output must not be negative, got {max_output}")
+        timeout = self._timeout if timeout is None else timeout
         deadline = Deadline.after(timeout)
         self._console.mark(f"$ {command}")
         tag, start, t0 = self._tag(), self._console.end, monotonic()
@@ -299,8 +304,8 @@ class MarkerShell:
 
         ``None`` also if nothing helps: that leaves the shell to recovery.
         """
-        for key in (b"\x03", b"\x1c"):
-            deadline, probe = Deadline.after(_AFTER_INTERRUPT), self._tag()
+        for key, seconds in _INTERRUPTS:
+            deadline, probe = Deadline.after(seconds), self._tag()
             try:
                 self._console.write(b"%s\n__s %s 0 0 -\n" % (key, probe.encode()), deadline)
                 if self._await_end(probe, start, deadline) is None:

@@ -63,7 +63,7 @@ class Shell(Protocol):
         self,
         command: str,
         *,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         input: str | bytes | None = None,
@@ -71,6 +71,7 @@ class Shell(Protocol):
     ) -> CommandResult:
         """Run a command in a subshell of its own and wait for it.
 
+        ``timeout`` in seconds; without one the board file's ``[timeouts] command`` holds.
         Standard input is ``input`` or empty. ``max_output`` bytes of each stream are kept; the result says if cut.
         Raises ``CommandTimeout`` (after Ctrl-C, so that the shell stays usable), ``KernelCrash``, ``ConsoleLost``,
         ``ValueError`` for what cannot be sent (a NUL, a negative timeout, a name that is no variable's).

@@ -48,6 +48,7 @@ class ConsoleSpawn(_Base):
         self._at = offset
         self._text.reset()
         self.buffer = self.string_type()
+        self._before = io.StringIO()
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> Any:
         """The next characters, waiting at most ``timeout`` seconds. pexpect calls this."""

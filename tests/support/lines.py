@@ -49,7 +49,7 @@ def open_shell(
     console = Console(folder / "console.log")
     try:
         console.attach(line or open_process(command)[0])
-        context = BootContext("here", console, login or Login(), EventLog())
+        context = BootContext("here", console, login or Login(), EventLog(), 60)
         shell = log_in(context, soon(), nudge_at_once=line is not None)
         assert isinstance(shell, MarkerShell)
         yield shell
@@ -98,12 +98,24 @@ class Peer:
 class FaultLine:
     """A transport around another one. Of its chunks ``hit`` (a share from 0 to 1) get a kernel record somewhere.
 
-    ``single`` gives the console one byte a read, as the poorest adapters do.
+    ``single`` gives the console one byte a read, as the poorest adapters do. ``flip`` is the share of bytes from the
+    board that arrive wrong, ``refuse`` how many writes to it lose their last byte but one.
     """
 
-    def __init__(self, line: Transport, *, hit: float = 0.0, seed: int = 0, single: bool = False) -> None:
+    def __init__(
+        self,
+        line: Transport,
+        *,
+        hit: float = 0.0,
+        seed: int = 0,
+        single: bool = False,
+        flip: float = 0.0,
+        refuse: int = 0,
+    ) -> None:
         self._line = line
         self._hit, self._single = hit, single
+        #: may be changed while it runs
+        self.flip, self.refuse = flip, refuse
         self._random = random.Random(seed)
         self.records = 0
         kind = socket.SOCK_SEQPACKET if single else socket.SOCK_STREAM
@@ -119,6 +131,9 @@ class FaultLine:
         return self._ours.fileno()
 
     def write(self, data: bytes, deadline: Deadline) -> None:
+        if self.refuse and len(data) > 2:
+            self.refuse -= 1
+            data = data[:-2] + data[-1:]
         self._line.write(data, deadline)
 
     def send_break(self, seconds: float = 0.25) -> None:
@@ -144,11 +159,15 @@ class FaultLine:
                 if self._random.random() < self._hit:
                     at = self._random.randint(0, len(chunk))
                     chunk = chunk[:at] + self._record() + chunk[at:]
+                chunk = self._flipped(chunk) if self.flip else chunk
                 for piece in [bytes([byte]) for byte in chunk] if self._single else [chunk]:
                     self._theirs.sendall(piece)
         except OSError:
             pass  # either end is gone
         self._theirs.close()
+
+    def _flipped(self, chunk: bytes) -> bytes:
+        return bytes(byte ^ 0x20 if self._random.random() < self.flip else byte for byte in chunk)
 
     def _record(self) -> bytes:
         self.records += 1

@@ -134,6 +134,7 @@ class SlowLine:
             try:
                 data = os.read(source, size) if source in ready else b""
             except OSError:
+                self._hang_up()
                 return
             self.received += len(data)
             data = self._worn(data)

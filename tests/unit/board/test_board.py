@@ -244,7 +244,7 @@ def test_attached_again_and_again_as_nobody_switches_it(tmp_path: Path, running:
     with open_board(tmp_path, "b", attached(running)) as board:
         assert board.shell.run("echo $$").stdout == pid
     gone_by = time.monotonic() + 5
-    while list(Path("/dev/shm").glob(f".lava{pid.strip()}*")):
+    while list(Path("/dev/shm").glob(f".lava{pid.strip()}.*")):
         assert time.monotonic() < gone_by
         time.sleep(0.01)
 

@@ -1,0 +1,112 @@
+"""Files through a real UART: to busybox ash and back, while the kernel talks, and to U-Boot's memory."""
+
+from __future__ import annotations
+
+import random
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.boards import open_board
+from support.lines import soon
+
+from pytest_lava.board.board import Board, State
+from pytest_lava.console.agent import AgentShell
+from pytest_lava.console.files import SerialFiles
+from pytest_lava.errors import KernelCrash, OperationFailed
+
+pytestmark = pytest.mark.emulated
+
+SIZE = 256 << 10
+TALK = (
+    "dmesg -n 8; echo on >/proc/sys/kernel/printk_devkmsg;"
+    "(while [ -e /tmp/talk ]; do echo talk >/dev/kmsg; usleep 50000; done) >/dev/null 2>&1 &"
+)
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    with open_board(tmp_path_factory.mktemp("arm64"), "qemu-arm64") as board:
+        yield board
+
+
+@pytest.fixture
+def shell(board: Board) -> AgentShell:
+    """Our agent, also where the board gave us something else."""
+    board.reach(State.SHELL)
+    if isinstance(board.shell, AgentShell):
+        return board.shell
+    board.shell.leave(soon())
+    shell = AgentShell(board.console)
+    shell.take_over(soon())
+    return shell
+
+
+def test_load_into_the_memory_of_uboot(board: Board, tmp_path: Path) -> None:
+    board.reach(State.BOOTLOADER)
+    uboot = board.bootloader
+    file = tmp_path / "blob"
+    file.write_bytes(random.Random(1).randbytes((64 << 10) - 5))
+    seen: list[tuple[int, int]] = []
+    address = uboot.load(file, "${kernel_addr_r}", progress=lambda done, total: seen.append((done, total)))  # type: ignore[attr-defined]
+    assert seen[-1] == (file.stat().st_size, file.stat().st_size)
+    assert len(seen) == 64
+    assert f"{address:x}" in uboot.run("printenv kernel_addr_r")
+    assert f"{zlib.crc32(file.read_bytes()):08x}" in uboot.run("crc32 ${fileaddr} ${filesize}")
+    for wrong, words in (("${no_such_variable}", "there is no such variable"), ("nonsense", "is no address")):
+        with pytest.raises(OperationFailed, match=words):
+            uboot.load(file, wrong)  # type: ignore[attr-defined]
+    with pytest.raises(OperationFailed, match="cannot read .*: No such file"):
+        uboot.load(tmp_path / "missing", address)  # type: ignore[attr-defined]
+    assert "fine" in uboot.run("echo fine")
+
+
+def test_put_and_get(shell: AgentShell, board: Board, tmp_path: Path) -> None:
+    files = SerialFiles(shell, board.console)
+    assert shell.sums == "m"  # this busybox has no cksum
+    source, back = tmp_path / "source", tmp_path / "back"
+    source.write_bytes(random.Random(2).randbytes(SIZE))
+    source.chmod(0o754)
+    for remote, what in (("/tmp/quiet", "quiet"), ("/tmp/talked over", "talk")):
+        if what == "talk":
+            shell.run(f"touch /tmp/talk; {TALK}")
+        before = board.console.end
+        began = time.monotonic()
+        files.put(source, remote)
+        middle = time.monotonic()
+        files.get(remote, back)
+        ended = time.monotonic()
+        print(f"{what}: put {SIZE / (middle - began):.0f} B/s, get {SIZE / (ended - middle):.0f} B/s")
+        assert back.read_bytes() == source.read_bytes()
+        assert back.stat().st_mode == source.stat().st_mode
+        assert int(back.stat().st_mtime) == int(source.stat().st_mtime)
+        assert board.console.end - before < 1.4 * SIZE
+        back.unlink()
+    assert board.console.read(before).count(b"] talk\r\n") > 20
+    text = b"".join(b"line %d of a text\n" % number for number in range(3000))
+    files.write_bytes("/tmp/text", text)
+    assert files.read_bytes("/tmp/text") == text
+    shell.check("rm /tmp/talk; dmesg -n 4")
+    assert b"Linux version" in files.read_bytes("/proc/version")
+    with pytest.raises(OperationFailed, match="no space on the board"):
+        files.write_bytes(
+            "/dev/shm/too much" if shell.run("mount | grep -q /dev/shm").returncode == 0 else "/tmp/x", b""
+        )
+        shell.check("mkdir -p /tmp/small; mount -t tmpfs -o size=64k none /tmp/small")
+        files.write_bytes("/tmp/small/too much", random.Random(3).randbytes(100_000))
+    assert shell.run("echo usable; ls -A /tmp/small").stdout == "usable\n"
+
+
+def test_crash_in_the_middle(shell: AgentShell, board: Board) -> None:
+    files = SerialFiles(shell, board.console)
+    data = random.Random(4).randbytes(4 << 20)
+    files.write_bytes("/tmp/some", data[: 16 << 10])
+    shell.check("(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &")
+    began = time.monotonic()
+    with pytest.raises(KernelCrash, match="sysrq|panic|Kernel"):
+        files.write_bytes("/tmp/lost", data)
+    print(f"crash told after {time.monotonic() - began - 1:.2f} s")
+    assert time.monotonic() - began < 8
+    board.lose("it died in a test")
