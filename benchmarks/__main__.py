@@ -11,8 +11,15 @@ from benchmarks.boot import boot
 from benchmarks.idle import idle
 from benchmarks.items import items
 from benchmarks.roundtrip import roundtrip
+from benchmarks.transfer import transfer
 
-_ALL: dict[str, Callable[[int, Path], str]] = {"boot": boot, "items": items, "idle": idle, "roundtrip": roundtrip}
+_ALL: dict[str, Callable[[int, Path], str]] = {
+    "boot": boot,
+    "items": items,
+    "idle": idle,
+    "roundtrip": roundtrip,
+    "transfer": transfer,
+}
 
 
 def main() -> None:

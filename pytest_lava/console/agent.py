@@ -31,6 +31,7 @@ _ATTEMPTS = 3  # for what may be damaged on its way to the board
 _PING = 1.0
 _AT_PROMPT = 2.0  # seconds a shell at its prompt has to answer
 _UPLOAD = 5.0
+_PAUSE = 0.2
 _KEEP_FILES = 20  # commands whose files stay on the board; removing them costs a process
 _KEEP_BYTES = 1 << 20
 _MANY = 64 << 20  # bytes that all commands of a batch may write
@@ -146,11 +147,17 @@ class AgentShell(Interactive):
                 self._console.write(key, deadline)
                 if self._heal(deadline.at_most(_PING)):
                     return True
-            self._send_marked("echo @{marker}\n", deadline.at_most(_AT_PROMPT), prefix=b"\x03\n")
-            self.take_over(deadline.at_most(_UPLOAD))
-            return self.ping(deadline.at_most(_PING))
+            while not deadline.expired:
+                # a shell at its prompt may throw away what comes together with Ctrl-C
+                self._console.write(b"\x03", deadline)
+                self._pause(deadline)
+                with suppress(Timeout):
+                    self._send_marked("\necho @{marker}\n", deadline.at_most(_AT_PROMPT))
+                    self.take_over(deadline.at_most(_UPLOAD))
+                    return self.ping(deadline.at_most(_PING))
         except LavaError:
-            return False
+            pass
+        return False
 
     # -- commands -----------------------------------------------------------------------------------------------
 
@@ -247,7 +254,7 @@ class AgentShell(Interactive):
                         self._console.write(piece, deadline)
                     return self._answers.receive(frame, start, job.limit, deadline, job.on_output)
                 except Refused:
-                    self._heal(deadline)
+                    self._heal(deadline.at_most(_PING))
         except Timeout:
             said = self._interrupt(frame)
             raise CommandTimeout(
@@ -265,7 +272,7 @@ class AgentShell(Interactive):
         """Send the agent; what it found out about the board, or ``~`` if it did not arrive whole."""
         body = (
             f"{script_of('agent.sh')}\n__p='{self.prompt}'; __tty && __x=+ || __x=-; [ -s \"$__f.x\" ] || __x='!'\n"
-            "for __q in cat head wc; do __has $__q || __x='?'; done; echo @{marker}$__m$__x\n"
+            "[ $( (echo abc | cat | head -c 2 | wc -c) 2>/dev/null)x = 2x ] || __x='?'; echo @{marker}$__m$__x\n"
         )
         left, right = self._next(), secrets.token_hex(2)
         body = body.replace("{marker}", f'{left}""{right}')
@@ -282,21 +289,25 @@ class AgentShell(Interactive):
         answer = re.compile(rb"@%s%s([^\r\n]*)\r?\n" % (left.encode(), right.encode()))
         return self._answers.await_match(answer, start, deadline, "answer of the shell")[1].decode(errors="replace")
 
-    def _send_marked(self, line: str, deadline: Deadline, *, prefix: bytes = b"") -> None:
+    def _send_marked(self, line: str, deadline: Deadline) -> None:
         """Send a line that prints a marker, split so that its echo does not match, and wait for that."""
         left, right = self._next(), secrets.token_hex(2)
         start = self._console.end
-        self._console.write(prefix + line.replace("{marker}", f'{left}""{right}').encode(), deadline)
+        self._console.write(line.replace("{marker}", f'{left}""{right}').encode(), deadline)
         marker = re.compile(rb"@%s%s" % (left.encode(), right.encode()))
         self._answers.await_match(marker, start, deadline, "answer of the shell")
+
+    def _pause(self, deadline: Deadline) -> None:
+        """Until the line says something, or a moment."""
+        seen, console = self._console.end, self._console
+        with suppress(Timeout):
+            console.wait(lambda: console.end > seen or None, deadline.at_most(_PAUSE), what="prompt", watched=False)
 
     def _settle(self, deadline: Deadline) -> None:
         """A finding that nobody has told of yet: output of an interactive program, or a dead kernel?"""
         finding = self._console.finding
-        if finding is not None:
-            if not self.ping(deadline.at_most(_PING)):
-                raise self._console.crash(finding)
-            self._console.dismiss_findings()
+        if finding is not None and not self.ping(deadline.at_most(_PING)):
+            raise self._console.crash(finding)
 
     def _tidy(self, deadline: Deadline) -> None:
         self._files += 1
@@ -324,7 +335,6 @@ class AgentShell(Interactive):
                 self._console.write(key, deadline)
                 if not self._answers.pong(self._next(), start, deadline):
                     continue
-                self._console.dismiss_findings()
                 if not frame:
                     return b""
                 start, deadline = self._console.end, Deadline.after(_UPLOAD)

@@ -22,7 +22,9 @@ for __d in /dev/shm /run /tmp /var/tmp "$HOME"; do ( echo x >"$__d/.lava$$.x" ) 
 __f=$__d/.lava$$; __m=w
 trap 'rm -f "$__f".*' EXIT; trap exit HUP
 __has() { command -v $1 >/dev/null 2>&1; }
-__has md5sum && __m=m; __has cksum && __m=c
+# tools are tried, as a busybox may have the name and not the tool
+case $( (echo lava | md5sum) 2>/dev/null) in df991dff0d2440bd4a7947530995db94*) __m=m;; esac
+case $( (echo lava | cksum) 2>/dev/null) in '3286395522 5'*) __m=c;; esac
 case $__m in
  c) __k() { cksum "$1.o" "$1.e"; };;
  m) __k() { wc -c "$1.o" "$1.e"; md5sum "$1.o" "$1.e"; };;
@@ -82,7 +84,8 @@ __load() {
 }
 __write() { printf %b "$3" >>"$__f.$2"; }
 __typing() { stty icanon icrnl ixon iexten 2>/dev/null; echo "$__nl~I$2."; }
-__typed() { eval "$__i"; unset IFS; set +aCefuvx; trap : INT QUIT; printf '\n%s' "$__p"; }
+# command: or else a syntax error ended dash's and busybox's loop
+__typed() { command eval "$__i"; unset IFS; set +aCefuvx; trap : INT QUIT; printf '\n%s' "$__p"; }
 __loop() {
  __z=0
  while :; do

@@ -91,12 +91,13 @@ class Answers:
         return self._console.wait(look, deadline, what=what, watched=watched)
 
     def pong(self, token: str, start: int, deadline: Deadline) -> bool:
-        """Whether the agent answers ping ``token``."""
+        """Whether the agent answers ping ``token``; then no finding before that was the end of the kernel."""
         try:
             self._console.write(b"\nP %s\n" % token.encode(), deadline)
             self.await_match(re.compile(rb"~P%s\." % token.encode()), start, deadline, "ping", watched=False)
         except (Timeout, ConsoleLost):
             return False
+        self._console.dismiss_findings()
         return True
 
     # -- one answer ---------------------------------------------------------------------------------------------
@@ -182,7 +183,6 @@ class Answers:
                     continue
                 if not live or not self.pong(secrets.token_hex(3), console.end, deadline.at_most(_STALL)):
                     raise console.crash(finding) from None
-                console.dismiss_findings()
 
     def _await_bytes(self, end: int, deadline: Deadline) -> bool:
         """Whether the log grows up to there; not if the line falls silent before."""

@@ -22,6 +22,7 @@ SMALLEST = 1 << 10
 _SLICE = 16 << 10
 _WORTH = 0.95  # of its size, what a sample must become smaller than
 _DICTIONARY = 4 << 20  # bytes of memory that xz takes on the board
+_TRY_ALL = 4 << 20  # bytes up to which all formats are tried
 _CHUNK = 1 << 20
 _FAST = 2e6, 200e3  # bytes a second from which no compression, or only the quickest, keeps up with the line
 
@@ -82,8 +83,10 @@ def pack(data: bytes, can_undo: Sequence[str], rate: float) -> tuple[str, bytes]
         return "none", data
     if rate > quick and "gzip" in names:
         return "gzip", gzip.compress(data, 1, mtime=0)
-    packed = _PACK[names[0]](data)
-    return (names[0], packed) if len(packed) < len(data) else ("none", data)
+    # which is best depends on the contents, and trying takes less time than the difference on a slow line
+    tried = {name: _PACK[name](data) for name in (names if len(data) <= _TRY_ALL else names[:1])}
+    best = min(tried, key=lambda name: len(tried[name]))
+    return (best, tried[best]) if len(tried[best]) < len(data) else ("none", data)
 
 
 def unpack(name: str, source: IO[bytes], write: Callable[[bytes], object]) -> None:

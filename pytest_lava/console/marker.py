@@ -44,7 +44,9 @@ _PLAIN = frozenset(b'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # Read by the loader line below; each line is one piece of the script, joined by newlines. A read that fails may be a
-# Ctrl-C (busybox gives no other status than for an end of file), so only several in a row are the end.
+# Ctrl-C (busybox gives no other status than for an end of file), so only several in a row are the end. Lines of ours
+# end with " #": one that a Ctrl-C cut short is dropped, as a syntax error in eval would throw dash and busybox out of
+# the loop.
 _AGENT = r"""
 set +m 2>/dev/null; unset HISTFILE; trap : INT QUIT
 for __d in /dev/shm /run /tmp /var/tmp . ; do ( : >"$__d/.lava$$" ) 2>/dev/null && break; done
@@ -69,7 +71,8 @@ __l() {
   IFS= read -r __i || { __q=$((__q + 1)); [ $__q -lt 9 ] && continue; exit 1; }
   __q=0
   case $__i in
-   '__'[drsw]' '*) eval "$__i";;
+   '__'[drsw]' '*' #') eval "$__i";;
+   '__'[drsw]' '*) ;;
    __q) trap - INT QUIT HUP EXIT; rm -f "$__f" "$__f".*; stty sane 2>/dev/null; return;;
    *) eval "$__i"; printf '\n%s' "$__p";;
   esac
@@ -110,15 +113,17 @@ class MarkerShell:
         """Turn the interactive shell that is at its prompt now into ours. ``Timeout`` if it does not answer."""
         left, right = self._tag(), secrets.token_hex(2)
         start = self._console.end
-        # one line, so that a loop of ours that an earlier run left behind takes it as well
+        # One line, so that a loop of ours that an earlier run left behind takes it as well. The script ends with a line
+        # of its own: a Ctrl-D would need a tty (a shell behind a bare TCP port has none) and one in canonical mode.
         loader = (
-            f'\\unalias -a;\\stty -echo -opost icanon 2>&-;\\printf %s%s\\\\n @{left} {right};eval "$(\\cat)";__l\n'
+            f"\\unalias -a;\\stty -echo -opost icanon 2>&-;\\printf %s%s\\\\n @{left} {right};"
+            "eval \"$(\\sed -n '/^\\.$/q;p')\";__l\n"
         )
         self._console.write(loader.encode(), deadline)
         self._await_text(f"@{left}{right}", start, deadline)
         start = self._console.end
         ready = self._tag()
-        body = f"{_AGENT.strip()}\n__p='{self.prompt}'\nprintf '%s%s\\n' @{ready} {right}\n\x04"
+        body = f"{_AGENT.strip()}\n__p='{self.prompt}'\nprintf '%s%s\\n' @{ready} {right}\n.\n\n"  # busybox's sed looks one line ahead
         self._console.write(body.encode(), deadline)
         self._await_text(f"@{ready}{right}", start, deadline)
 
@@ -189,7 +194,7 @@ class MarkerShell:
         """Whether the loop answers; heals a tty that was left busy by Ctrl-C first."""
         tag, start = self._tag(), self._console.end
         try:
-            self._console.write(b"\n__s %s 0 0 -\n" % tag.encode(), deadline)
+            self._console.write(b"\n__s %s 0 0 - #\n" % tag.encode(), deadline)
             self._receive(tag, start, 0, deadline)
         except (Timeout, ConsoleLost, KernelCrash):
             return False
@@ -230,7 +235,7 @@ class MarkerShell:
         """What is typed for a command: the last line runs it."""
         if self._files >= _KEEP_FILES or self._bytes >= _KEEP_BYTES:
             self._files = self._bytes = 0
-            yield b"__d all\n"
+            yield b"__d all #\n"
         self._files += 1
         source = b"/dev/null"
         if data is not None:
@@ -239,7 +244,7 @@ class MarkerShell:
         if len(script) > _INLINE or not _typeable(script):
             yield from _file(f"{tag}.c", script)
             script = b'. "$__f.%s.c"' % tag.encode()
-        yield b"__r %s %d %s %s\n" % (tag.encode(), limit, source, _quote(script))
+        yield b"__r %s %d %s %s #\n" % (tag.encode(), limit, source, _quote(script))
 
     def _receive(self, tag: str, start: int, limit: int, deadline: Deadline, *, again: int | None = None) -> _Frame:
         """The frame of ``tag``, asked for again (at most ``again`` bytes) as long as kernel messages damage it."""
@@ -254,7 +259,7 @@ class MarkerShell:
                     return replace(frame, end=end)
             limit = limit if again is None else min(limit, again)
             wanted, start = self._tag(), self._console.end
-            self._console.write(f"__s {wanted} $__z {limit} {tag}\n".encode(), deadline)
+            self._console.write(f"__s {wanted} $__z {limit} {tag} #\n".encode(), deadline)
         raise ConsoleLost("the console is too noisy: eight answers in a row were damaged; lower the kernel's log level")
 
     def _await_end(self, tag: str, start: int, deadline: Deadline) -> tuple[int, int] | None:
@@ -307,7 +312,7 @@ class MarkerShell:
         for key, seconds in _INTERRUPTS:
             deadline, probe = Deadline.after(seconds), self._tag()
             try:
-                self._console.write(b"%s\n__s %s 0 0 -\n" % (key, probe.encode()), deadline)
+                self._console.write(b"%s\n__s %s 0 0 - #\n" % (key, probe.encode()), deadline)
                 if self._await_end(probe, start, deadline) is None:
                     continue
             except (Timeout, ConsoleLost):
@@ -370,7 +375,7 @@ def _script(command: str, cwd: str | None, env: Mapping[str, str] | None) -> byt
 def _file(name: str, data: bytes) -> Iterator[bytes]:
     """Lines that make a file on the board."""
     for at in range(0, max(len(data), 1), _PIECE):
-        yield b"__w %s '%s'\n" % (name.encode(), _escape(data[at : at + _PIECE]))
+        yield b"__w %s '%s' #\n" % (name.encode(), _escape(data[at : at + _PIECE]))
 
 
 def _typeable(script: bytes) -> bool:

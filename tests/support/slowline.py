@@ -8,6 +8,7 @@ import select
 import socket
 import threading
 import time
+from contextlib import suppress
 
 from pytest_lava.console.transport import Transport
 from pytest_lava.deadline import Deadline
@@ -92,10 +93,8 @@ class SlowLine:
             self._closed = True
             self._bell.notify_all()
         os.eventfd_write(self._stop, 1)
-        try:
+        with suppress(OSError):
             self._theirs.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 
     # -- both directions ----------------------------------------------------------------------------------------
 
@@ -138,9 +137,10 @@ class SlowLine:
                 return
             self.received += len(data)
             data = self._worn(data)
-            while wait and now >= spoken + wait:
-                spoken += wait
-                at = self._random.randint(0, len(data))
+            due_records = int((now - spoken) / wait) if wait else 0
+            spoken += due_records * (wait or 0)
+            # between any two bytes, but never inside each other
+            for at in sorted((self._random.randint(0, len(data)) for _ in range(due_records)), reverse=True):
                 record = self._record(now)
                 self.noise += len(record)
                 data = data[:at] + record + data[at:]

@@ -49,9 +49,11 @@ class Bench:
         """Bytes that were on the line either way, but for kernel messages."""
         return self.line.sent + self.line.received
 
-    def again(self) -> None:
+    def again(self) -> SlowLine:
         """Plug the line in once more after a cut, with no faults."""
-        self.console.attach(SlowLine(self.inner))
+        self.line = SlowLine(self.inner)
+        self.console.attach(self.line)
+        return self.line
 
 
 @contextmanager

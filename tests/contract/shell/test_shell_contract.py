@@ -151,10 +151,10 @@ def test_folder_with_an_awkward_name(shell: Shell, tmp_path: Path) -> None:
 
 def test_background_job_returns_at_once_and_spoils_nothing(shell: Shell) -> None:
     start = time.monotonic()
-    assert shell.run("(sleep 0.3; echo late; echo late >&2) & echo now").stdout == "now\n"
-    assert time.monotonic() - start < 0.25
+    assert shell.run("(sleep 0.2; echo late; echo late >&2) & echo now").stdout == "now\n"
+    assert time.monotonic() - start < 0.2
     for _ in range(3):
-        assert shell.run("sleep 0.15; echo mine").stdout == "mine\n"
+        assert shell.run("sleep 0.1; echo mine").stdout == "mine\n"
 
 
 def test_background_job_that_never_stops_writing(shell: Shell) -> None:
@@ -239,8 +239,13 @@ def test_command_over_its_time(shell: Shell) -> None:
 
 
 def test_no_time_at_all(shell: Shell) -> None:
-    with pytest.raises(CommandTimeout):
-        shell.run("sleep 60", timeout=0)
+    """Ctrl-C may come while the shell reads the command: what it has read by then is no command."""
+    for _ in range(2):
+        with pytest.raises(CommandTimeout):
+            shell.run("sleep 60", timeout=0)
+    shell.sendline("echo prom''pt")
+    shell.expect("prompt", timeout=5)
+    shell.expect(shell.prompt, timeout=5)
 
 
 def test_busy_loop_over_its_time(shell: Shell) -> None:
@@ -269,6 +274,8 @@ def test_interactive_python(shell: Shell) -> None:
     shell.expect(">>> ", timeout=10)
     shell.sendline("6 * 7")
     shell.expect("42", timeout=5)
+    shell.expect(">>> ", timeout=5)
+    time.sleep(0.1)  # python, too, loses a Ctrl-C that comes before it reads
     shell.sendcontrol("c")
     shell.expect("KeyboardInterrupt", timeout=5)
     shell.sendline("exit()")

@@ -68,7 +68,7 @@ class Played:
 
     def is_taken_over(self) -> None:
         """Answer as a shell does: a newline with its prompt, and our loop by running it."""
-        for until in (rb"%s%s\S+ @(\w+) (\w+);", rb"\x04"):
+        for until in (rb"%s%s\S+ @(\w+) (\w+);", rb"\n\.\n"):
             heard = b""
             while not re.search(until, heard):
                 heard += self.peer.hears()

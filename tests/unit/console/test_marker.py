@@ -11,6 +11,7 @@ import pytest
 from support.lines import FaultLine, Peer, open_shell, soon
 
 from pytest_lava.config.model import Login
+from pytest_lava.console import console as console_module
 from pytest_lava.console import marker
 from pytest_lava.console.console import Console
 from pytest_lava.console.marker import MarkerShell
@@ -68,14 +69,14 @@ def test_awkward_shells(tmp_path: Path, preparation: str) -> None:
         console = first._console
         first.leave(soon())
         console.write(preparation.encode() + b"\n", soon())
-        time.sleep(0.1)
+        time.sleep(0.05)
         shell = MarkerShell(console)
         shell.take_over(soon())
         for status in (0, 7):
             result = shell.run(f"cat; /bin/echo two >&2; exit {status}", input="a\r\nb\n\tc\n")
             assert (result.returncode, result.stdout, result.stderr) == (status, "a\r\nb\n\tc\n", "two\n")
         with pytest.raises(CommandTimeout):
-            shell.run("sleep 30", timeout=0.1)
+            shell.run("sleep 30", timeout=0.05)
         assert shell.run("/bin/echo alive").stdout == "alive\n"
 
 
@@ -131,7 +132,10 @@ class Board:
 
 
 @pytest.fixture
-def board(tmp_path: Path):  # type: ignore[no-untyped-def]
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(marker, "_DOUBT", 0.1)
+    monkeypatch.setattr(marker, "_SILENCE", 0.3)
+    monkeypatch.setattr(console_module, "_TRACE_QUIET", 0.1)
     board = Board(tmp_path)
     yield board
     board.close()
@@ -165,7 +169,7 @@ def test_reset_during_a_command(board: Board) -> None:
 def test_output_like_a_panic_that_takes_long_to_come(board: Board) -> None:
     """A slow line: a dump of the kernel's log with a boot banner in it, longer on its way than doubt lasts."""
     text = b"[    0.000000] Linux version 6.1.0\n" + b"U-Boot 2023.01\n" + b"Kernel panic - not syncing: old\n"
-    rest = [part for number in range(10) for part in (0.1, b"line %d\n" % number)]
+    rest = [part for number in range(10) for part in (0.03, b"line %d\n" % number)]
     size = len(text) + sum(len(part) for part in rest if isinstance(part, bytes))
     board.plays(b"\n@TAG+0,%d,0+\n" % size + text, *rest, b"\n@TAG-0@TAG-0\n")
     assert board.shell.run("dmesg", timeout=30).stdout_bytes.startswith(text)
@@ -186,10 +190,9 @@ def test_line_that_ends_during_a_command(board: Board) -> None:
 
 
 @pytest.mark.parametrize("damaged", [b"@TAG-3@TAG-1\n", b"@TAG-3@TA", b"@TAG-3@T\r\nkernel: no time stamp\r\nAG-3\n"])
-def test_damaged_answer_is_asked_for_again(board: Board, damaged: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(marker, "_SILENCE", 0.2)
+def test_damaged_answer_is_asked_for_again(board: Board, damaged: bytes) -> None:
     board.plays(b"\n@TAG+3,2,0+\nhi\n" + damaged)
-    threading.Timer(0.3, lambda: board.answers_again(b"\n@TAG+3,2,0+\nhi\n@TAG-3@TAG-3\n")).start()
+    threading.Timer(0.1, lambda: board.answers_again(b"\n@TAG+3,2,0+\nhi\n@TAG-3@TAG-3\n")).start()
     start = time.monotonic()
     result = board.shell.run("true", timeout=30)
     assert (result.returncode, result.stdout) == (3, "hi")

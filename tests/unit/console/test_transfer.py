@@ -92,7 +92,7 @@ def test_text_is_faster_than_the_line(bench: Bench) -> None:
         {"printk": 200},
         {"flips": 1e-5, "drops": 1e-5, "printk": 20},
     ],
-    ids=lambda faults: "+".join(faults),
+    ids="+".join,
 )
 def test_bad_lines(any_shell: Bench, faults: dict[str, float]) -> None:
     bench = any_shell
@@ -121,18 +121,20 @@ def test_put_goes_on_after_a_cut(any_shell: Bench, share: float) -> None:
     with pytest.raises(ConsoleLost):
         bench.files.put(source, str(bench.folder / "there"))
     assert not (bench.folder / "there").exists()
-    bench.again()
     (part,) = bench.folder.glob(".lava*.part")
-    assert share * len(data) - part.stat().st_size < (64 << 10) + 2000
-    seen: list[int] = []
-    bench.files.put(source, str(bench.folder / "there"), progress=lambda done, _: seen.append(done))
-    assert seen[0] > part.stat().st_size if part.exists() else seen[0] > (share * len(data) - (64 << 10))
+    had = part.stat().st_size
+    assert share * len(data) - had < (128 << 10) + 2000  # one block and what is around the others
+    line = bench.again()
+    bench.files.put(source, str(bench.folder / "there"))
+    assert line.sent < len(data) - had + 2000
     assert (bench.folder / "there").read_bytes() == data
     assert not list(bench.folder.glob(".lava*"))
 
 
-@pytest.mark.parametrize("data", [noise(400_000), prose(3_000_000)], ids=["noise", "text"])
-def test_get_goes_on_after_a_cut(bench: Bench, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "whole"), [(noise(600_000), 600_000), (prose(3_000_000), None)], ids=["noise", "text"]
+)
+def test_get_goes_on_after_a_cut(bench: Bench, data: bytes, whole: int | None) -> None:
     source, here = bench.folder / "source", bench.folder / "here"
     source.write_bytes(data)
     bench.files.write_bytes(str(bench.folder / "first"), b"")
@@ -144,12 +146,10 @@ def test_get_goes_on_after_a_cut(bench: Bench, data: bytes) -> None:
     (part,) = bench.folder.glob(".lava*.part")
     had = part.stat().st_size
     assert had > 300_000 - 2 * (128 << 10)
-    bench.again()
-    start = bench.console.end
+    line = bench.again()
     bench.files.get(str(source), here)
     assert here.read_bytes() == data
-    if data == noise(400_000):
-        assert bench.console.end - start < len(data) - had + 5 * GRAIN + 300_000
+    assert whole is None or line.received < whole - had + 2 * (128 << 10)  # what was under way comes, too
     assert not list(bench.folder.glob(".lava*"))
 
 
@@ -233,7 +233,8 @@ def test_blocks_shrink_with_errors_and_grow_without() -> None:
     assert pace.size <= 16 << 10
     slow = Pace(rate=960)
     assert slow.size == 2 * GRAIN
+    for _ in range(40):
+        slow.failed(slow.size)
+    assert slow.size == GRAIN
     with pytest.raises(ConsoleLost, match="damages every block"):
-        for _ in range(100):
-            slow.failed(slow.size)
-            assert slow.size == GRAIN or slow.failures < 2
+        slow.failed(slow.size)

@@ -1,0 +1,99 @@
+"""Every kind of command while the kernel talks: 1,000 at 20 records a second, 200 at 200 (``make soak``; else a tenth)."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.boards import open_board
+from support.lines import SHELLS, FaultLine, open_agent, soon
+from support.torture import count, run_all, seed
+
+from pytest_lava.board.board import Board, State
+from pytest_lava.console.agent import AgentShell
+from pytest_lava.console.process import open_process
+from pytest_lava.errors import CommandTimeout, UnexpectedReset
+
+# each turn writes `burst` records, as no shell of an emulated board starts 200 processes a second
+FLOOD = """(echo $$ >/tmp/flood; i=0
+while [ -e /tmp/flood ]; do
+ j=0; while [ $j -lt {burst} ]; do echo "<4>flood $i $j: [drm] something happened ~;0. in the kernel" >/dev/kmsg; j=$((j+1)); done
+ i=$((i+1)); usleep {pause}
+done) </dev/null >/dev/null 2>&1 &"""
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    with open_board(tmp_path_factory.mktemp("arm64"), "qemu-arm64") as board:
+        board.reach(State.SHELL)
+        yield board
+
+
+@pytest.fixture(scope="module")
+def shell(board: Board) -> AgentShell:
+    if not isinstance(board.shell, AgentShell):
+        board.shell.leave(soon())
+    shell = AgentShell(board.console)
+    shell.take_over(soon(30))
+    return shell
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst", "pause", "full"), [(20, 1, 45_000, 1000), (200, 10, 40_000, 200)], ids=["20", "200"]
+)
+@pytest.mark.emulated
+@pytest.mark.timeout(3600)
+def test_torture_under_printk(
+    board: Board, shell: AgentShell, rate: int, burst: int, pause: int, full: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number, dice = count(full), random.Random(seed())
+    shell.check("dmesg -n 8; echo on >/proc/sys/kernel/printk_devkmsg")
+    shell.check(FLOOD.format(burst=burst, pause=pause))
+    begin, start = board.console.end, time.monotonic()
+    try:
+        wrong = run_all(shell, dice, number)
+        seconds = time.monotonic() - start
+    finally:
+        shell.check("rm /tmp/flood; sleep 0.3; dmesg -n 1")
+    said = board.console.read(begin)
+    records, asked = said.count(b"flood "), said.count(b"] flood ")
+    with capsys.disabled():
+        print(f"\n{number} commands in {seconds:.0f} s, {records / seconds:.0f} records/s, {len(wrong)} wrong", end=" ")
+    assert wrong == []
+    assert asked > seconds * rate / 4
+
+
+@pytest.mark.emulated
+def test_hostile_commands_on_a_board(board: Board, shell: AgentShell) -> None:
+    assert shell.run("stty sane </dev/ttyAMA0; echo a; echo b >&2").stdout == "a\n"
+    assert shell.run("printf '\x03\x1c\r'").stdout == "\x03\x1c\r"
+    with pytest.raises(CommandTimeout):
+        shell.run("trap '' INT; while :; do :; done", timeout=1)
+    results = shell.run_many([f"echo {number}; exit {number}" for number in range(20)])
+    assert [(r.stdout, r.returncode) for r in results] == [(f"{number}\n", number) for number in range(20)]
+    seconds = shell.run("sleep 1").device_seconds
+    assert seconds is not None
+    assert 0.95 < seconds < 3
+    live: list[bytes] = []
+    assert shell.run("seq 100; sleep 1; echo end", on_output=live.append).stdout.endswith("100\nend\n")
+    assert len(live) > 1
+    assert shell.resync(soon())
+
+
+@pytest.mark.emulated
+def test_reboot_under_its_feet(board: Board, shell: AgentShell) -> None:
+    with pytest.raises(UnexpectedReset):
+        shell.run("reboot -f", timeout=60)
+
+
+@pytest.mark.parametrize(("hit", "full"), [(0.2, 1000), (0.9, 200)])
+@pytest.mark.parametrize("name", sorted(SHELLS))
+def test_torture_on_a_pty(tmp_path: Path, name: str, hit: float, full: int) -> None:
+    number = seed()
+    line = FaultLine(open_process(SHELLS[name])[0], hit=hit, seed=number)
+    with open_agent(tmp_path, line=line) as shell:
+        assert run_all(shell, random.Random(number), count(full)) == []
+    assert line.records > count(full) * hit
