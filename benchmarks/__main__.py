@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.boot import boot
+from benchmarks.console import console
 from benchmarks.idle import idle
 from benchmarks.items import items
 from benchmarks.roundtrip import roundtrip
@@ -19,6 +20,7 @@ _ALL: dict[str, Callable[[int, Path], str]] = {
     "idle": idle,
     "roundtrip": roundtrip,
     "transfer": transfer,
+    "console": console,
 }
 
 

@@ -108,6 +108,10 @@ class BareBoard:
         """Type."""
         self._line.sendall(data)
 
+    def fileno(self) -> int:
+        """The line, for who reads it without us."""
+        return self._line.fileno()
+
     def expect(self, text: bytes) -> None:
         """Wait for ``text`` and forget all up to its end."""
         while (at := self._seen.find(text)) < 0:

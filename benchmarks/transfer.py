@@ -60,7 +60,9 @@ def transfer(rounds: int, folder: Path) -> str:
         progress(f"round {number + 1} of {rounds}")
         with ThreadPoolExecutor(len(jobs) + 1) as pool:
             futures = {
-                (line, what): pool.submit(_there_and_back, folder / f"{number}-{line}-{what}", faults, make(number))
+                (line, what): pool.submit(
+                    _there_and_back, folder / f"{number}-{line}-{what}", faults, make(number), number
+                )
                 for line, what, faults, make in jobs
             }
             cut = pool.submit(_cut, folder / f"{number}-cut", noise(_SIZE, number))
@@ -82,9 +84,9 @@ def transfer(rounds: int, folder: Path) -> str:
     return str(table)
 
 
-def _there_and_back(folder: Path, faults: dict[str, float], data: bytes) -> tuple[_Sample, _Sample]:
+def _there_and_back(folder: Path, faults: dict[str, float], data: bytes, seed: int) -> tuple[_Sample, _Sample]:
     folder.mkdir(parents=True)
-    with open_bench(folder) as bench:
+    with open_bench(folder, seed=seed) as bench:
         _throttle(bench, faults)
         path = folder / "there"
         put = _timed(bench, len(data), lambda: bench.files.write_bytes(str(path), data))

@@ -25,7 +25,9 @@ from pytest_lava.errors import CommandTimeout, ConsoleLost, InfrastructureError,
 
 __all__ = ["AgentShell", "AgentUnfit", "script_of"]
 
-_AFTER_INTERRUPT = 2.0  # seconds a command has to die of Ctrl-C, then of Ctrl-\
+# Ctrl-C, twice as the first may come before a command that just begins can take it, and Ctrl-\, with the seconds that a
+# command has to die of it
+_INTERRUPTS = ((b"\x03", 0.5), (b"\x03", 1.5), (b"\x1c", 2.0))
 _EVIDENCE = 65536  # bytes of each stream that are fetched when a command was interrupted
 _ATTEMPTS = 3  # for what may be damaged on its way to the board
 _PING = 1.0
@@ -62,8 +64,9 @@ class _Job:
 class AgentShell(Interactive):
     """A shell whose answers are proven; see :class:`pytest_lava.console.shell.Shell`."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         super().__init__(console)
+        self._timeout = timeout
         self.prompt = f"lava-{secrets.token_hex(3)}# "
         self._nonce = secrets.token_hex(2)
         self._count = 0
@@ -165,7 +168,7 @@ class AgentShell(Interactive):
         self,
         command: str,
         *,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         input: str | bytes | None = None,
@@ -176,6 +179,7 @@ class AgentShell(Interactive):
         text = command_text(command, cwd, env)
         if max_output < 0:
             raise ValueError(f"max_output must not be negative, got {max_output}")
+        timeout = self._timeout if timeout is None else timeout
         deadline = Deadline.after(timeout)
         self._console.mark(f"$ {command}")
         data = input.encode() if isinstance(input, str) else input
@@ -196,7 +200,7 @@ class AgentShell(Interactive):
         self,
         commands: Sequence[str],
         *,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         max_output: int = 16 << 20,
@@ -210,6 +214,7 @@ class AgentShell(Interactive):
             command_text(command, None, None)
         if max_output < 0:
             raise ValueError(f"max_output must not be negative, got {max_output}")
+        timeout = self._timeout if timeout is None else timeout
         deadline = Deadline.after(timeout)
         results: list[CommandResult] = []
         for group in groups_of(commands):
@@ -329,8 +334,8 @@ class AgentShell(Interactive):
 
         Nothing if the agent does not answer: that leaves the shell to :meth:`resync`.
         """
-        for key in (b"\x03", b"\x1c"):
-            deadline, start = Deadline.after(_AFTER_INTERRUPT), self._console.end
+        for key, seconds in _INTERRUPTS:
+            deadline, start = Deadline.after(seconds), self._console.end
             try:
                 self._console.write(key, deadline)
                 if not self._answers.pong(self._next(), start, deadline):

@@ -7,7 +7,8 @@
 #   W name text      append to a file: text for printf %b      K   remove all files of commands
 #   X id chars       and lines up to '.': more functions      -> ~Xid.   or ~Xid!chars.
 #   P n   ping -> ~Pn.       I n   set the tty as people expect it -> ~In.       T   set it again       Q n   back to the prompt
-# What is none of these was typed by people: it runs in this very shell.
+# What is none of these and comes after I was typed by people: it runs in this very shell. Else it is what Ctrl-C or
+# noise left of a request, but for our own functions and the loader of another run.
 # bash reads ahead when it can: what is meant for a program or for the prompt may only be sent after ~In. or ~Qn.
 # Answer: \n~id;status;uptime0;uptime1;size1;sum1;size2;sum2;flags~\n<stdout><stderr>~id;status.\n
 # or, if the request came damaged and nothing was run, \n~id!what.\n
@@ -16,7 +17,7 @@
 set +m 2>/dev/null; set +aCefuvx; unset IFS HISTFILE; trap : INT QUIT
 __nl='
 '
-__id=; __o='-icanon -echo -opost -ixon -icrnl -inlcr -istrip -iexten isig min 1 time 0'
+__id= __ty= __o='-icanon -echo -opost -ixon -icrnl -inlcr -istrip -iexten isig min 1 time 0'
 __tty() { stty $__o 2>/dev/null; }
 for __d in /dev/shm /run /tmp /var/tmp "$HOME"; do ( echo x >"$__d/.lava$$.x" ) 2>/dev/null && break; done
 __f=$__d/.lava$$; __m=w
@@ -83,7 +84,7 @@ __load() {
  if [ ${#__a} = $3 ]; then eval "$__a"; echo "$__nl~X$2."; else echo "$__nl~X$2!${#__a}."; fi
 }
 __write() { printf %b "$3" >>"$__f.$2"; }
-__typing() { stty icanon icrnl ixon iexten 2>/dev/null; echo "$__nl~I$2."; }
+__typing() { __ty=1; stty icanon icrnl ixon iexten 2>/dev/null; echo "$__nl~I$2."; }
 # command: or else a syntax error ended dash's and busybox's loop
 __typed() { command eval "$__i"; unset IFS; set +aCefuvx; trap : INT QUIT; printf '\n%s' "$__p"; }
 __loop() {
@@ -95,9 +96,10 @@ __loop() {
   case $__i in
    'D '*) __do $__i;; 'A '*) __again $__i;; 'V '*) __live $__i;; 'B '*) __enc $__i;;
    'X '*) __load $__i;; 'W '*) __write $__i;; K) rm -f "$__f".*.?;;
-   'P '*) echo "$__nl~P${__i#P }.";; T) __tty;; 'I '*) __typing $__i;; '') ;;
+   'P '*) echo "$__nl~P${__i#P }.";; T) __ty=; __tty;; 'I '*) __typing $__i;;
+   '') printf '\n%s' "$__p";; '__'*|'. "$__f'*|'\unalias'*) __typed;;
    'Q '*) trap - INT QUIT HUP EXIT; rm -f "$__f".*; stty sane; echo "$__nl~Q${__i#Q }."; return;;
-   *) __typed;;
+   *) [ $__ty ] && __typed;;
   esac
  done
 }

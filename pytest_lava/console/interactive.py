@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_lava.console.console import Console
-from pytest_lava.console.shell import DEFAULT_TIMEOUT, CommandResult
+from pytest_lava.console.shell import CommandResult
 from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.errors import OperationFailed
 
@@ -24,7 +24,7 @@ class Interactive:
         self,
         command: str,
         *,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         input: str | bytes | None = None,

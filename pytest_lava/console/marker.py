@@ -123,8 +123,9 @@ class MarkerShell:
         self._await_text(f"@{left}{right}", start, deadline)
         start = self._console.end
         ready = self._tag()
-        body = f"{_AGENT.strip()}\n__p='{self.prompt}'\nprintf '%s%s\\n' @{ready} {right}\n.\n\n"  # busybox's sed looks one line ahead
-        self._console.write(body.encode(), deadline)
+        body = f"{_AGENT.strip()}\n__p='{self.prompt}'\nprintf '%s%s\\n' @{ready} {right}\n.\n"
+        ahead = "__d .\n"  # busybox's sed reads one line too many; for whom it does not, the loop drops this one
+        self._console.write((body + ahead).encode(), deadline)
         self._await_text(f"@{ready}{right}", start, deadline)
 
     def _await_text(self, text: str, start: int, deadline: Deadline) -> None:

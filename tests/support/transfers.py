@@ -57,12 +57,12 @@ class Bench:
 
 
 @contextmanager
-def open_bench(folder: Path, command: str = "dash -i", *, strips: bool = False) -> Iterator[Bench]:
+def open_bench(folder: Path, command: str = "dash -i", *, strips: bool = False, seed: int = 1) -> Iterator[Bench]:
     """The line is as fast and good as it gets until the test says otherwise."""
     console = Console(folder / "console.log")
     inner, _ = open_process(command)
     try:
-        line = SlowLine(inner, strips=strips)
+        line = SlowLine(inner, strips=strips, seed=seed)
         console.attach(line)
         shell = AgentShell(console)
         time.sleep(0.05)  # a shell that starts may drop what is typed before its prompt

@@ -17,7 +17,6 @@ from pytest_lava.console.marker import MarkerShell
 from pytest_lava.console.shell import Shell
 from pytest_lava.errors import CommandTimeout, OperationFailed
 
-
 Line = MarkerShell | AgentShell
 OPEN = {"marker": open_shell, "agent": open_agent}
 protocols = pytest.mark.parametrize("protocol", sorted(OPEN))

@@ -1,4 +1,4 @@
-"""Every kind of command while the kernel talks: 1,000 at 20 records a second, 200 at 200 (``make soak``; else a tenth)."""
+"""Every kind of command while the kernel talks: 1,000 at 20 records a second, 200 at 200 (soak; else a tenth)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from pytest_lava.errors import CommandTimeout, UnexpectedReset
 # each turn writes `burst` records, as no shell of an emulated board starts 200 processes a second
 FLOOD = """(echo $$ >/tmp/flood; i=0
 while [ -e /tmp/flood ]; do
- j=0; while [ $j -lt {burst} ]; do echo "<4>flood $i $j: [drm] something happened ~;0. in the kernel" >/dev/kmsg; j=$((j+1)); done
+ j=0
+ while [ $j -lt {burst} ]; do
+  echo "<4>flood $i $j: [drm] something happened ~;0. in the kernel" >/dev/kmsg; j=$((j+1))
+ done
  i=$((i+1)); usleep {pause}
 done) </dev/null >/dev/null 2>&1 &"""
 
@@ -41,17 +44,17 @@ def shell(board: Board) -> AgentShell:
     return shell
 
 
-@pytest.mark.parametrize(
-    ("rate", "burst", "pause", "full"), [(20, 1, 45_000, 1000), (200, 10, 40_000, 200)], ids=["20", "200"]
-)
+@pytest.mark.parametrize(("rate", "full"), [(20, 1000), (200, 200)])
 @pytest.mark.emulated
 @pytest.mark.timeout(3600)
 def test_torture_under_printk(
-    board: Board, shell: AgentShell, rate: int, burst: int, pause: int, full: int, capsys: pytest.CaptureFixture[str]
+    board: Board, shell: AgentShell, rate: int, full: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     number, dice = count(full), random.Random(seed())
+    burst = max(1, rate // 20)
     shell.check("dmesg -n 8; echo on >/proc/sys/kernel/printk_devkmsg")
-    shell.check(FLOOD.format(burst=burst, pause=pause))
+    # the loop takes its own time as well
+    shell.check(FLOOD.format(burst=burst, pause=35_000 if burst == 1 else 25_000))
     begin, start = board.console.end, time.monotonic()
     try:
         wrong = run_all(shell, dice, number)
@@ -59,11 +62,11 @@ def test_torture_under_printk(
     finally:
         shell.check("rm /tmp/flood; sleep 0.3; dmesg -n 1")
     said = board.console.read(begin)
-    records, asked = said.count(b"flood "), said.count(b"] flood ")
+    records = said.count(b"] flood ")
     with capsys.disabled():
         print(f"\n{number} commands in {seconds:.0f} s, {records / seconds:.0f} records/s, {len(wrong)} wrong", end=" ")
     assert wrong == []
-    assert asked > seconds * rate / 4
+    assert records > seconds * rate / 2
 
 
 @pytest.mark.emulated

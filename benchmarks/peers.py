@@ -1,0 +1,233 @@
+"""Who else talks to a shell over a line: labgrid through two of its drivers, plain pexpect, and a bare loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pexpect
+import pexpect.fdpexpect
+
+from benchmarks import venvs
+from pytest_lava.images.cache import cache_dir
+
+__all__ = ["Bare", "Labgrid", "Pexpect", "QemuOnPty", "Relay", "Run", "arm64_direct", "labgrid_qemu", "labgrid_serial"]
+
+_LABGRID = """\
+import json, sys, time
+from labgrid import Environment
+target = Environment("environment.yaml").get_target("main")
+if sys.argv[1] == "qemu":
+    target.get_driver("QEMUDriver").on()
+shell = target.get_driver("ShellDriver")
+print("ready", flush=True)
+for line in sys.stdin:
+    command, count = json.loads(line)
+    seconds, cpu = [], time.process_time()
+    for _ in range(count):
+        began = time.perf_counter()
+        out, err, status = shell.run(command, timeout=300)
+        seconds.append(time.perf_counter() - began)
+        assert status == 0
+    print(json.dumps([seconds, time.process_time() - cpu, sum(map(len, out)) + len(out)]), flush=True)
+"""
+
+_RELAY = """\
+import os, pty, select, time
+outer, port = pty.openpty()
+print(os.ttyname(port), flush=True)
+os.close(port)
+pid, inner = pty.fork()
+if pid == 0:
+    os.environ["PS1"] = "$ "
+    os.execvp("dash", ["dash", "-i"])
+while True:
+    for fd in select.select([outer, inner], [], [])[0]:
+        try:
+            data = memoryview(os.read(fd, 65536))
+        except OSError:  # nobody has opened the port yet
+            time.sleep(0.01)
+            continue
+        while data:
+            data = data[os.write(inner if fd == outer else outer, data):]
+"""
+
+_SHELL = """\
+      ShellDriver:
+        prompt: '{prompt}'
+        login_prompt: 'login: '
+        username: root
+        login_timeout: 60
+"""
+
+#: seconds of each command, processor seconds of all
+Run = tuple[list[float], float]
+
+
+class Relay:
+    """A null-modem cable: a port to open like a serial one, and dash behind it."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen([sys.executable, "-c", _RELAY], stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout
+        self.port = self._process.stdout.readline().strip()
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def arm64_direct() -> tuple[list[str], str, str]:
+    """A command line for the machine of boards/qemu-arm64.toml without its boot loader; kernel and initrd."""
+    folder = cache_dir() / "debian-arm64"
+    kernel, initrd = str(folder / "vmlinuz"), str(next(folder.glob("initrd-*.img")))
+    command = ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-m", "512M", "-nodefaults", "-no-reboot"]
+    command += ["-display", "none", "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyAMA0 quiet"]
+    return command, kernel, initrd
+
+
+class QemuOnPty:
+    """That machine, its serial line on a pty to open like a port."""
+
+    def __init__(self) -> None:
+        command = [*arm64_direct()[0], "-chardev", "pty,id=c", "-serial", "chardev:c"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+        assert self._process.stdout
+        found = re.search(r"/dev/pts/\d+", self._process.stdout.readline())
+        assert found
+        self.port = found[0]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def labgrid_serial(folder: Path, port: str, prompt: str) -> Labgrid:
+    """labgrid's SerialDriver on a port."""
+    text = f"targets:\n  main:\n    resources:\n      RawSerialPort:\n        port: {port}\n        speed: 115200\n"
+    return Labgrid(folder, "serial", text + "    drivers:\n      SerialDriver: {}\n" + _SHELL.format(prompt=prompt))
+
+
+def labgrid_qemu(folder: Path) -> Labgrid:
+    """labgrid's QEMUDriver with the machine of :func:`arm64_direct`."""
+    _, kernel, initrd = arm64_direct()
+    text = (
+        "targets:\n  main:\n    drivers:\n      QEMUDriver:\n        qemu_bin: qemu\n        machine: virt\n"
+        "        cpu: cortex-a57\n        memory: 512M\n        kernel: kernel\n        boot_args: 'quiet'\n"
+        f"        extra_args: '-nodefaults -initrd {initrd}'\n"
+    )
+    tools = f"tools:\n  qemu: /usr/bin/qemu-system-aarch64\nimages:\n  kernel: {kernel}\n"
+    return Labgrid(folder, "qemu", text + _SHELL.format(prompt="~ # ") + tools)
+
+
+class Labgrid:
+    """A process of labgrid's, kept for all rounds; its CPU time is its own."""
+
+    def __init__(self, folder: Path, kind: str, environment: str) -> None:
+        folder.mkdir(parents=True)
+        (folder / "environment.yaml").write_text(environment)
+        command = [str(venvs.labgrid() / "python"), "-c", _LABGRID, kind]
+        with (folder / "errors").open("w") as errors:
+            self._process = subprocess.Popen(
+                command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+        self._errors = folder / "errors"
+        self._line("ready")
+
+    def run(self, command: str, count: int) -> Run:
+        assert self._process.stdin
+        print(json.dumps([command, count]), file=self._process.stdin, flush=True)
+        seconds, cpu, _ = json.loads(self._line("["))
+        return seconds, cpu
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    def _line(self, start: str) -> str:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            if line.startswith(start):
+                return line
+        raise RuntimeError(f"labgrid ended: {self._errors.read_text()[-2000:]}")
+
+
+class Pexpect:
+    """What people write first: a prompt of their own, and ``echo $?`` behind each command. Not checked in any way."""
+
+    def __init__(self, fd: int | None = None) -> None:
+        # pexpect waits 50 ms before each send by default
+        self._child = pexpect.fdpexpect.fdspawn(fd) if fd is not None else pexpect.spawn("dash", ["-i"], echo=False)
+        self._child.delaybeforesend = None
+        self._child.searchwindowsize = 2000
+        self._child.timeout = 300
+        self._child.sendline("stty -echo; PS1='PEX''PECT> '")
+        self._child.expect_exact("PEXPECT> ")
+
+    def run(self, command: str, count: int) -> Run:
+        seconds, cpu = [], time.process_time()
+        for _ in range(count):
+            began = time.perf_counter()
+            self._child.sendline(f"{command}; echo \"st''atus $?\"")
+            self._child.expect(rb"status (\d+)\r?\n")
+            assert isinstance(self._child.match, re.Match)
+            assert self._child.match[1] == b"0"
+            self._child.expect_exact("PEXPECT> ")
+            seconds.append(time.perf_counter() - began)
+        return seconds, time.process_time() - cpu
+
+    def close(self) -> None:
+        self._child.close()
+
+
+class Bare:
+    """The floor: ``os.write``, ``os.read`` and ``find`` in the last bytes, on a loop that reads plain lines."""
+
+    def __init__(self, send: Callable[[bytes], object], fd: int, end: Callable[[], object]) -> None:
+        self._send, self._fd, self._end = send, fd, end
+        send(b'stty -echo -opost; echo rea\'\'dy; while read -r l; do eval "$l"; echo "@$?@"; done\n')
+        self._until(b"ready")
+
+    @classmethod
+    def dash(cls) -> Bare:
+        """On a pty of its own."""
+        ours, theirs = pty.openpty()
+        shell = subprocess.Popen(["dash"], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        os.close(theirs)
+
+        def end() -> None:
+            shell.kill()
+            shell.wait()
+            os.close(ours)
+
+        return cls(lambda data: os.write(ours, data), ours, end)
+
+    def run(self, command: str, count: int) -> Run:
+        seconds, cpu = [], time.process_time()
+        for _ in range(count):
+            began = time.perf_counter()
+            self._send(command.encode() + b"\n")
+            self._until(b"@0@")
+            seconds.append(time.perf_counter() - began)
+        return seconds, time.process_time() - cpu
+
+    def close(self) -> None:
+        self._end()
+
+    def _until(self, word: bytes) -> None:
+        kept, last = [], b""
+        while word not in last:
+            if not select.select([self._fd], [], [], 300)[0]:
+                raise RuntimeError("silence")
+            data = os.read(self._fd, 65536)
+            kept.append(data)
+            last = last[-16:] + data
+        b"".join(kept)
