@@ -86,7 +86,7 @@ def _on_a_pty(stack: ExitStack, folder: Path) -> dict[str, Peer]:
         _OURS: Ours(AgentShell, folder / "agent"),
         "ours, markers": Ours(MarkerShell, folder / "marker"),
         "ours, agent, serial port": Ours(AgentShell, folder / "serial", open_serial(relays[0].port, baudrate=115200)),
-        "labgrid 26 SerialDriver": labgrid_serial(folder / "labgrid", relays[1].port, r"\$ "),
+        "labgrid 26 SerialDriver": labgrid_serial(folder / "labgrid", relays[1].port, "board:~# "),
         "plain pexpect": Pexpect(),
         _LOOP: Bare.dash(),
     }

@@ -47,7 +47,7 @@ print(os.ttyname(port), flush=True)
 os.close(port)
 pid, inner = pty.fork()
 if pid == 0:
-    os.environ["PS1"] = "$ "
+    os.environ["PS1"] = "board:~# "
     os.execvp("dash", ["dash", "-i"])
 while True:
     for fd in select.select([outer, inner], [], [])[0]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,7 +64,8 @@ def open_bench(folder: Path, command: str = "dash -i", *, strips: bool = False, 
         line = SlowLine(inner, strips=strips, seed=seed)
         console.attach(line)
         shell = AgentShell(console)
-        time.sleep(0.05)  # a shell that starts may drop what is typed before its prompt
+        # a shell that starts may drop what is typed before its prompt
+        console.wait(lambda: console.end or None, Deadline.after(10), what="prompt")
         shell.take_over(Deadline.after(10))
         yield Bench(folder, console, inner, line, shell, SerialFiles(shell, console))
     finally:
