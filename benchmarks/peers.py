@@ -45,17 +45,18 @@ import os, pty, select, time
 outer, port = pty.openpty()
 print(os.ttyname(port), flush=True)
 os.close(port)
+poll = select.poll()
+poll.register(outer, select.POLLIN)
+while any(what & select.POLLHUP for _, what in poll.poll(0)):
+    time.sleep(0.02)
+time.sleep(0.3)  # whoever has opened it now sets it: until then it would echo what dash says
 pid, inner = pty.fork()
 if pid == 0:
     os.environ["PS1"] = "board:~# "
     os.execvp("dash", ["dash", "-i"])
 while True:
     for fd in select.select([outer, inner], [], [])[0]:
-        try:
-            data = memoryview(os.read(fd, 65536))
-        except OSError:  # nobody has opened the port yet
-            time.sleep(0.01)
-            continue
+        data = memoryview(os.read(fd, 65536))
         while data:
             data = data[os.write(inner if fd == outer else outer, data):]
 """

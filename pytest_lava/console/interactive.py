@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,13 +14,14 @@ from pytest_lava.errors import OperationFailed
 __all__ = ["Interactive"]
 
 
-class Interactive:
+class Interactive(ABC):
     """A part of a :class:`~pytest_lava.console.shell.Shell`; the protocol adds ``run``."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._spawn: ConsoleSpawn | None = None
 
+    @abstractmethod
     def run(
         self,
         command: str,
@@ -31,7 +33,6 @@ class Interactive:
         max_output: int = 16 << 20,
     ) -> CommandResult:
         """See :meth:`pytest_lava.console.shell.Shell.run`."""
-        raise NotImplementedError
 
     def check(self, command: str, **options: Any) -> CommandResult:
         """See :meth:`pytest_lava.console.shell.Shell.check`."""

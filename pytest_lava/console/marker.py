@@ -16,15 +16,14 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pytest_lava.console.console import Console
+from pytest_lava.console.interactive import Interactive
 from pytest_lava.console.kernel_records import excise, excise_surely
 from pytest_lava.console.shell import DEFAULT_TIMEOUT, CommandResult
-from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.console.watch import Finding
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import CommandTimeout, ConsoleLost, KernelCrash, OperationFailed, Timeout
+from pytest_lava.errors import CommandTimeout, ConsoleLost, KernelCrash, Timeout
 
 __all__ = ["MarkerShell"]
 
@@ -92,16 +91,15 @@ class _Frame:
     end: int = 0
 
 
-class MarkerShell:
+class MarkerShell(Interactive):
     """A shell spoken to by markers; the :class:`~pytest_lava.console.shell.Shell` of boards without an agent."""
 
     def __init__(self, console: Console, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         self.prompt = f"lava-{secrets.token_hex(3)}# "
-        self._console = console
+        super().__init__(console)
         self._timeout = timeout
         self._count = 0
         self._nonce = secrets.token_hex(3)
-        self._spawn: ConsoleSpawn | None = None
         self._files, self._bytes = 0, 0
 
     def __repr__(self) -> str:
@@ -168,8 +166,7 @@ class MarkerShell:
                 evidence=(partial.stdout + partial.stderr).decode(errors="replace") if partial else "",
             ) from None
         finally:
-            if self._spawn is not None:
-                self._spawn.skip_to(self._console.end)  # interactive programs come after this
+            self._skip_output()
         return CommandResult(
             command=command,
             returncode=frame.status,
@@ -180,17 +177,6 @@ class MarkerShell:
             truncated=frame.truncated,
         )
 
-    def check(self, command: str, **options: Any) -> CommandResult:
-        """See :meth:`pytest_lava.console.shell.Shell.check`."""
-        result = self.run(command, **options)
-        if result.returncode != 0:
-            said = (result.stderr or result.stdout).strip().splitlines()
-            last = f": {said[-1]}" if said else ""
-            raise OperationFailed(
-                f"the command returned {result.returncode}: {command}{last}", evidence=result.stdout + result.stderr
-            )
-        return result
-
     def alive(self, deadline: Deadline) -> bool:
         """Whether the loop answers; heals a tty that was left busy by Ctrl-C first."""
         tag, start = self._tag(), self._console.end
@@ -200,31 +186,6 @@ class MarkerShell:
         except (Timeout, ConsoleLost, KernelCrash):
             return False
         return True
-
-    # -- interactive programs -----------------------------------------------------------------------------------
-
-    @property
-    def spawn(self) -> ConsoleSpawn:
-        """pexpect's interface, made at its first use."""
-        if self._spawn is None:
-            self._spawn = ConsoleSpawn(self._console)
-        return self._spawn
-
-    def send(self, text: str) -> int:
-        """Type text."""
-        return self.spawn.send(text)
-
-    def sendline(self, text: str = "") -> int:
-        """Type a line; when it ends the shell prints ``prompt``."""
-        return self.spawn.sendline(text)
-
-    def sendcontrol(self, char: str) -> int:
-        """Type a control character."""
-        return self.spawn.sendcontrol(char)
-
-    def expect(self, pattern: Any, timeout: float = -1) -> int:
-        """Wait for output; as pexpect's ``expect``."""
-        return int(self.spawn.expect(pattern, timeout=timeout))
 
     # -- inside -------------------------------------------------------------------------------------------------
 

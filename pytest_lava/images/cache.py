@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import shutil
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,7 +129,7 @@ def _flock(fd: int, name: Path, deadline: Deadline) -> None:
                 raise InfrastructureError(
                     f"another run has been building {name.name[1:-5]} for too long: end it, then start again"
                 ) from None
-            time.sleep(_POLL)  # flock has no time limit of its own
+            threading.Event().wait(_POLL)  # flock has no time limit of its own
         else:
             return
 

@@ -50,7 +50,7 @@ HANGS = """
 def bench(desk: Desk) -> Desk:
     """A desk with tests on three boards; the test ``test_victim`` hangs on the last one."""
     if names := missing("qemu-system-x86_64"):
-        pytest.skip(f"not installed: {names}")
+        pytest.skip(f"not installed: {names} (make test installs them)")
     bench_board(desk, "bench")
     desk.write("conftest.py", CONFTEST)
     desk.write("test_it.py", TESTS + HANGS)

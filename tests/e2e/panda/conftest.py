@@ -57,7 +57,7 @@ _BIOS = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 def medium() -> Path:
     """The boot medium on the panda's card."""
     if names := missing("qemu-system-aarch64", "mformat"):
-        pytest.skip(f"not installed: {names}")
+        pytest.skip(f"not installed: {names} (make test installs them)")
     folder = cache_dir() / "debian-arm64"
     kernels, initrds = [folder / "vmlinuz"], sorted(folder.glob("initrd-*.img"))
     if not _BIOS.exists() or not kernels[0].exists() or not initrds:

@@ -82,11 +82,11 @@ FIT = device_tree({"images": {"fdt-1": {"type": "flat_dt", "arch": "arm64"}, "k"
     [
         pytest.param(arm64_image(), ("Image", "arm64", "6.1.0-lava"), id="Image"),
         pytest.param(arm64_image(b"no banner"), ("Image", "arm64", None), id="Image-without-release"),
-        pytest.param(gzip.compress(arm64_image()), ("Image.gz", "arm64", "6.1.0-lava"), id="Image.gz"),
+        pytest.param(gzip.compress(arm64_image(), mtime=0), ("Image.gz", "arm64", "6.1.0-lava"), id="Image.gz"),
         pytest.param(bzimage(), ("bzImage", "x86_64", "6.1.0-lava"), id="bzImage"),
         pytest.param(bzimage(bits64=False), ("bzImage", "x86", "6.1.0-lava"), id="bzImage-32"),
         pytest.param(bzimage(protocol=0x20B), ("bzImage", "x86", "6.1.0-lava"), id="bzImage-before-xloadflags"),
-        pytest.param(zimage(gzip.compress(BANNER)), ("zImage", "arm", "6.1.0-lava"), id="zImage-gzip"),
+        pytest.param(zimage(gzip.compress(BANNER, mtime=0)), ("zImage", "arm", "6.1.0-lava"), id="zImage-gzip"),
         pytest.param(zimage(lzma.compress(BANNER)), ("zImage", "arm", "6.1.0-lava"), id="zImage-xz"),
         pytest.param(zimage(b"lzo"), ("zImage", "arm", None), id="zImage-other"),
         pytest.param(uimage(), ("uImage", "arm64", "6.1.0-lava"), id="uImage"),
@@ -124,7 +124,7 @@ def test_device_tree_is_no_kernel(tmp_path: Path) -> None:
         (b"\xff\xd8\xff\xe0" + b"\0" * 100, "is a JPEG picture"),
         (b"\x7fELF\x02\x01\x01" + b"\0" * 100, "is an ELF file (a vmlinux or a module), not a kernel: give arch/"),
         (b"!<arch>\ndebian-binary   0", "is a Debian package, not a kernel: kernel packages are not supported yet"),
-        (gzip.compress(b"hello" * 100), "is packed with gzip and no arm64"),
+        (gzip.compress(b"hello" * 100, mtime=0), "is packed with gzip and no arm64"),
         (lzma.compress(b"hello"), "is packed with xz"),
         (b"\x28\xb5\x2f\xfd" + b"\0" * 100, "is packed with zstd"),
         (b"MZ\0\0zimg" + b"\0" * 100, "is an EFI zboot image"),
@@ -190,7 +190,7 @@ def test_a_file_that_was_changed_is_looked_at_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", range(0, 600, 7))
 def test_a_cut_file_never_raises_anything_else(tmp_path: Path, cut: int) -> None:
     for number, data in enumerate(
-        (arm64_image(), bzimage(), zimage(b"x"), uimage(), FIT, gzip.compress(arm64_image()))
+        (arm64_image(), bzimage(), zimage(b"x"), uimage(), FIT, gzip.compress(arm64_image(), mtime=0))
     ):
         path = tmp_path / f"{number}"
         path.write_bytes(data[:cut])
