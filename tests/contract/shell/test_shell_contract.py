@@ -230,11 +230,11 @@ def test_check(shell: Shell) -> None:
 def test_command_over_its_time(shell: Shell) -> None:
     start = time.monotonic()
     with pytest.raises(
-        CommandTimeout, match=r"^the command did not end within 0\.2 s: echo begun; sleep 60$"
+        CommandTimeout, match=r"^the command did not end within 1 s: echo begun; sleep 60$"
     ) as caught:
-        shell.run("echo begun; sleep 60", timeout=0.2)
+        shell.run("echo begun; sleep 60", timeout=1)
     assert caught.value.evidence == "begun\n"
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 4  # this machine may be busy
 
 
 def test_no_time_at_all(shell: Shell) -> None:
