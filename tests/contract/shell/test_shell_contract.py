@@ -229,9 +229,7 @@ def test_check(shell: Shell) -> None:
 
 def test_command_over_its_time(shell: Shell) -> None:
     start = time.monotonic()
-    with pytest.raises(
-        CommandTimeout, match=r"^the command did not end within 1 s: echo begun; sleep 60$"
-    ) as caught:
+    with pytest.raises(CommandTimeout, match=r"^the command did not end within 1 s: echo begun; sleep 60$") as caught:
         shell.run("echo begun; sleep 60", timeout=1)
     assert caught.value.evidence == "begun\n"
     assert time.monotonic() - start < 4  # this machine may be busy
