@@ -25,9 +25,9 @@ test: .venv/.stamp-test
 	@.venv/bin/pytest-lava fetch arm64 x86_64
 	@$(MAKE) --no-print-directory check
 	@echo 'running the unit and contract tests ...'
-	@.venv/bin/pytest -q -n 2 tests/unit tests/contract
+	@scripts/run-tests -n 2 tests/unit tests/contract
 	@echo 'running the tests on emulated boards and of whole runs ...'
-	@.venv/bin/pytest -q --durations=10 tests/emulated tests/e2e
+	@scripts/run-tests --durations=10 tests/emulated tests/e2e
 
 soak: export LAVA_SOAK = 1
 soak: test
