@@ -77,7 +77,9 @@ class Relay:
     """A null-modem cable: a port to open like a serial one, and dash behind it."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen([sys.executable, "-c", _RELAY], stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _RELAY], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         assert self._process.stdout
         self.port = self._process.stdout.readline().strip()
 
@@ -193,13 +195,16 @@ class Pexpect:
 class Bare:
     """The floor: ``os.write``, ``os.read`` and ``find`` in the last bytes, on a loop that reads plain lines."""
 
-    def __init__(self, send: Callable[[bytes], object], fd: int, end: Callable[[], object]) -> None:
+    def __init__(
+        self, send: Callable[[bytes], object], fd: int, end: Callable[[], object], *, subshell: bool = False
+    ) -> None:
         self._send, self._fd, self._end = send, fd, end
+        self._form = "( {} ) >/tmp/bench-out 2>/tmp/bench-err </dev/null" if subshell else "{}"
         send(b'stty -echo -opost; echo rea\'\'dy; while read -r l; do eval "$l"; echo "@$?@"; done\n')
         self._until(b"ready")
 
     @classmethod
-    def dash(cls) -> Bare:
+    def dash(cls, *, subshell: bool = False) -> Bare:
         """On a pty of its own."""
         ours, theirs = pty.openpty()
         shell = subprocess.Popen(["dash"], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
@@ -210,13 +215,13 @@ class Bare:
             shell.wait()
             os.close(ours)
 
-        return cls(lambda data: os.write(ours, data), ours, end)
+        return cls(lambda data: os.write(ours, data), ours, end, subshell=subshell)
 
     def run(self, command: str, count: int) -> Run:
         seconds, cpu = [], time.process_time()
         for _ in range(count):
             began = time.perf_counter()
-            self._send(command.encode() + b"\n")
+            self._send(self._form.format(command).encode() + b"\n")
             self._until(b"@0@")
             seconds.append(time.perf_counter() - began)
         return seconds, time.process_time() - cpu

@@ -438,9 +438,12 @@ def test_reader_of_arbitrary_bytes(tmp_path: Path) -> None:
             except OSError:
                 return
 
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     thread = threading.Thread(target=talk)
     thread.start()
-    shell = AgentShell(console)
+    shell, before = AgentShell(console), resident()
     try:
         for number in range(30):
             try:
@@ -458,3 +461,4 @@ def test_reader_of_arbitrary_bytes(tmp_path: Path) -> None:
         thread.join()
         peer.close()
         console.close()
+    assert resident() - before < 30_000_000
