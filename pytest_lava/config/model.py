@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from pytest_lava.console.settings import LineSettings, Parity
 
 __all__ = ["BoardModel", "Console", "Defaults", "DriverTable", "Login", "Regex", "Strict", "Timeouts"]
 
 Arch = Literal["arm", "arm64", "host", "riscv64", "x86", "x86_64"]
 
 
-_SCHEMES = ("socket", "rfc2217", "loop", "spy", "hwgrep", "cp2110", "alt")  # socket is ours, the others pyserial's
+_TCP = ("socket", "telnet", "rfc2217")  # ours
+_SCHEMES = (*_TCP, "loop", "spy", "hwgrep", "cp2110", "alt")  # the others are pyserial's
 
 
 def _regex(text: str) -> str:
@@ -31,7 +34,7 @@ def _console_url(url: str) -> str:
             raise ValueError("this names no serial line")
     elif scheme not in _SCHEMES:
         raise ValueError(f"{scheme}:// is unknown; write a device, socket://HOST:PORT or rfc2217://HOST:PORT")
-    elif scheme in ("socket", "rfc2217") and not re.search(r":\d{1,5}(?:[/?]|$)", rest):
+    elif scheme in _TCP and not re.search(r":\d{1,5}(?:[/?]|$)", rest):
         raise ValueError(f"a port is missing; write {scheme}://HOST:PORT")
     return url
 
@@ -68,6 +71,24 @@ class Console(Strict):
 
     url: Annotated[str, AfterValidator(_console_url)]
     speed: int = Field(default=115200, gt=0)
+    parity: Parity = "none"
+    stopbits: Literal[1, 2] = 1
+    xonxoff: bool = Field(default=False, description="flow control by characters; binary data then needs an encoding")
+    rtscts: bool = Field(default=False, description="flow control by wires")
+    txdelay: float = Field(default=0.0, ge=0, le=1, description="seconds after each txchunk bytes that are sent")
+    txchunk: int = Field(default=1, ge=1, description="bytes sent at once where there is a txdelay")
+
+    @model_validator(mode="after")
+    def _has_a_use(self) -> Self:
+        """What would be set in vain is a mistake; but ``speed`` and the like may be inherited from the device type."""
+        if "txchunk" in self.model_fields_set and not self.txdelay:
+            raise ValueError("txchunk has no effect without txdelay, the seconds after each chunk")
+        return self
+
+    @property
+    def settings(self) -> LineSettings:
+        """All but the URL."""
+        return LineSettings(**self.model_dump(exclude={"url"}))
 
 
 class Login(Strict):

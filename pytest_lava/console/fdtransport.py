@@ -13,10 +13,13 @@ from pytest_lava.errors import ConsoleLost, Timeout
 
 __all__ = ["FdTransport"]
 
+_CHUNK = 65536
+
 
 class FdTransport:
     """Implements :class:`pytest_lava.console.transport.Transport` over ``handle``, which it owns from now on.
 
+    ``out`` is another descriptor to write to, where the line is a pair of pipes; it is owned, too.
     ``send_break`` holds BREAK for so many seconds, ``why_closed`` says why the line ended, ``on_close`` is called
     once after closing. One thread may write while another reads; writers must not overlap.
     """
@@ -26,6 +29,7 @@ class FdTransport:
         handle: int | socket.socket,
         name: str,
         *,
+        out: int | None = None,
         send_break: Callable[[float], None] | None = None,
         why_closed: Callable[[], str] | None = None,
         on_close: Callable[[], None] | None = None,
@@ -35,7 +39,9 @@ class FdTransport:
         self._send_break = send_break
         self._why_closed = why_closed
         self._on_close = on_close
-        os.set_blocking(self._fd, False)
+        self._out = self._fd if out is None else out
+        for descriptor in (self._fd, self._out):
+            os.set_blocking(descriptor, False)
 
     @property
     def name(self) -> str:
@@ -46,6 +52,10 @@ class FdTransport:
         """The non-blocking descriptor; -1 once closed."""
         return self._fd
 
+    def read(self) -> bytes:
+        """What has come; nothing at the end. ``BlockingIOError`` if there is none, ``OSError`` if the line is gone."""
+        return os.read(self._fd, _CHUNK)
+
     def write(self, data: bytes, deadline: Deadline) -> None:
         """Write everything. ``Timeout`` if the line does not take it in time, ``ConsoleLost`` if it is gone."""
         rest = memoryview(data)
@@ -53,7 +63,7 @@ class FdTransport:
             if self._fd < 0:
                 raise ConsoleLost(f"the console {self._name} is closed")
             try:
-                rest = rest[os.write(self._fd, rest) :]
+                rest = rest[os.write(self._out, rest) :]
             except BlockingIOError:
                 self._wait(deadline, len(data) - len(rest), len(data))
             except OSError as error:
@@ -76,7 +86,8 @@ class FdTransport:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             try:
-                os.close(fd)
+                for descriptor in {fd, self._out}:
+                    os.close(descriptor)
             finally:
                 if self._on_close is not None:
                     self._on_close()
@@ -84,7 +95,7 @@ class FdTransport:
     def _wait(self, deadline: Deadline, done: int, total: int) -> None:
         """Until the line takes more."""
         poll = select.poll()
-        poll.register(self._fd, select.POLLOUT)
+        poll.register(self._out, select.POLLOUT)
         ready = poll.poll(math.ceil(deadline.remaining() * 1000))
         if not ready:
             raise Timeout(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from pytest_lava.console.paced import paced
+from pytest_lava.console.settings import LineSettings
 from pytest_lava.console.transport import Transport
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import NetworkError, PortMissing
@@ -13,22 +15,35 @@ __all__ = ["open_line", "open_line_when_there"]
 _RETRY = 0.1  # seconds between attempts
 
 
-def open_line(url: str, *, speed: int) -> tuple[Transport, int | None]:
-    """Open ``exec:COMMAND``, a device or a URL of pyserial; also the process behind it, if we started one."""
+def open_line(url: str, settings: LineSettings) -> tuple[Transport, int | None]:
+    """Open ``exec:COMMAND``, a device, a TCP port or a URL of pyserial; also the process behind it, if we started one.
+
+    The errors are those of :func:`~pytest_lava.console.tcpline.open_tcp`,
+    :func:`~pytest_lava.console.serialport.open_serial` and :func:`~pytest_lava.console.process.open_process`.
+    """
+    line, process = _open(url, settings)
+    return paced(line, settings), process
+
+
+def _open(url: str, settings: LineSettings) -> tuple[Transport, int | None]:
     if url.startswith("exec:"):
         from pytest_lava.console.process import open_process
 
         return open_process(url.removeprefix("exec:"))
+    if url.startswith(("socket://", "telnet://", "rfc2217://")):
+        from pytest_lava.console.tcpline import open_tcp
+
+        return open_tcp(url, settings), None
     from pytest_lava.console.serialport import open_serial
 
-    return open_serial(url, baudrate=speed), None
+    return open_serial(url, settings), None
 
 
-def open_line_when_there(url: str, *, speed: int, deadline: Deadline) -> tuple[Transport, int | None]:
+def open_line_when_there(url: str, settings: LineSettings, deadline: Deadline) -> tuple[Transport, int | None]:
     """The same for a line that comes up with the board's power: tried until ``deadline``."""
     while True:
         try:
-            return open_line(url, speed=speed)
+            return open_line(url, settings)
         except (PortMissing, NetworkError):
             if deadline.expired:
                 raise

@@ -1,4 +1,4 @@
-"""The seam between the console and a line: bytes in and out through one file descriptor."""
+"""The seam between the console and a line: bytes in and out, and a file descriptor to wait on."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ __all__ = ["Transport"]
 
 
 class Transport(Protocol):
-    """A serial line. Reading is the console's business: it polls ``fileno()`` and reads from it."""
+    """A serial line. The console reads once at the beginning, and then whenever ``fileno()`` is ready."""
 
     @property
     def name(self) -> str:
         """How people call the line: ``/dev/ttyUSB0``, ``socket://...``."""
 
     def fileno(self) -> int:
-        """A non-blocking descriptor to read from and poll on."""
+        """A descriptor that is ready to read when :meth:`read` has something."""
+
+    def read(self) -> bytes:
+        """What has come, at most about 64 KB; nothing at the end of the line. ``BlockingIOError`` if there is none."""
 
     def write(self, data: bytes, deadline: Deadline) -> None:
         """Write everything. ``Timeout`` if the line does not take it, ``ConsoleLost`` if it is gone."""

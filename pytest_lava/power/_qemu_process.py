@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import socket
@@ -22,18 +23,20 @@ __all__ = ["CONSOLE", "QemuProcess"]
 
 #: the id of the character device that is the serial line
 CONSOLE = "console"
-_BREAK_SECONDS = 5.0
+_BREAK_SECONDS = 2.0
 _ENDING_SECONDS = 1.0
 _KILL_SECONDS = 5.0
 _KEPT = 65536
+_UNREAD = 1 << 20  # bytes of the console that nobody has read yet
 
 
 class QemuProcess:
-    """Starts QEMU with ``argv`` plus a console and a monitor, which are socket pairs that it inherits.
+    """Starts QEMU with ``argv`` plus a console, which is its standard input and output, and a monitor on a socket pair.
 
     No port and no socket file, so nothing to clash and nothing to clean up. ``PowerError`` if it cannot be started.
-    The console must be read all the time: a few hundred characters that nobody reads stop a pl011, and with it the
-    whole QEMU, the monitor too, until somebody does.
+    The console is a pair of pipes as QEMU sends each character by itself: in a socket each takes 768 bytes and some
+    microseconds, in a pipe they lie side by side. It must be read: a megabyte that nobody reads stops a pl011, and
+    with it the whole QEMU, the monitor too, until somebody does.
     """
 
     def __init__(self, argv: Sequence[str], *, board: str, folder: Path, guard: Guard) -> None:
@@ -42,40 +45,42 @@ class QemuProcess:
         self._said = b""
         self._ending = ""
         self._handed_out = False
-        console, console_end = socket.socketpair()
-        # QEMU sends each character by itself, and each takes 768 bytes of the buffer: ask for what is allowed
-        console_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        console, its_output = os.pipe()
+        its_input, typed = os.pipe()
+        with contextlib.suppress(OSError):  # a user may have too many large pipes already
+            fcntl.fcntl(console, fcntl.F_SETPIPE_SZ, _UNREAD)
         monitor, monitor_end = socket.socketpair()
         self._messages, messages_end = os.pipe()
         os.set_blocking(self._messages, False)
         # nobody may be reading: what does not fit is dropped, and QEMU never waits for us
         os.set_blocking(messages_end, False)
-        lines = ["-chardev", f"socket,id={CONSOLE},fd={console_end.fileno()}"]
+        lines = ["-chardev", f"stdio,id={CONSOLE},signal=off"]
         lines += ["-chardev", f"socket,id=qmp,fd={monitor_end.fileno()}", "-mon", "chardev=qmp,mode=control"]
         try:
             self.process = subprocess.Popen(
                 [*_die_with_us(), argv[0], *lines, *argv[1:]],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdin=its_input,
+                stdout=its_output,
                 stderr=messages_end,
-                pass_fds=(console_end.fileno(), monitor_end.fileno()),
+                pass_fds=(monitor_end.fileno(),),
                 cwd=folder,
                 start_new_session=True,
             )
         except OSError as error:
-            console.close()
+            os.close(console)
+            os.close(typed)
             monitor.close()
             os.close(self._messages)
             raise PowerError(f"QEMU for board {board} cannot be started: {error}") from error
         finally:
-            console_end.close()
             monitor_end.close()
-            os.close(messages_end)
+            for descriptor in (its_input, its_output, messages_end):
+                os.close(descriptor)
         self.pid = self.process.pid
         self._forget = guard.process(self.pid)
         self.qmp = Qmp(monitor)
         self._transport = FdTransport(
-            console, f"of QEMU board {board}", send_break=self._send_break, why_closed=self.why_ended
+            console, f"of QEMU board {board}", out=typed, send_break=self._send_break, why_closed=self.why_ended
         )
 
     @property

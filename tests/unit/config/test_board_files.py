@@ -8,6 +8,7 @@ import pytest
 
 from pytest_lava.config.boards import BoardConfig, BoardFiles
 from pytest_lava.config.paths import shipped
+from pytest_lava.console.settings import LineSettings
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.registry import Registry
 
@@ -182,6 +183,30 @@ def test_short_console_keeps_the_parents_speed(folder: Folder) -> None:
     folder.write("type", GOOD.replace('console = "/dev/ttyUSB0"', "") + "[console]\nurl = 'x'\nspeed = 9600\n")
     folder.write("b", "extends = 'type'\nconsole = '/dev/ttyUSB7'\n")
     assert (folder.load("b").model.console.url, folder.load("b").model.console.speed) == ("/dev/ttyUSB7", 9600)
+
+
+def test_settings_of_the_line(folder: Folder) -> None:
+    line = "speed = 9600\nparity = 'even'\nstopbits = 2\nrtscts = true\ntxdelay = 0.002\ntxchunk = 16\n"
+    folder.write("b", GOOD.replace('console = "/dev/ttyUSB0"', "") + f"[console]\nurl = '/dev/ttyUSB0'\n{line}")
+    assert folder.load("b").model.console.settings == LineSettings(
+        speed=9600, parity="even", stopbits=2, rtscts=True, txdelay=0.002, txchunk=16
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("txchunk = 16", "txchunk has no effect without txdelay"),
+        ("txdelay = -1", "greater than or equal to 0"),
+        ("txdelay = 5", "less than or equal to 1"),
+        ("txdelay = 0.1\ntxchunk = 0", "greater than or equal to 1"),
+        ("parity = 'odd-ish'", "'none', 'even', 'odd', 'mark' or 'space'"),
+        ("stopbits = 3", "1 or 2"),
+    ],
+)
+def test_settings_that_cannot_be(folder: Folder, line: str, complaint: str) -> None:
+    folder.write("b", GOOD.replace('console = "/dev/ttyUSB0"', "") + f"[console]\nurl = '/dev/ttyUSB0'\n{line}\n")
+    assert complaint in folder.complaint("b")
 
 
 def test_a_users_board_extends_the_shipped_one_of_the_same_name(folder: Folder) -> None:

@@ -22,10 +22,13 @@ import serial.rfc2217
 from support.lines import open_shell, soon
 
 from pytest_lava.console.console import Console
+from pytest_lava.console.holders import holders
 from pytest_lava.console.lines import open_line, open_line_when_there
-from pytest_lava.console.serialport import holders, open_serial
+from pytest_lava.console.serialport import open_serial
+from pytest_lava.console.settings import LineSettings
+from pytest_lava.console.tcpline import open_tcp
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import ConfigurationError, ConsoleLost, NetworkError, PortMissing
+from pytest_lava.errors import ConfigurationError, ConsoleLost, NetworkError, PortMissing, Timeout
 
 SHELL = ["dash", "-i"]
 
@@ -143,14 +146,14 @@ def rfc2217(port_with_shell: str) -> Iterator[Rfc2217Server]:
 
 
 def test_device(port_with_shell: str, tmp_path: Path) -> None:
-    with open_shell(tmp_path, line=open_line(port_with_shell, speed=115200)[0]) as shell:
+    with open_shell(tmp_path, line=open_line(port_with_shell, LineSettings())[0]) as shell:
         assert shell.run("echo out; echo err >&2; exit 3").stderr == "err\n"
         shell._console.send_break()
         assert shell.run("head -c 100000 /dev/zero").stdout_bytes == bytes(100_000)
 
 
 def test_tcp(server_with_shell: str, tmp_path: Path) -> None:
-    with open_shell(tmp_path, line=open_serial(f"socket://{server_with_shell}")) as shell:
+    with open_shell(tmp_path, line=open_tcp(f"socket://{server_with_shell}", LineSettings())) as shell:
         assert shell.run("echo out; exit 3").returncode == 3
         with pytest.raises(ConsoleLost, match="cannot send a BREAK"):
             shell._console.send_break()
@@ -160,14 +163,14 @@ def test_tcp(server_with_shell: str, tmp_path: Path) -> None:
 
 
 def test_closing_a_tcp_line_takes_no_time(server_with_shell: str) -> None:
-    line = open_serial(f"socket://{server_with_shell}")
+    line = open_tcp(f"socket://{server_with_shell}", LineSettings())
     start = time.monotonic()
     line.close()
     assert time.monotonic() - start < 0.1
 
 
 def test_rfc2217(rfc2217: Rfc2217Server, tmp_path: Path) -> None:
-    with open_shell(tmp_path, line=open_serial(rfc2217.url)) as shell:
+    with open_shell(tmp_path, line=open_tcp(rfc2217.url, LineSettings())) as shell:
         assert shell.run("echo out; echo err >&2; exit 3").returncode == 3
         data = bytes(range(256)) * 20
         assert shell.run("cat", input=data).stdout_bytes == data
@@ -177,7 +180,7 @@ def test_rfc2217(rfc2217: Rfc2217Server, tmp_path: Path) -> None:
 
 def test_rfc2217_server_that_goes_away(rfc2217: Rfc2217Server, tmp_path: Path) -> None:
     before = {thread.name for thread in threading.enumerate()}
-    with open_shell(tmp_path, line=open_serial(rfc2217.url)) as shell:
+    with open_shell(tmp_path, line=open_tcp(rfc2217.url, LineSettings())) as shell:
         threading.Timer(0.1, rfc2217.hang_up).start()
         with pytest.raises(ConsoleLost, match=re.escape(rfc2217.url)):
             shell.run("sleep 20", timeout=20)
@@ -186,7 +189,7 @@ def test_rfc2217_server_that_goes_away(rfc2217: Rfc2217Server, tmp_path: Path) -
 
 def test_port_that_is_not_there() -> None:
     with pytest.raises(PortMissing, match="the serial port /dev/ttyNONE is not there: is the adapter plugged in"):
-        open_serial("/dev/ttyNONE")
+        open_serial("/dev/ttyNONE", LineSettings())
 
 
 def test_port_that_another_program_holds(tmp_path: Path) -> None:
@@ -202,13 +205,13 @@ def test_port_that_another_program_holds(tmp_path: Path) -> None:
         with pytest.raises(
             ConsoleLost, match=rf"{name} is held by python[\d.]* \(pid {holder.pid}\): end that program"
         ):
-            open_serial(name)
+            open_serial(name, LineSettings())
     finally:
         holder.kill()
         holder.wait()
         holder.stdout.close()
     assert list(holders(Path(name))) == []
-    open_serial(name).close()
+    open_serial(name, LineSettings()).close()
     os.close(master)
     os.close(slave)
 
@@ -216,9 +219,9 @@ def test_port_that_another_program_holds(tmp_path: Path) -> None:
 def test_what_is_no_port(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConsoleLost, match="cannot open the serial port"):
-        open_serial(str(tmp_path / "file"))
+        open_serial(str(tmp_path / "file"), LineSettings())
     with pytest.raises(ConsoleLost, match="cannot open the serial port"):
-        open_serial(str(tmp_path))
+        open_serial(str(tmp_path), LineSettings())
 
 
 @pytest.mark.parametrize("scheme", ["socket", "rfc2217"])
@@ -227,13 +230,13 @@ def test_connection_refused(scheme: str) -> None:
         url = f"{scheme}://127.0.0.1:{server.getsockname()[1]}"
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(NetworkError, match=rf"^cannot connect to {url}: Connection refused"):
-        open_serial(url)
+        open_line(url, LineSettings())
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_host_that_has_no_address() -> None:
     with pytest.raises(NetworkError, match=r"cannot connect to socket://no-such-host\.invalid:1: [A-Z]\w+"):
-        open_serial("socket://no-such-host.invalid:1")
+        open_tcp("socket://no-such-host.invalid:1", LineSettings())
 
 
 @pytest.mark.parametrize(
@@ -241,7 +244,7 @@ def test_host_that_has_no_address() -> None:
 )
 def test_url_that_is_wrong(url: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(repr(url))):
-        open_serial(url)
+        open_line(url, LineSettings())
 
 
 def test_line_that_comes_up_with_the_power(tmp_path: Path) -> None:
@@ -250,15 +253,15 @@ def test_line_that_comes_up_with_the_power(tmp_path: Path) -> None:
     url = f"socket://127.0.0.1:{address[1]}"
     servers: list[socket.socket] = []
     threading.Timer(0.2, lambda: servers.append(socket.create_server(address))).start()
-    line, process = open_line_when_there(url, speed=115200, deadline=soon())
+    line, process = open_line_when_there(url, LineSettings(), soon())
     assert process is None
     line.close()
     servers[0].close()
     start = time.monotonic()
     with pytest.raises(NetworkError, match="Connection refused"):
-        open_line_when_there(url, speed=115200, deadline=Deadline.after(0.15))
+        open_line_when_there(url, LineSettings(), Deadline.after(0.15))
     with pytest.raises(PortMissing):
-        open_line_when_there("/dev/ttyNONE", speed=115200, deadline=Deadline.after(0.15))
+        open_line_when_there("/dev/ttyNONE", LineSettings(), Deadline.after(0.15))
     assert 0.3 <= time.monotonic() - start < 1.5
 
 
@@ -272,7 +275,7 @@ def test_line_that_comes_up_with_the_power(tmp_path: Path) -> None:
 )
 def test_process_that_cannot_be(command: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        open_line(f"exec:{command}", speed=0)
+        open_line(f"exec:{command}", LineSettings())
 
 
 @pytest.mark.parametrize(
@@ -285,7 +288,7 @@ def test_process_that_cannot_be(command: str, message: str) -> None:
 )
 def test_process_that_ends(command: str, why: str, tmp_path: Path) -> None:
     console = Console(tmp_path / "console.log")
-    console.attach(open_line(f"exec:{command}", speed=0)[0])
+    console.attach(open_line(f"exec:{command}", LineSettings())[0])
     with pytest.raises(ConsoleLost, match=re.escape(why)):
         console.expect([re.compile(b"never")], deadline=soon())
     console.close()
@@ -293,9 +296,34 @@ def test_process_that_ends(command: str, why: str, tmp_path: Path) -> None:
 
 def test_process_that_ignores_the_hangup_is_killed(tmp_path: Path) -> None:
     console = Console(tmp_path / "console.log")
-    line, pid = open_line("""exec:sh -c 'trap "" HUP; echo ready; while :; do sleep 1; done'""", speed=0)
+    line, pid = open_line("""exec:sh -c 'trap "" HUP; echo ready; while :; do sleep 1; done'""", LineSettings())
     console.attach(line)
     console.expect([re.compile(b"ready")], deadline=soon())
     console.close()
     assert pid is not None
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_port_without_a_descriptor(tmp_path: Path) -> None:
+    """pyserial's loop:// says what it is told, all 256 values of it, and ends at once."""
+    console = Console(tmp_path / "console.log")
+    console.attach(open_line("loop://", LineSettings())[0])
+    data = bytes(range(256)) * 15  # loop:// takes 4096
+    console.write(data, soon())
+    assert console.expect([re.compile(re.escape(data))], deadline=soon()).start == 0
+    console.send_break()
+    start = time.monotonic()
+    console.close()
+    assert time.monotonic() - start < 0.5
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pump")]
+
+
+def test_port_without_a_descriptor_that_is_full() -> None:
+    line = open_line("loop://", LineSettings(speed=300))[0]
+    start = time.monotonic()
+    with pytest.raises(Timeout, match=r"the console loop:// did not take \d+ bytes in time"):
+        line.write(bytes(3000), Deadline.after(0.2))  # 100 s at 300 baud
+    assert time.monotonic() - start < 1
+    line.close()
+    with pytest.raises(ConsoleLost, match="loop:// is gone"):
+        line.write(b"x", soon())
