@@ -7,8 +7,11 @@ The first line of every message tells the reader what to change.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+
+from pytest_lava.responsiveness import Responsiveness
 
 __all__ = [
     "Blame",
@@ -22,6 +25,7 @@ __all__ = [
     "Effect",
     "ErrorInfo",
     "ExitStatus",
+    "Hang",
     "InfrastructureError",
     "JobError",
     "KernelCrash",
@@ -72,10 +76,18 @@ class LavaError(Exception):
     result: str = "unknown"
     #: what the console showed when it happened; kept apart so that the message stays one sentence
     evidence: str = ""
+    #: what still answered, where the board had fallen silent
+    responsiveness: Responsiveness | None = None
 
-    def __init__(self, message: str, *, evidence: str = "") -> None:
+    def __init__(self, message: str, *, evidence: str = "", responsiveness: Responsiveness | None = None) -> None:
         super().__init__(message)
         self.evidence = evidence
+        self.responsiveness = responsiveness
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """More about it, as attributes of a result."""
+        return self.responsiveness.facts if self.responsiveness else {}
 
 
 class ConfigurationError(LavaError):
@@ -142,6 +154,16 @@ class UnexpectedReset(KernelCrash):
     """The board's boot loader showed up though nobody asked for a reboot."""
 
 
+class Hang(LavaError):
+    """A command is over its time and nothing brings the shell back; ``responsiveness`` says what still answered.
+
+    ``evidence`` holds what the kernel told by SysRq, if it did. The board has to be recovered.
+    """
+
+    blame = Blame.JOB
+    result = "fail"
+
+
 class TestError(LavaError):
     """The test did something that did not work."""
 
@@ -159,7 +181,7 @@ class Timeout(TestError):
 
 
 class CommandTimeout(Timeout):
-    """A command on the board did not end within its time."""
+    """A command on the board did not end within its time; it was ended, and the shell can be used."""
 
 
 class Bug(LavaError):
@@ -176,10 +198,12 @@ class ErrorInfo:
     effect: Effect
     result: str
     evidence: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def describe(error: BaseException) -> ErrorInfo:
     """Classify any exception. What is not a :class:`LavaError` is a bug of ours (or of the code that raised it)."""
     if isinstance(error, LavaError):
-        return ErrorInfo(type(error).__name__, str(error), error.blame, error.effect, error.result, error.evidence)
+        kind, facts = type(error).__name__, dict(error.facts)
+        return ErrorInfo(kind, str(error), error.blame, error.effect, error.result, error.evidence, facts)
     return ErrorInfo(type(error).__name__, str(error), Blame.BUG, Effect.CASE, "unknown")

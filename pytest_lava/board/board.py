@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from pytest_lava.board.blame import blamed
 from pytest_lava.boot.api import Boot, BootContext, Bootloader
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.console.console import Console
 from pytest_lava.console.lines import open_line, open_line_when_there
+from pytest_lava.console.paced import paced
 from pytest_lava.console.shell import Shell
 from pytest_lava.console.watch import FindingKind
 from pytest_lava.deadline import Deadline, monotonic
@@ -20,6 +22,7 @@ from pytest_lava.errors import (
     BootFailed,
     ConfigurationError,
     ConsoleLost,
+    Hang,
     InfrastructureError,
     KernelCrash,
     LavaError,
@@ -167,8 +170,8 @@ class Board:
 
     @property
     def at_ease(self) -> bool:
-        """Whether nothing speaks against the shell: its line is there and the watch found nothing."""
-        return self.console.attached and self.console.finding is None
+        """Whether nothing speaks against the shell: its line is there, it does not hang, the watch found nothing."""
+        return self.console.attached and self.console.hang is None and self.console.finding is None
 
     def answers(self) -> bool:
         """Whether the shell answers now; one command."""
@@ -176,6 +179,9 @@ class Board:
             return False
         try:
             return self._shell.run("true", timeout=_PROBE).returncode == 0
+        except Hang as hang:
+            self.events.emit(f"the shell hangs: {hang}", level="warning", **hang.facts)
+            return False
         except (Timeout, ConsoleLost, KernelCrash):
             return False
 
@@ -258,10 +264,10 @@ class Board:
             self._switch_on()
         limits = self.config.model.timeouts
         self.console.arm(FindingKind.FATAL)
-        with self.events.phase("boot.kernel"), self._blamed():
+        with self.events.phase("boot.kernel"), blamed(self.config, self.deployment, self.console):
             self._boot.kernel(self._bootloader, self.deployment, Deadline.after(limits.kernel))
         self.state, self._bootloader = State.KERNEL, None
-        with self.events.phase("boot.login"), self._blamed():
+        with self.events.phase("boot.login"), blamed(self.config, self.deployment, self.console):
             self._shell = self._boot.shell(Deadline.after(limits.kernel + limits.login))
             record = self._record(self._shell, start)
         self._check_release(record)
@@ -273,33 +279,13 @@ class Board:
     def _prepare(self, callback: Callable[[Board], None]) -> None:
         try:
             callback(self)
-        except (KernelCrash, OperationFailed, Timeout) as error:
+        except (Hang, KernelCrash, OperationFailed, Timeout) as error:
             what = getattr(callback, "__name__", "callback")
             raise BootFailed(
-                f"{what}, called after each boot of {self.name}, failed: {error}", evidence=error.evidence
+                f"{what}, called after each boot of {self.name}, failed: {error}",
+                evidence=error.evidence,
+                responsiveness=error.responsiveness,
             ) from error
-
-    @contextlib.contextmanager
-    def _blamed(self) -> Iterator[None]:
-        """What the user gave (kernel, arguments, image) is to blame for a boot that fails; if nothing, the lab."""
-        kernel, image = self.deployment.kernel, self.deployment.image
-        under_test = (kernel is not None and kernel.given) or image is not None
-        kind = BootFailed if under_test else InfrastructureError
-        try:
-            yield
-        except (BootFailed, KernelCrash) as error:
-            raise kind(str(error), evidence=error.evidence) from error
-        except Timeout as error:
-            raise kind(self._no_prompt(error), evidence=error.evidence) from error
-
-    def _no_prompt(self, error: Timeout) -> str:
-        limits = self.config.model.timeouts
-        lines = [line for line in error.evidence.splitlines() if line.strip()]
-        last = f"; the last line was {lines[-1]!r}" if lines else "; nothing came over the serial line"
-        return (
-            f"no shell or login prompt on {self.name} within {limits.kernel + limits.login:g} s: check the kernel and "
-            f"[login] shell_prompt{last}"
-        )
 
     def _record(self, shell: Shell, start: int) -> BootRecord:
         self.boot_id += 1
@@ -354,7 +340,7 @@ class Board:
         self.console.detach()
         console = self.config.model.console
         with contextlib.suppress(PortMissing, NetworkError):
-            transport, _ = open_line(console.url, speed=console.speed)
+            transport, _ = open_line(console.url, console.settings)
             self.console.attach(transport)
 
     def _attach(self, limit: Deadline) -> None:
@@ -364,11 +350,11 @@ class Board:
                 raise ConfigurationError(
                     f'board {self.name!r}: console = "power" needs a power method that makes one, such as "qemu"'
                 )
-            self.console.attach(self._power.console())
+            self.console.attach(paced(self._power.console(), console.settings))
             return
         if self._boot.attaches:
             limit = Deadline.after(0)  # nothing is switched on that could bring the line up
-        transport, process = open_line_when_there(console.url, speed=console.speed, deadline=limit)
+        transport, process = open_line_when_there(console.url, console.settings, limit)
         if process is not None:
             self._forget_process = self._guard.process(process)
         self.console.attach(transport)

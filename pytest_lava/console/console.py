@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import select
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,16 +11,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from pytest_lava.console.bytelog import ByteLog
+from pytest_lava.console.reading import LineReader
 from pytest_lava.console.transport import Transport
 from pytest_lava.console.watch import Finding, FindingKind, Watch, trace_before
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, Timeout, UnexpectedReset
+from pytest_lava.responsiveness import Responsiveness
 
 __all__ = ["Console", "Found"]
 
 T = TypeVar("T")
 
-_CHUNK = 65536
 _TRACE_QUIET = 0.3  # seconds of silence after which a trace is complete
 _TRACE_SECONDS = 5.0  # seconds that a trace may take
 _BEFORE = 8192  # bytes before a finding in which its trace may have begun
@@ -60,13 +59,16 @@ class Console:
             raise InfrastructureError(f"cannot write the console log {log}: {error.strerror}") from error
         self._watch = watch or Watch()
         self._bell = threading.Condition()
+        self._needs: list[int] = []  # offsets that those who wait are waiting for
         self._transport: Transport | None = None
         self._reader: threading.Thread | None = None
-        self._wake = -1
+        self._reading: LineReader | None = None
         self._lost: str | None = None
         self._findings: list[Finding] = []
         #: the finding that an error was made of
         self.told: Finding | None = None
+        #: why the shell does not come back; None once it answers again or the board was switched off
+        self.hang: Responsiveness | None = None
         self.boundary = 0
         #: called with what :meth:`mark` gets, for an event log
         self.on_mark: Callable[[str], None] | None = None
@@ -77,9 +79,11 @@ class Console:
     def attach(self, transport: Transport) -> None:
         """Read from this line from now on, in a thread of its own. The console closes it, also if this fails."""
         self.detach()
-        reader = threading.Thread(target=self._read, args=(transport,), name=f"console {transport.name}", daemon=True)
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
-        self._transport, self._lost = transport, None
+        line = LineReader(transport)
+        reader = threading.Thread(
+            target=self._read, args=(line, transport.name), name=f"console {transport.name}", daemon=True
+        )
+        self._transport, self._reading, self._lost = transport, line, None
         try:
             reader.start()
         except RuntimeError as error:
@@ -89,9 +93,9 @@ class Console:
 
     def detach(self) -> None:
         """Stop reading and close the line; the log stays."""
-        if self._reader is None:
+        if self._reader is None or self._reading is None:
             return
-        os.eventfd_write(self._wake, 1)
+        self._reading.stop()
         self._reader.join()
         self._release()
 
@@ -107,7 +111,10 @@ class Console:
 
     def write(self, data: bytes, deadline: Deadline) -> None:
         """Send bytes. ``ConsoleLost`` or ``Timeout`` if the line does not take them."""
-        self._line().write(data, deadline)
+        line, reading = self._line(), self._reading
+        if reading is not None:
+            reading.typed()
+        line.write(data, deadline)
 
     def send_break(self) -> None:
         """Hold BREAK, which a Linux console takes as the SysRq key."""
@@ -142,7 +149,7 @@ class Console:
     def mark_boundary(self) -> int:
         """From here on the board is another one (power cycle): no pattern matches across, old findings are gone."""
         with self._bell:
-            self.boundary = self._bytes.end
+            self.boundary, self.hang = self._bytes.end, None
             self._findings.clear()
             self._watch.reset()
         return self.boundary
@@ -183,9 +190,18 @@ class Console:
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
-    def wait(self, check: Callable[[], T | None], deadline: Deadline, *, what: str, watched: bool = True) -> T:
+    def wait(
+        self,
+        check: Callable[[], T | None],
+        deadline: Deadline,
+        *,
+        what: str,
+        watched: bool = True,
+        grown_to: int = 0,
+    ) -> T:
         """Call ``check`` after each chunk until it returns something.
 
+        Who knows that it will not before the log has ``grown_to`` some offset is not woken before, which is cheaper.
         Raises ``Timeout`` ("no *what* within ..."), ``ConsoleLost`` at end of file, ``KernelCrash`` on a finding.
         """
         while True:
@@ -202,8 +218,11 @@ class Console:
                     raise ConsoleLost(f"the console ended while waiting for {what}: {self._lost}")
                 if last_look:
                     raise Timeout(f"no {what} in time", evidence=self._last_lines())
-                if not new:
+                need = max(grown_to, seen + 1)
+                if self._lost is None and self._bytes.end < need:
+                    self._needs.append(need)
                     self._bell.wait(deadline.remaining())
+                    self._needs.remove(need)
 
     def expect(
         self,
@@ -257,44 +276,36 @@ class Console:
     def _release(self) -> None:
         with self._bell:
             transport, self._transport, self._reader = self._transport, None, None
+            reading, self._reading = self._reading, None
             self._lost = "the line is closed"
             self._bell.notify_all()
-        os.close(self._wake)
+        if reading is not None:
+            reading.close()
         if transport is not None:
             transport.close()
 
-    def _read(self, transport: Transport) -> None:
+    def _read(self, line: LineReader, name: str) -> None:
         try:
-            reason = self._read_to_end(transport)
+            reason = self._read_to_end(line)
         except Exception as error:  # a bug, but whoever waits must hear of it
             reason = f"reading failed: {error!r}"
         with self._bell:
-            self._lost = f"{transport.name}: {reason}"
+            self._lost = f"{name}: {reason}"
             self._bell.notify_all()
 
-    def _read_to_end(self, transport: Transport) -> str:
-        line = transport.fileno()
-        poller = select.poll()
-        poller.register(line, select.POLLIN)
-        poller.register(self._wake, select.POLLIN)
-        while self._wake not in {fd for fd, _ in poller.poll()}:
-            try:
-                data = os.read(line, _CHUNK)
-            except BlockingIOError:
-                continue
-            except OSError as error:  # EIO is how a pty says that its other end is gone
-                return transport.why_closed() or error.strerror or str(error)
-            if not data:
-                return transport.why_closed() or "end of file"
+    def _read_to_end(self, line: LineReader) -> str:
+        for data in line.chunks():
             try:
                 self._take(data)
             except OSError as error:
                 return f"cannot write {self.log}: {error.strerror}"
-        return "the line is closed"
+        return line.reason
 
     def _take(self, data: bytes) -> None:
         with self._bell:
             offset = self._bytes.end
             self._bytes.append(data)
-            self._findings += self._watch.feed(data, offset)[: _FINDINGS - len(self._findings)]
-            self._bell.notify_all()
+            found = self._watch.feed(data, offset)
+            self._findings += found[: _FINDINGS - len(self._findings)]
+            if found or any(need <= self._bytes.end for need in self._needs):
+                self._bell.notify_all()

@@ -15,15 +15,17 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pytest_lava.console.console import Console
 from pytest_lava.console.interactive import Interactive
 from pytest_lava.console.kernel_records import excise, excise_surely
+from pytest_lava.console.ladder import Ladder, refuse_if_hung
 from pytest_lava.console.shell import DEFAULT_TIMEOUT, CommandResult
 from pytest_lava.console.watch import Finding
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import CommandTimeout, ConsoleLost, KernelCrash, Timeout
+from pytest_lava.errors import ConsoleLost, KernelCrash, Timeout
 
 __all__ = ["MarkerShell"]
 
@@ -36,9 +38,6 @@ _DOUBT = 0.5  # seconds after which a line like a panic's, with no answer after 
 _KEEP_FILES = 20  # commands whose files stay on the board; removing them costs a process
 _KEEP_BYTES = 1 << 20
 _EVIDENCE = 65536  # bytes of each stream that are asked for once more when a command was interrupted
-# Ctrl-C, twice as the first may come before a command that just begins can take it, and Ctrl-\, with the seconds that a
-# command has to die of it
-_INTERRUPTS = ((b"\x03", 0.5), (b"\x03", 1.5), (b"\x1c", 2.0))
 _PLAIN = frozenset(b'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;/_+-=@~(){}<>|&*?!#"$^[]')
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -152,6 +151,7 @@ class MarkerShell(Interactive):
             raise ValueError(f"max_output must not be negative, got {max_output}")
         timeout = self._timeout if timeout is None else timeout
         deadline = Deadline.after(timeout)
+        refuse_if_hung(self._console, lambda _, limit: self.alive(limit))
         self._console.mark(f"$ {command}")
         tag, start, t0 = self._tag(), self._console.end, monotonic()
         data = input.encode() if isinstance(input, str) else input
@@ -160,11 +160,10 @@ class MarkerShell(Interactive):
                 self._console.write(line, deadline)
             frame = self._receive(tag, start, max_output, deadline)
         except Timeout:
-            partial = self._interrupt(tag, start, max_output)
-            raise CommandTimeout(
-                f"the command did not end within {timeout:g} s: {command}",
-                evidence=(partial.stdout + partial.stderr).decode(errors="replace") if partial else "",
-            ) from None
+            ladder = Ladder(self._console)
+            partial = self._interrupt(ladder, tag, start, max_output)
+            said = (partial.stdout + partial.stderr).decode(errors="replace") if partial else ""
+            raise ladder.give_up(command, timeout, said) from None
         finally:
             self._skip_output()
         return CommandResult(
@@ -266,23 +265,18 @@ class MarkerShell(Interactive):
         """Whether the header of an answer came by ``end``: what follows may be a part of the streams."""
         return b"\n@%s+" % tag.encode() in excise(self._console.read(start, end))
 
-    def _interrupt(self, tag: str, start: int, limit: int) -> _Frame | None:
-        """Ctrl-C, then Ctrl-\\, until the loop answers a probe; the frame of the command that was ended, if it began.
+    def _interrupt(self, ladder: Ladder, tag: str, start: int, limit: int) -> _Frame | None:
+        """Ctrl-C and Ctrl-\\ until the loop answers; the frame of the command that was ended, if it began."""
 
-        ``None`` also if nothing helps: that leaves the shell to recovery.
-        """
-        for key, seconds in _INTERRUPTS:
-            deadline, probe = Deadline.after(seconds), self._tag()
-            try:
-                self._console.write(b"%s\n__s %s 0 0 - #\n" % (key, probe.encode()), deadline)
-                if self._await_end(probe, start, deadline) is None:
-                    continue
-            except (Timeout, ConsoleLost):
-                continue
-            try:
-                return self._receive(tag, start, limit, Deadline.after(0), again=_EVIDENCE)
-            except (Timeout, ConsoleLost):
-                return None
+        def ask(key: bytes, deadline: Deadline) -> bool:
+            probe = self._tag()
+            self._console.write(b"%s\n__s %s 0 0 - #\n" % (key, probe.encode()), deadline)
+            return self._await_end(probe, start, deadline) is not None
+
+        if not ladder.interrupt(ask):
+            return None
+        with suppress(Timeout, ConsoleLost):
+            return self._receive(tag, start, limit, Deadline.after(0), again=_EVIDENCE)
         return None
 
 

@@ -11,7 +11,7 @@ import pytest
 from pytest_lava.board.board import Board
 from pytest_lava.boot.api import Bootloader
 from pytest_lava.console.shell import Shell
-from pytest_lava.errors import ConsoleLost, KernelCrash, LavaError
+from pytest_lava.errors import ConsoleLost, Hang, KernelCrash, LavaError
 from pytest_lava.lab.manager import BoardManager, BoardUnavailable, Failure, LabContext
 from pytest_lava.plan import Target
 
@@ -129,7 +129,7 @@ class Boards:
     def note_end(self, target: Target, error: BaseException | None) -> None:
         """How a test on ``target`` ended decides whether its board is looked at before the next one."""
         manager = self.manager(target)
-        if isinstance(error, (KernelCrash, ConsoleLost)):
+        if isinstance(error, (Hang, KernelCrash, ConsoleLost)):
             manager.lost(str(error))
         elif error is not None:
             manager.suspect()

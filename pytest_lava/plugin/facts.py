@@ -58,9 +58,9 @@ def command_facts(run: CommandRun) -> dict[str, Any]:
     }
 
 
-def error_facts(error: ErrorInfo) -> dict[str, str]:
+def error_facts(error: ErrorInfo) -> dict[str, Any]:
     """A classified error; exactly ``str``, because xdist sends no subclass of it."""
-    return {name: str(value) for name, value in asdict(error).items()}
+    return {name: value if name == "facts" else str(value) for name, value in asdict(error).items()}
 
 
 def blamed(error: BaseException, when: str) -> ErrorInfo:

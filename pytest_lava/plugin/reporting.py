@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Reporting"]
 
 _EXCERPT = 25  # console lines in a report; the rest is in the file beside it
-_EVIDENCE = 16384  # characters of a trace; a panic has 3000
+_EVIDENCE = 8192  # characters of each end of a trace; a panic has 3000
 _SLICE = pytest.StashKey[str]()
 
 
@@ -189,7 +189,7 @@ class Reporting:
             getattr(report, FACTS)["slice"] = name
             text = _readable(board, self._begin)
             if evidence and evidence not in text:
-                text = evidence[-_EVIDENCE:]
+                text = _both_ends(evidence)
             if text:
                 report.sections.append((f"Console of {board.name}", text))
         if name is not None:
@@ -313,6 +313,14 @@ class Reporting:
 def _release(target: Target) -> str | None:
     """Of the kernel that is to boot, as its file tells."""
     return target.kernel.file.release if target.kernel else None
+
+
+def _both_ends(evidence: str) -> str:
+    """A trace, or the beginning and the end of a very long one."""
+    left_out = len(evidence) - 2 * _EVIDENCE
+    if left_out <= 0:
+        return evidence
+    return f"{evidence[:_EVIDENCE]}\n[{left_out} characters left out: see the console log]\n{evidence[-_EVIDENCE:]}"
 
 
 def _readable(board: Board, start: int) -> str:

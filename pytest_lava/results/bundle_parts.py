@@ -78,10 +78,12 @@ def attributes(values: dict[str, object]) -> dict[str, str]:
 
 
 def error_attributes(error: Bundle) -> dict[str, object]:
-    """A classified error as attributes: LAVA's ``error_type`` and ``error_msg``, and our class, blame and effect."""
+    """A classified error as attributes: LAVA's ``error_type`` and ``error_msg``, our class, blame, effect and facts."""
     if not error:
         return {}
+    facts = error.get("facts")
     return {
+        **(facts if isinstance(facts, dict) else {}),
         "error_type": str(error.get("blame") or "bug").capitalize(),
         "error_msg": message(str(error.get("message") or "")),
         "error.class": error.get("type"),

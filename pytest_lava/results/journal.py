@@ -16,7 +16,7 @@ target   one for each (board, kernel, image) used: ``target`` (id), ``board``, `
 boot     ``target``, ``boot_id`` (int), ``seconds``, ``uname``? {release, version, machine}, ``console``,
          ``console_log``?
 phase    ``target``, ``name`` (events.PHASES), ``start``, ``seconds``,
-         ``error``? {type, message, blame, effect, result, evidence}
+         ``error``? {type, message, blame, effect, result, evidence, facts?}
 start    ``nodeid``, ``target``, ``suite``?, ``case``?, ``command``?: an item began
 outcome  ``nodeid``, ``when`` (setup, call, teardown, ``???``), ``outcome`` (passed, failed, skipped), ``wasxfail``?,
          ``seconds``, ``start``, ``stop``, ``message`` (first line, or the reason), ``longrepr``,

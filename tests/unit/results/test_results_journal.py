@@ -65,7 +65,7 @@ def test_errors_and_paths_become_plain(tmp_path: Path) -> None:
     assert line["path"] == str(tmp_path)
     assert line["error"] == {
         "type": "KernelCrash", "message": "panic", "blame": "job", "effect": "case", "result": "fail",
-        "evidence": "trace",
+        "evidence": "trace", "facts": {},
     }  # fmt: skip
 
 
