@@ -1,15 +1,18 @@
-"""What every shell of ours offers to people: interactive programs as in pexpect, and commands that must succeed."""
+"""What every shell of ours offers: interactive programs as in pexpect, commands that must succeed, and files."""
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_lava.console.console import Console
+from pytest_lava.console.files import Files, Progress
 from pytest_lava.console.shell import CommandResult
 from pytest_lava.console.spawn import ConsoleSpawn
-from pytest_lava.errors import OperationFailed
+from pytest_lava.errors import ConfigurationError, OperationFailed
 
 __all__ = ["Interactive"]
 
@@ -20,6 +23,8 @@ class Interactive(ABC):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._spawn: ConsoleSpawn | None = None
+        self._make_files: Callable[[], Files] | None = None
+        self._made_files: Files | None = None
 
     @abstractmethod
     def run(
@@ -67,6 +72,51 @@ class Interactive(ABC):
     def expect(self, pattern: Any, timeout: float = -1) -> int:
         """Wait for output; as pexpect's ``expect``."""
         return int(self.spawn.expect(pattern, timeout=timeout))
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def carry_files_by(self, make: Callable[[], Files]) -> None:
+        """See :class:`pytest_lava.console.files.TakesFiles`."""
+        self._make_files, self._made_files = make, None
+
+    def put(
+        self,
+        local: str | os.PathLike[str],
+        remote: str,
+        *,
+        mode: int | None = None,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """See :meth:`pytest_lava.console.files.Files.put`."""
+        self._files_of_board.put(local, remote, mode=mode, timeout=timeout, progress=progress)
+
+    def get(
+        self,
+        remote: str,
+        local: str | os.PathLike[str],
+        *,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> Path:
+        """See :meth:`pytest_lava.console.files.Files.get`."""
+        return self._files_of_board.get(remote, local, timeout=timeout, progress=progress)
+
+    def read_bytes(self, remote: str, *, timeout: float | None = None) -> bytes:
+        """See :meth:`pytest_lava.console.files.Files.read_bytes`."""
+        return self._files_of_board.read_bytes(remote, timeout=timeout)
+
+    def write_bytes(self, remote: str, data: bytes, *, mode: int | None = None, timeout: float | None = None) -> None:
+        """See :meth:`pytest_lava.console.files.Files.write_bytes`."""
+        self._files_of_board.write_bytes(remote, data, mode=mode, timeout=timeout)
+
+    @property
+    def _files_of_board(self) -> Files:
+        if self._made_files is None:
+            if self._make_files is None:
+                raise ConfigurationError("this shell was made without a board: give it files with carry_files_by")
+            self._made_files = self._make_files()
+        return self._made_files
 
     def _skip_output(self) -> None:
         """What came until now belongs to a command, not to the interactive programs after it."""

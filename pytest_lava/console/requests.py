@@ -16,9 +16,9 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @cache
-def script_of(name: str) -> str:
-    """A shell script of this package without its comments and indentation, as it goes over the line."""
-    lines = Path(__file__).with_name(name).read_text().splitlines()
+def script_of(name: str, folder: Path = Path(__file__).parent) -> str:
+    """A shell script of ours without its comments and indentation, as it goes over the line."""
+    lines = (folder / name).read_text().splitlines()
     return "\n".join(stripped for line in lines if (stripped := line.strip()) and not stripped.startswith("#"))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pytest_lava.console.files import Files
 from pytest_lava.deadline import Deadline
 
 __all__ = ["DEFAULT_TIMEOUT", "CommandResult", "Shell"]
@@ -45,8 +46,8 @@ class CommandResult:
         return self.stderr_bytes.decode(errors="replace")
 
 
-class Shell(Protocol):
-    """A booted command line.
+class Shell(Files, Protocol):
+    """A booted command line; its files are those of the board.
 
     ::
 

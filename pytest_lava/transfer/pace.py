@@ -90,5 +90,7 @@ class Line:
     clean_in: bool = True
     out: Pace = field(default_factory=Pace)
     back: Pace = field(default_factory=Pace)
+    #: how the board sums blocks, see :mod:`pytest_lava.transfer.sums`
+    sums: str = "w"
     #: of the transfer that the board is in, perhaps since a cut; empty if none
     nonce: str = ""

@@ -1,4 +1,4 @@
-# File transfer over the tty, 8-bit clean, a checksum a block. Read by the agent's shell; see transfer.py.
+# File transfer over the tty, 8-bit clean, a checksum a block. Read by the agent's shell after files.sh; see blocks.py.
 # It works on $__f.p, a link to what is read or appended to. Each request begins with the nonce that __xfer was given,
 # so that what is left of a damaged block is not taken for one.
 #   U off size sum wire  answered by ~R<the same>. Only then `wire` raw bytes follow, as some shells read ahead of a
@@ -10,13 +10,6 @@
 __xdd() { dd bs=$1 count=1 iflag=fullblock 2>/dev/null; }
 dd if=/dev/null of=/dev/null iflag=fullblock 2>/dev/null || __xdd() { head -c $1; }
 __xw=; ( read -r -t 1 __xy </dev/null; [ $? -lt 2 ] ) 2>/dev/null && __xw='-t 1'
-__xsum() {
- case $__m in
-  c) set -- $(cksum <"$1"); __xs=$1 __xz=$2;;
-  m) set -- $(md5sum <"$1") $(wc -c <"$1"); __xs=$1 __xz=$3;;
-  *) set -- $(wc -c <"$1"); __xs=- __xz=$1;;
- esac
-}
 __xraw() { stty -icanon -echo -opost -ixon -icrnl -inlcr -igncr -iexten -isig -istrip -brkint min 0 time 5 2>/dev/null; }
 __xline() {
  __xl=; __xc=0
@@ -57,5 +50,5 @@ __xfer() {
    "$__xno T") break;;
   esac
  done
- rm -f "$__f.b" "$__f.p" "$__f.q" "$__f.g" "$__f.z"; __tty
+ __xclean; __tty
 }

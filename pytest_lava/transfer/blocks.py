@@ -1,6 +1,6 @@
 """Files over the serial line: 8-bit blocks with a checksum each, only bad blocks again, resumed where a cut left off.
 
-The board runs ``transfer.sh`` in the agent's shell and moves the file behind one link of its own; names, compression
+The board runs ``raw.sh`` in the agent's shell and moves the file behind one link of its own; names, compression
 and the sum of the whole are the business of ``files.py``. Sizes in bytes.
 """
 
@@ -13,17 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from pytest_lava.console.agent import AgentShell
-from pytest_lava.console.checksum import cksum, md5
 from pytest_lava.console.console import Console
+from pytest_lava.console.files import Progress
 from pytest_lava.console.kernel_records import excise
-from pytest_lava.console.pace import GRAIN, Line
-from pytest_lava.console.receive import Asked, Receiver, listen
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConsoleLost, KernelCrash, OperationFailed, Timeout
+from pytest_lava.transfer.api import Contents
+from pytest_lava.transfer.boardside import BoardSide
+from pytest_lava.transfer.pace import GRAIN, Line
+from pytest_lava.transfer.receive import Asked, Receiver, listen
+from pytest_lava.transfer.sums import block_sum
 
-__all__ = ["Blocks", "Progress"]
-
-Progress = Callable[[int, int], None]
+__all__ = ["Blocks", "RawSerial"]
 
 _ANSWER = 3.0  # seconds until the board says that it is ready
 _AHEAD = 2  # blocks asked for at once: the board makes one ready while the other is on the line
@@ -36,14 +37,46 @@ _FAREWELL = 4.0
 _ALL_BYTES = bytes(range(256)) * 4
 
 
-class Blocks:
-    """Moves bytes between this machine and the file that ``$__f.p`` on the board is a link to."""
+class RawSerial:
+    """The carrier of shells that have the agent."""
 
-    def __init__(self, shell: AgentShell, console: Console, deadline: Deadline, line: Line | None = None) -> None:
+    name = "serial"
+
+    def __init__(self, shell: AgentShell, console: Console, board: BoardSide) -> None:
+        self._shell = shell
+        self._console = console
+        self._board = board
+        #: what is known of the line
+        self.line = Line()
+
+    def ready(self, deadline: Deadline) -> None:
+        """Call the board back from a transfer that was cut, and try the line once."""
+        blocks = Blocks(self._shell, self._console, deadline, self.line)
+        blocks.recover()
+        if not self.line.probed:
+            self.line.sums = self._board.facts(deadline).blocks
+            self._board.ask(': >"$__f.q"; ln -sf "$__f.q" "$__f.p"; echo lava-ok', "it", deadline)
+            blocks.probe()
+
+    def put(self, contents: Contents, begin: int, progress: Progress, deadline: Deadline) -> None:
+        """See :class:`pytest_lava.transfer.api.Carrier`."""
+        Blocks(self._shell, self._console, deadline, self.line).put(contents, begin, progress)
+
+    def get(
+        self, size: int, write: Callable[[bytes], object], begin: int, progress: Progress, deadline: Deadline
+    ) -> None:
+        """See :class:`pytest_lava.transfer.api.Carrier`."""
+        Blocks(self._shell, self._console, deadline, self.line).get(size, write, begin, progress)
+
+
+class Blocks:
+    """One transfer; it ends at ``deadline``."""
+
+    def __init__(self, shell: AgentShell, console: Console, deadline: Deadline, line: Line) -> None:
         self._shell = shell
         self._console = console
         self._deadline = deadline
-        self._line = line or Line()
+        self._line = line
         self._nonce = "@" + secrets.token_hex(2)
 
     def recover(self) -> None:
@@ -73,20 +106,22 @@ class Blocks:
                 self._resync()
         line.probed = True
 
-    def put(self, data: bytes, begin: int, progress: Progress) -> None:
+    def put(self, contents: Contents, begin: int, progress: Progress) -> None:
         """Append what is missing from ``begin`` on."""
         at, pace, line = begin, self._line.out, self._line
         with self._session(begin):
-            while at < len(data):
-                block = data[at : at + pace.size]
+            while at < contents.size:
+                block = contents.read(at, min(pace.size, contents.size - at))
+                if not block:
+                    raise OperationFailed("the file that is put became shorter meanwhile")
                 began = monotonic()
                 seen = self._send(at, block, encoded=not line.clean_out or pace.failures >= _UGLY)
                 if seen == at + len(block):
                     pace.ok(len(block), monotonic() - began)
-                    progress(seen, len(data))
+                    progress(seen, contents.size)
                 else:
                     pace.failed(len(block))
-                if not begin <= seen <= len(data):
+                if not begin <= seen <= contents.size:
                     raise ConsoleLost("the board lost count in a file transfer")
                 at = seen
 
@@ -248,8 +283,7 @@ class Blocks:
         return lambda: expression.search(excise(self._console.read(start)))
 
     def _sum(self, data: bytes) -> str:
-        kind = self._shell.sums
-        return str(cksum([data])) if kind == "c" else md5([data]) if kind == "m" else "-"
+        return block_sum(self._line.sums, [data])
 
 
 def _split(at: int, size: int, piece: int) -> Iterator[tuple[int, int]]:
