@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.boot import boot
-from benchmarks.console import console
+from benchmarks.console import ROWS, console
 from benchmarks.idle import idle
 from benchmarks.items import items
 from benchmarks.roundtrip import roundtrip
@@ -22,6 +22,7 @@ _ALL: dict[str, Callable[[int, Path], str]] = {
     "transfer": transfer,
     "console": console,
 }
+_ROWS = {f"console-{name}": row for name, row in ROWS.items()}  # of console, each by itself
 
 
 def main() -> None:
@@ -31,13 +32,17 @@ def main() -> None:
         description="The project against its peers and the floor. Run it on a quiet machine.",
     )
     parser.add_argument(
-        "names", nargs="*", choices=[[], *_ALL], metavar="NAME", help=f"of {', '.join(_ALL)}; default: all"
+        "names",
+        nargs="*",
+        choices=[[], *_ALL, *_ROWS],
+        metavar="NAME",
+        help=f"of {', '.join([*_ALL, *_ROWS])}; default: all",
     )
     parser.add_argument("-n", type=int, default=7, metavar="ROUNDS", help="interleaved rounds (default: 7)")
     arguments = parser.parse_args()
     for name in arguments.names or _ALL:
         with tempfile.TemporaryDirectory(prefix="lava-bench-") as folder:
-            print(_ALL[name](arguments.n, Path(folder) / name), flush=True)
+            print((_ALL | _ROWS)[name](arguments.n, Path(folder) / name), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shlex
-import socket
-import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -77,19 +76,19 @@ def direct_boot(argv: list[str]) -> tuple[str, str, str]:
 
 
 class BareBoard:
-    """The floor: a socket, ``os.read`` and ``bytes.find``. No log, no watch, no limit worth the name, no result.
+    """The floor: two pipes, ``os.read`` and ``bytes.find``. No log, no watch, no limit worth the name, no result.
 
     ``seconds`` is from the start of QEMU until the shell at its prompt has answered a command.
     """
 
     def __init__(self, name: str, argv: list[str]) -> None:
-        ours, theirs = socket.socketpair()
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", _PATIENCE, 0))
+        self._line, its_output = os.pipe()
+        its_input, self._out = os.pipe()
         began = time.monotonic()
-        console = ["-chardev", f"socket,id=console,fd={theirs.fileno()}"]
-        self._process = subprocess.Popen([*argv, *console], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
-        theirs.close()
-        self._line = ours
+        command = [*argv, "-chardev", "stdio,id=console,signal=off"]
+        self._process = subprocess.Popen(command, stdin=its_input, stdout=its_output)
+        os.close(its_input)
+        os.close(its_output)
         self._seen = b""
         try:
             self._boot(_UBOOT.get(name, ()))
@@ -106,16 +105,19 @@ class BareBoard:
 
     def send(self, data: bytes) -> None:
         """Type."""
-        self._line.sendall(data)
+        while data:
+            data = data[os.write(self._out, data) :]
 
     def fileno(self) -> int:
         """The line, for who reads it without us."""
-        return self._line.fileno()
+        return self._line
 
     def expect(self, text: bytes) -> None:
         """Wait for ``text`` and forget all up to its end."""
         while (at := self._seen.find(text)) < 0:
-            self._seen += os.read(self._line.fileno(), 65536)
+            if not select.select([self._line], [], [], _PATIENCE)[0]:
+                raise RuntimeError(f"a bare board says nothing more; last {self._seen[-200:]!r}")
+            self._seen += os.read(self._line, 65536)
         self._seen = self._seen[at + len(text) :]
 
     def round_trips(self, count: int) -> list[float]:
@@ -127,7 +129,8 @@ class BareBoard:
         """Kill QEMU."""
         self._process.kill()
         self._process.wait()
-        self._line.close()
+        os.close(self._line)
+        os.close(self._out)
 
     def _boot(self, uboot: tuple[bytes, ...]) -> None:
         if uboot:

@@ -7,11 +7,15 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
+import tty
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pexpect.fdpexpect
@@ -38,10 +42,12 @@ for line in sys.stdin:
         seconds.append(time.perf_counter() - began)
         assert status == 0
     print(json.dumps([seconds, time.process_time() - cpu, sum(map(len, out)) + len(out)]), flush=True)
+target.cleanup()
 """
 
 _RELAY = """\
-import os, pty, select, time
+import os, pty, select, sys, time
+rate, piece = float(sys.argv[1]), int(sys.argv[2])
 outer, port = pty.openpty()
 print(os.ttyname(port), flush=True)
 os.close(port)
@@ -54,11 +60,16 @@ pid, inner = pty.fork()
 if pid == 0:
     os.environ["PS1"] = "board:~# "
     os.execvp("dash", ["dash", "-i"])
+due = 0.0
 while True:
     for fd in select.select([outer, inner], [], [])[0]:
         data = memoryview(os.read(fd, 65536))
         while data:
-            data = data[os.write(inner if fd == outer else outer, data):]
+            size = len(data)
+            if rate and fd == inner:
+                time.sleep(max(0.0, due - time.monotonic()))
+                due, size = max(due, time.monotonic() - 0.01) + piece / rate, piece
+            data = data[os.write(inner if fd == outer else outer, data[:size]):]
 """
 
 _SHELL = """\
@@ -69,16 +80,24 @@ _SHELL = """\
         login_timeout: 60
 """
 
+_FAREWELL = 10  # seconds that labgrid has to clean up
+
 #: seconds of each command, processor seconds of all
 Run = tuple[list[float], float]
 
 
 class Relay:
-    """A null-modem cable: a port to open like a serial one, and dash behind it."""
+    """A null-modem cable: a port to open like a serial one, and dash behind it.
 
-    def __init__(self) -> None:
+    With a ``rate`` in bytes a second what dash says comes in pieces of 8 bytes, as a UART hands it over.
+    """
+
+    def __init__(self, rate: float = 0) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _RELAY], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [sys.executable, "-c", _RELAY, str(rate), "8"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         assert self._process.stdout
         self.port = self._process.stdout.readline().strip()
@@ -132,7 +151,7 @@ def labgrid_qemu(folder: Path) -> Labgrid:
 
 
 class Labgrid:
-    """A process of labgrid's, kept for all rounds; its CPU time is its own."""
+    """A process of labgrid's, kept for all rounds; its CPU time is its own. What it leaves behind is removed."""
 
     def __init__(self, folder: Path, kind: str, environment: str) -> None:
         folder.mkdir(parents=True)
@@ -140,10 +159,21 @@ class Labgrid:
         command = [str(venvs.labgrid() / "python"), "-c", _LABGRID, kind]
         with (folder / "errors").open("w") as errors:
             self._process = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+                command,
+                cwd=folder,
+                env={**os.environ, "TMPDIR": str(folder)},  # its sockets for QEMU stay when it is killed
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,  # its QEMU is in the group
             )
         self._errors = folder / "errors"
-        self._line("ready")
+        try:
+            self._line("ready")
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, command: str, count: int) -> Run:
         assert self._process.stdin
@@ -152,8 +182,15 @@ class Labgrid:
         return seconds, cpu
 
     def close(self) -> None:
-        self._process.terminate()
+        assert self._process.stdin
+        self._process.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_FAREWELL)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        assert self._process.stdout
+        self._process.stdout.close()
 
     def _line(self, start: str) -> str:
         assert self._process.stdout
@@ -164,14 +201,26 @@ class Labgrid:
 
 
 class Pexpect:
-    """What people write first: a prompt of their own, and ``echo $?`` behind each command. Not checked in any way."""
+    """A prompt of its own, and ``echo $?`` behind each command; nothing is checked. Set as well as pexpect can be.
 
-    def __init__(self, fd: int | None = None) -> None:
-        # pexpect waits 50 ms before each send by default
-        self._child = pexpect.fdpexpect.fdspawn(fd) if fd is not None else pexpect.spawn("dash", ["-i"], echo=False)
-        self._child.delaybeforesend = None
+    As it comes, pexpect waits 50 ms before each send, reads 2000 bytes and sleeps 0.1 ms after, and searches all that
+    came so far each time.
+    """
+
+    def __init__(self, port: str = "", prompt: str = "") -> None:
+        self._fd = -1
+        if port:
+            self._fd = os.open(port, os.O_RDWR | os.O_NOCTTY)
+            tty.setraw(self._fd)
+            self._child: Any = pexpect.fdpexpect.fdspawn(self._fd)
+        else:
+            self._child = pexpect.spawn("dash", ["-i"], echo=False)
+        self._child.delaybeforesend = self._child.delayafterread = None
+        self._child.maxread = 65536
         self._child.searchwindowsize = 2000
         self._child.timeout = 300
+        if prompt:
+            self._child.expect_exact(prompt)
         self._child.sendline("stty -echo; PS1='PEX''PECT> '")
         self._child.expect_exact("PEXPECT> ")
 
@@ -188,7 +237,9 @@ class Pexpect:
         return seconds, time.process_time() - cpu
 
     def close(self) -> None:
-        if isinstance(self._child, pexpect.spawn):  # else the line belongs to somebody else
+        if self._fd >= 0:
+            os.close(self._fd)
+        else:
             self._child.close()
 
 
@@ -196,15 +247,21 @@ class Bare:
     """The floor: ``os.write``, ``os.read`` and ``find`` in the last bytes, on a loop that reads plain lines."""
 
     def __init__(
-        self, send: Callable[[bytes], object], fd: int, end: Callable[[], object], *, subshell: bool = False
+        self,
+        send: Callable[[bytes], object],
+        fd: int,
+        end: Callable[[], object],
+        *,
+        subshell: bool = False,
+        folder: Path = Path("/tmp"),
     ) -> None:
         self._send, self._fd, self._end = send, fd, end
-        self._form = "( {} ) >/tmp/bench-out 2>/tmp/bench-err </dev/null" if subshell else "{}"
+        self._form = f"( {{}} ) >{folder}/bench-out 2>{folder}/bench-err </dev/null" if subshell else "{}"
         send(b'stty -echo -opost; echo rea\'\'dy; while read -r l; do eval "$l"; echo "@$?@"; done\n')
         self._until(b"ready")
 
     @classmethod
-    def dash(cls, *, subshell: bool = False) -> Bare:
+    def dash(cls, folder: Path, *, subshell: bool = False) -> Bare:
         """On a pty of its own."""
         ours, theirs = pty.openpty()
         shell = subprocess.Popen(["dash"], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
@@ -215,7 +272,14 @@ class Bare:
             shell.wait()
             os.close(ours)
 
-        return cls(lambda data: os.write(ours, data), ours, end, subshell=subshell)
+        return cls(lambda data: os.write(ours, data), ours, end, subshell=subshell, folder=folder)
+
+    @classmethod
+    def port(cls, path: str) -> Bare:
+        """On somebody's port."""
+        fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        tty.setraw(fd)
+        return cls(lambda data: os.write(fd, data), fd, lambda: os.close(fd))
 
     def run(self, command: str, count: int) -> Run:
         seconds, cpu = [], time.process_time()
