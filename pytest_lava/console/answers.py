@@ -63,12 +63,13 @@ class Answers:
         on_output: Listener | None = None,
     ) -> Answer:
         """The answer that comes from ``start`` in the log on. ``Refused``, ``Timeout``, ``ConsoleLost``, a crash."""
+        begin = start
         for asked in range(_ASK):
             found = self._one(frame, start, deadline, on_output, again=asked > 0)
             if isinstance(found, Header) and asked >= _ASK_RAW:
                 found = self._encoded(frame, found, limit, deadline)
             if isinstance(found, Answer):
-                self._console.dismiss_findings(found.end)
+                self._console.proven(begin, found.end, *found.streams, exact=asked == 0)
                 return found
             on_output = None
             start = self._console.end
@@ -97,7 +98,7 @@ class Answers:
             self.await_match(re.compile(rb"~P%s\." % token.encode()), start, deadline, "ping", watched=False)
         except (Timeout, ConsoleLost):
             return False
-        self._console.dismiss_findings()
+        self._console.kernel_lives()
         return True
 
     # -- one answer ---------------------------------------------------------------------------------------------

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from pytest_lava.console.bytelog import ByteLog
+from pytest_lava.console.doubt import Doubt, Probe
+from pytest_lava.console.findings import Findings
+from pytest_lava.console.incidents import Incident, ends_trace, evidence_of, incidents_of
 from pytest_lava.console.reading import LineReader
 from pytest_lava.console.transport import Transport
-from pytest_lava.console.watch import Finding, FindingKind, Watch, trace_before
+from pytest_lava.console.watch import Finding, FindingKind, Watch
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, Timeout, UnexpectedReset
 from pytest_lava.responsiveness import Responsiveness
@@ -24,10 +27,9 @@ T = TypeVar("T")
 
 _TRACE_QUIET = 0.3  # seconds of silence after which a trace is complete
 _TRACE_SECONDS = 5.0  # seconds that a trace may take
-_BEFORE = 8192  # bytes before a finding in which its trace may have begun
-_EVIDENCE = 65536  # bytes of evidence from a finding on
-_FINDINGS = 100  # more are not kept: only the first counts
+_TRACE = 65536  # bytes of a trace in an error
 _MARKS = 1000
+_LONG = 3600.0
 _WINDOW = 4096  # no pattern of ours is longer, so no older byte is looked at twice
 
 
@@ -57,18 +59,21 @@ class Console:
             self._bytes = ByteLog(log)
         except OSError as error:
             raise InfrastructureError(f"cannot write the console log {log}: {error.strerror}") from error
-        self._watch = watch or Watch()
+        self._findings = Findings(watch or Watch())
+        self._doubt: Doubt | None = None
         self._bell = threading.Condition()
+        self._ending = threading.Lock()  # two threads may end it at once
         self._needs: list[int] = []  # offsets that those who wait are waiting for
         self._transport: Transport | None = None
         self._reader: threading.Thread | None = None
         self._reading: LineReader | None = None
         self._lost: str | None = None
-        self._findings: list[Finding] = []
         #: the finding that an error was made of
         self.told: Finding | None = None
         #: why the shell does not come back; None once it answers again or the board was switched off
         self.hang: Responsiveness | None = None
+        #: kernel.sysrq of the kernel that runs, or its first digit, as its shell told; empty if that is not known
+        self.sysrq = ""
         self.boundary = 0
         #: called with what :meth:`mark` gets, for an event log
         self.on_mark: Callable[[str], None] | None = None
@@ -93,11 +98,12 @@ class Console:
 
     def detach(self) -> None:
         """Stop reading and close the line; the log stays."""
-        if self._reader is None or self._reading is None:
-            return
-        self._reading.stop()
-        self._reader.join()
-        self._release()
+        with self._ending:
+            if self._reader is None or self._reading is None:
+                return
+            self._reading.stop()
+            self._reader.join()
+            self._release()
 
     def close(self) -> None:
         """Close the line and the log."""
@@ -149,44 +155,75 @@ class Console:
     def mark_boundary(self) -> int:
         """From here on the board is another one (power cycle): no pattern matches across, old findings are gone."""
         with self._bell:
-            self.boundary, self.hang = self._bytes.end, None
-            self._findings.clear()
-            self._watch.reset()
+            self.boundary, self.hang, self.sysrq = self._bytes.end, None, ""
+            self._doubt = None
+            self._findings.new_board(self.boundary)
         return self.boundary
 
     # -- the watch ----------------------------------------------------------------------------------------------
 
     def arm(self, *kinds: FindingKind) -> None:
-        """Which kinds of findings end a wait."""
+        """Which kinds of findings end a wait: fatal, and boot where nobody has asked for one."""
         with self._bell:
-            self._watch.armed = frozenset(kinds)
+            self._findings.armed = frozenset(kinds)
 
     @property
     def finding(self) -> Finding | None:
-        """The first finding since the last boundary that nobody dismissed."""
+        """The first of an armed kind since the last boundary, unless an answer proved that the kernel lives."""
         with self._bell:
-            return self._findings[0] if self._findings else None
+            return self._findings.first()
 
-    def dismiss_findings(self, before: int | None = None) -> None:
-        """Those before this offset (default: all) were program output, as a correct answer that ends there proves."""
+    def findings(self, begin: int = 0, end: int | None = None) -> list[Finding]:
+        """All of a range of the log, of every class, also from before a boundary; of very many only the newest."""
         with self._bell:
-            self._findings = [f for f in self._findings if before is not None and f.offset >= before]
+            return self._findings.between(begin, end)
+
+    def incidents(self, begin: int = 0, end: int | None = None) -> list[Incident]:
+        """The same with their traces; what is said within one trace is one incident."""
+        return incidents_of(self.read, self.findings(begin, end))
+
+    def doubt(self, probe: Probe | None = None, *, raw: bool = False) -> None:
+        """From now on programs write to the line by themselves, until an answer is :meth:`proven`.
+
+        A finding then counts if ``probe`` (which asks whether the kernel lives, without waiting) has no answer within
+        a second. ``raw``: the tty adds no carriage returns, so lines without one are no kernel's that else has them.
+        """
+        with self._bell:
+            self._doubt = Doubt(probe, self._findings.returns if raw else False)
+
+    def proven(self, begin: int, end: int, *outputs: bytes, exact: bool = True) -> None:
+        """An exact answer lies in this range of the log, with ``outputs`` as the words of programs.
+
+        What they wrote is no finding. Other records in the range are the kernel's, and it lives: whatever looked like
+        its end before ``end`` was none. Not ``exact``: the range also holds damaged or more output, so findings there
+        stay only if the outputs hold none of the same name.
+        """
+        with self._bell:
+            self._doubt = None
+            self._findings.lives(end)
+            self._findings.prove(begin, end, outputs, exact=exact)
+
+    def kernel_lives(self) -> None:
+        """It answered: whatever looked like its end until now was none."""
+        with self._bell:
+            self._findings.lives(self._bytes.end)
+
+    def dismiss_findings(self, begin: int = 0, end: int | None = None) -> None:
+        """Those of a range (default: all) are none, of whatever class: somebody asked for what they show."""
+        with self._bell:
+            self._findings.dismiss(begin, end)
 
     def crash(self, finding: Finding) -> KernelCrash:
         """The error for a finding, with the trace once it is complete (or the line is quiet)."""
         deadline = Deadline.after(_TRACE_SECONDS)
-        limit = finding.offset + _EVIDENCE
-        while b"end Kernel panic" not in self.read(finding.offset, limit):
+        while not ends_trace(self.read(finding.offset, finding.offset + _TRACE)):
             if deadline.expired or not self._more(self.end, deadline.at_most(_TRACE_QUIET)):
                 break
         reset = finding.kind is FindingKind.BOOT
-        before = self.read(max(self.boundary, finding.offset - _BEFORE), finding.offset)
-        evidence = (before[-2000:] if reset else trace_before(before)) + self.read(finding.offset, limit)
         kind = UnexpectedReset if reset else KernelCrash
         what = "the board reset by itself" if reset else "the kernel crashed"
         self.told = finding
-        line = re.sub(r"^(?:\[[^\]]*\] ?)+", "", finding.line)  # the time stamp is in the evidence
-        return kind(f"{what}: {line}", evidence=evidence.decode(errors="replace"))
+        return kind(f"{what}: {finding.message}", evidence=evidence_of(self.read, finding, self.boundary))
 
     # -- waiting ------------------------------------------------------------------------------------------------
 
@@ -210,8 +247,7 @@ class Console:
             value = check()
             if value is not None:
                 return value
-            if watched and (finding := self.finding) is not None:
-                raise self.crash(finding)
+            until = self._believe(seen) if watched else deadline
             with self._bell:
                 new = self._bytes.end != seen
                 if self._lost is not None and not new:
@@ -221,7 +257,7 @@ class Console:
                 need = max(grown_to, seen + 1)
                 if self._lost is None and self._bytes.end < need:
                     self._needs.append(need)
-                    self._bell.wait(deadline.remaining())
+                    self._bell.wait(min(deadline.remaining(), until.remaining()))
                     self._needs.remove(need)
 
     def expect(
@@ -255,6 +291,19 @@ class Console:
         return self.wait(search, deadline, what=what, watched=watched)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _believe(self, seen: int) -> Deadline:
+        """Raise what a finding says that whoever waits has looked at; when to look again at a doubtful one."""
+        finding, doubt = self.finding, self._doubt
+        if finding is None or finding.offset >= seen:
+            return Deadline.after(_LONG)
+        if not finding.doubtful or doubt is None:
+            raise self.crash(finding)
+        if (dead := doubt.judge(self, finding)) is True:
+            raise self.crash(finding)
+        if dead is False:
+            self.kernel_lives()
+        return Deadline.after(doubt.PAUSE)
 
     def _more(self, seen: int, deadline: Deadline) -> bool:
         try:
@@ -305,7 +354,6 @@ class Console:
         with self._bell:
             offset = self._bytes.end
             self._bytes.append(data)
-            found = self._watch.feed(data, offset)
-            self._findings += found[: _FINDINGS - len(self._findings)]
+            found = self._findings.feed(data, offset, self._doubt)
             if found or any(need <= self._bytes.end for need in self._needs):
                 self._bell.notify_all()

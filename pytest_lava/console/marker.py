@@ -209,13 +209,13 @@ class MarkerShell(Interactive):
 
     def _receive(self, tag: str, start: int, limit: int, deadline: Deadline, *, again: int | None = None) -> _Frame:
         """The frame of ``tag``, asked for again (at most ``again`` bytes) as long as kernel messages damage it."""
-        wanted = tag
-        for _ in range(_ASK_AGAIN):
+        wanted, begin = tag, start
+        for asked in range(_ASK_AGAIN):
             if (ending := self._await_end(wanted, start, deadline)) is not None:
                 status, end = ending
                 frame = _parse(wanted, status, self._console.read(start, end), limit)
                 if frame is not None:
-                    self._console.dismiss_findings(end)  # before an exact answer: program output, or the kernel lives
+                    self._console.proven(begin, end, frame.stdout, frame.stderr, exact=not asked)
                     self._bytes += len(frame.stdout) + len(frame.stderr)
                     return replace(frame, end=end)
             limit = limit if again is None else min(limit, again)

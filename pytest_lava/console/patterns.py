@@ -65,7 +65,9 @@ PATTERNS: tuple[WatchPattern, ...] = (
     # die() of every architecture ends in a count: Internal error: Oops: 96000046 [#1], invalid opcode: 0000 [#1]
     _record("oops", _CRASH, "[#", _OOPS, "die() in arch/*/kernel: dumpstack.c, traps.c"),
     # -- stall: it may go on ------------------------------------------------------------------------------------
-    _record("hung-task", _STALL, "INFO: ", r"INFO: task .* blocked (?:in I/O wait )?for more than", "kernel/hung_task.c"),
+    _record(
+        "hung-task", _STALL, "INFO: ", r"INFO: task .* blocked (?:in I/O wait )?for more than", "kernel/hung_task.c",
+    ),
     _record(
         "rcu-stall", _STALL, "INFO: ", r"(?:rcu: )?INFO: \S+ (?:self-)?detected (?:expedited )?stall", "kernel/rcu/"
     ),
@@ -82,7 +84,9 @@ PATTERNS: tuple[WatchPattern, ...] = (
         "warning", _WARN, "WARNING: ", r"WARNING: (?:CPU: \d+ PID: \d+ at |at \S+:\d+ |[\w./-]+\.[chS]:\d+ at )",
         "kernel/panic.c",
     ),
-    _record("invalid-context", _WARN, "BUG: ", r"BUG: (?:sleeping function|scheduling while|using )", "kernel/sched/core.c"),
+    _record(
+        "invalid-context", _WARN, "BUG: ", r"BUG: (?:sleeping function|scheduling while|using )", "kernel/sched/core.c",
+    ),
     _record("kcsan", _WARN, "BUG: KCSAN", r"BUG: KCSAN: ", "kernel/kcsan/report.c"),
     # whatever else the kernel calls a bug; without a time stamp it could be any program's word
     WatchPattern(
@@ -90,8 +94,13 @@ PATTERNS: tuple[WatchPattern, ...] = (
     ),
     _record("oom", _WARN, "oom-killer", r".* invoked oom-killer: ", "mm/oom_kill.c"),
     _record("oom", _WARN, ": Killed process", r".*[Oo]ut of memory.*: Killed process", "mm/oom_kill.c", traced=False),
-    _record("page-allocation", _WARN, ": page allocation", r".*: page allocation (?:failure|stalls)", "mm/page_alloc.c"),
-    _record("io-error", _WARN, "I/O error", r".*\bI/O error[, ].*\b(?:dev|sector|block) ?", "block/blk-core.c", traced=False),
+    _record(
+        "page-allocation", _WARN, ": page allocation", r".*: page allocation (?:failure|stalls)", "mm/page_alloc.c",
+    ),
+    _record(
+        "io-error", _WARN, "I/O error", r".*\bI/O error[, ].*\b(?:dev|sector|block) ?",
+        "block/blk-core.c", traced=False,
+    ),
     _record("fs-error", _WARN, "EXT4-fs error", r"EXT4-fs error ", "fs/ext4/super.c", traced=False),
     _record("fs-error", _WARN, "Remounting", r".*Remounting filesystem read-only", "fs/ext4/super.c", traced=False),
     _record("fs-error", _WARN, "XFS (", r"XFS \(.*\): (?:Corruption|Internal error|Metadata )", "fs/xfs/xfs_error.c"),
@@ -101,11 +110,19 @@ PATTERNS: tuple[WatchPattern, ...] = (
     _record("fs-error", _WARN, "SQUASHFS error", r"SQUASHFS error: ", "fs/squashfs", traced=False),
     _record("segfault", _WARN, ": segfault at", r".*\[\d+\]: segfault at ", "arch/x86/mm/fault.c", traced=False),
     _record("segfault", _WARN, "traps: ", r"traps: .*\[\d+\] ", "arch/x86/kernel/traps.c", traced=False),
-    _record("segfault", _WARN, ": unhandled ", r".*\[\d+\]: unhandled .*(?:fault|exception|abort)", "arch/arm64/kernel/traps.c"),
+    _record(
+        "segfault", _WARN, ": unhandled ", r".*\[\d+\]: unhandled .*(?:fault|exception|abort)",
+        "arch/arm64/kernel/traps.c",
+    ),
     _record("irq-nobody-cared", _WARN, ": nobody cared", r"irq \d+: nobody cared", "kernel/irq/spurious.c"),
     _record("ubsan", _WARN, "UBSAN: ", r"UBSAN: ", "lib/ubsan.c"),
-    _record("kmemleak", _WARN, "(see /sys/kernel/debug/kmemleak", r"kmemleak: \d+ new suspected", "mm/kmemleak.c", traced=False),
-    _record("hardware-error", _WARN, "[Hardware Error]", r".*\[Hardware Error\]: ", "arch/x86/kernel/cpu/mce", traced=False),
+    _record(
+        "kmemleak", _WARN, "(see /sys/kernel/debug/kmemleak", r"kmemleak: \d+ new suspected",
+        "mm/kmemleak.c", traced=False,
+    ),
+    _record(
+        "hardware-error", _WARN, "[Hardware Error]", r".*\[Hardware Error\]: ", "arch/x86/kernel/cpu/mce", traced=False,
+    ),
     # -- boot: somebody starts ----------------------------------------------------------------------------------
     _banner("u-boot", "U-Boot ", r"U-Boot (?:SPL |TPL )?20\d\d", "U-Boot; LAVA utils/messages.py"),
     _banner("barebox", "barebox 20", r"barebox 20\d\d", "barebox"),
@@ -117,6 +134,8 @@ PATTERNS: tuple[WatchPattern, ...] = (
     _record("restart", _BOOT, "Restarting system", r"reboot: Restarting system", "kernel/reboot.c", traced=False),
     _record("restart", _BOOT, "Power down", r"reboot: Power down", "kernel/reboot.c", traced=False),
     _record("restart", _BOOT, "System halted", r"reboot: System halted", "kernel/reboot.c", traced=False),
-    _record("linux", _BOOT, "Booting Linux on", r"Booting Linux on physical CPU", "arch/arm64/kernel/setup.c", traced=False),
+    _record(
+        "linux", _BOOT, "Booting Linux on", r"Booting Linux on physical CPU", "arch/arm64/kernel/setup.c", traced=False,
+    ),
     _record("linux", _BOOT, "Linux version ", r"Linux version \d", "init/main.c", traced=False),
 )  # fmt: skip

@@ -13,43 +13,46 @@ from dataclasses import dataclass
 from pytest_lava.console.patterns import PATTERNS
 from pytest_lava.console.watch_pattern import FindingKind, WatchPattern
 
-__all__ = ["PATTERNS", "Finding", "FindingKind", "Watch", "WatchPattern", "trace_before"]
+__all__ = ["PATTERNS", "Finding", "FindingKind", "Watch", "WatchPattern"]
 
 _LONGEST_LINE = 8192  # a longer "line" is binary output; its beginning is dropped
+_LEARN = 65536  # bytes of a boot in which a record is looked for
+_RETURNED = re.compile(rb"^\[ *\d+\.\d{6}\] [^\r\n]*\r\n", re.MULTILINE)
+_STAMP = re.compile(rb"\[ *\d+\.\d{6}\]")
+_HEAD = re.compile(rb"(?:<\d+>)?(?:\[ *\d+\.\d{6}\](?: ?\[ *[TC]\d+\])? ?)?")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A matching line; ``offset`` is where it begins in the console log.
+    """A matching ``record``, which begins at ``offset`` in the console log: its line from its time stamp on.
 
-    ``traced`` says that more records belong to it, ``doubtful`` that a program may have written it.
+    ``traced`` says that more records belong to it; ``doubtful`` that a program may have written it, as programs write
+    to the line by themselves; ``returned`` that its line ended with a carriage return, as all lines of a kernel do.
     """
 
     kind: FindingKind
     name: str
-    line: str
+    record: bytes
     offset: int
     traced: bool = True
     doubtful: bool = False
+    returned: bool = False
+
+    @property
+    def line(self) -> str:
+        """The record as text."""
+        return self.record.decode(errors="replace").strip()
 
     @property
     def message(self) -> str:
-        """The line without its time stamp."""
-        return re.sub(r"^.*?\[ *\d+\.\d{6}\](?: ?\[ *[TC]\d+\])? |^<\d+>", "", self.line)
+        """The same without time stamp and level."""
+        return self.record[_HEAD.match(self.record).end() :].decode(errors="replace").strip()  # type: ignore[union-attr]
 
-
-# What the kernel says first when something goes wrong, long before it calls it a panic (kernel/panic.c, lib/bug.c,
-# arch/*/mm/fault.c, drivers/tty/sysrq.c).
-_TRACE_BEGINS = re.compile(
-    rb"[^\r\n]*(?:cut here \]---|BUG: |kernel BUG at |Oops|Internal error: |Unable to handle kernel |"
-    rb"general protection fault|sysrq: Trigger a crash)"
-)
-
-
-def trace_before(text: bytes) -> bytes:
-    """The end of ``text``, which stands before a panic, from the line on with which its trace begins."""
-    match = _TRACE_BEGINS.search(text)
-    return text[match.start() :] if match else b""
+    @property
+    def written(self) -> bytes:
+        """What a program must have written to cause it: another record may have come into the middle of its line."""
+        other = _STAMP.search(self.record, 1)
+        return self.record[: other.start()] if other else self.record
 
 
 class Watch:
@@ -65,6 +68,9 @@ class Watch:
         self._patterns = tuple(patterns)
         self._rest = b""
         self._rest_offset = 0
+        self._to_learn = _LEARN
+        #: whether the kernel is known to end its lines with a carriage return
+        self.returns = False
         self.armed = frozenset()
 
     @property
@@ -88,6 +94,10 @@ class Watch:
         cut = text.rfind(b"\n") + 1
         self._rest = text[cut:][-_LONGEST_LINE:]
         self._rest_offset = start + len(text) - len(self._rest)
+        if self._to_learn > 0 and cut:
+            self._to_learn -= cut
+            if _RETURNED.search(text, 0, cut):
+                self.returns, self._to_learn = True, 0
         return list(self.look(text[:cut], start)) if cut and self._wanted else []
 
     def look(self, lines: bytes, start: int) -> Iterator[Finding]:
@@ -96,20 +106,40 @@ class Watch:
         for hit in self._any.finditer(lines):
             if hit.start() < done:
                 continue
-            begin = lines.rfind(b"\n", done, hit.start()) + 1 or done
-            begin = lines.rfind(b"\r", begin, hit.start()) + 1 or begin
+            at, begin = hit.start(), lines.rfind(b"\n", done, hit.start()) + 1 or done
             end = lines.find(b"\n", hit.end())
             done = end + 1 if end >= 0 else len(lines)
-            if (found := self._decide(lines[begin:done].rstrip(b"\r\n"), start + begin)) is not None:
+            if done - begin > _LONGEST_LINE:
+                begin = done - _LONGEST_LINE
+                again = self._any.search(lines, begin, done)
+                if again is None:
+                    continue
+                at = again.start()
+            begin = lines.rfind(b"\r", begin, at) + 1 or begin
+            if (found := self._decide(lines[begin:done], start + begin)) is not None:
                 yield found
 
-    def _decide(self, line: bytes, offset: int) -> Finding | None:
+    def _decide(self, whole: bytes, offset: int) -> Finding | None:
+        line = whole.rstrip(b"\r\n")
         for pattern in self._wanted:
-            if pattern.literal in line and pattern.regex.search(line):
-                text = line.decode(errors="replace").strip()
-                return Finding(pattern.kind, pattern.name, text, offset, pattern.traced)
+            if pattern.literal in line and (match := pattern.regex.search(line)):
+                begin = _record_start(line, match.start())
+                returned = whole.endswith(b"\r\n")
+                return Finding(
+                    pattern.kind, pattern.name, line[begin:], offset + begin, pattern.traced, returned=returned
+                )
         return None
 
     def reset(self) -> None:
         """Forget the unfinished line: the board was switched off or the line was cut."""
         self._rest = b""
+
+
+def _record_start(line: bytes, at: int) -> int:
+    """Where the record begins that holds what is at ``at``: at its time stamp, or with the line."""
+    begin = 0
+    for stamp in _STAMP.finditer(line):
+        if stamp.start() > at:
+            break
+        begin = stamp.start()
+    return begin

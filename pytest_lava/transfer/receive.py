@@ -74,7 +74,7 @@ class Receiver:
         if console.end >= end and not first.encoded:
             data = self._exact(first, begin)
             if data is not None:
-                console.dismiss_findings(end)
+                console.proven(begin, end, data)
                 self._at = end
                 return data
         found = self._listen(lambda: self._damaged(first, following), _QUIET)
@@ -83,7 +83,7 @@ class Receiver:
             return None
         data, self._at = found
         if data is not None:
-            console.dismiss_findings(self._at)
+            console.proven(begin, self._at, data)
         return data
 
     def _silence(self) -> None:

@@ -17,7 +17,7 @@ from pytest_lava.console.watch import FindingKind
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, Timeout, UnexpectedReset
 
-PANIC = b"[   12.345678] Kernel panic - not syncing: test\r\n[   12.4] Call trace:\r\n"
+PANIC = b"[   12.345678] Kernel panic - not syncing: test\r\n[   12.400000] Call trace:\r\n"
 
 
 @pytest.fixture
@@ -165,7 +165,9 @@ def test_fault_in_the_reader_is_told(tmp_path: Path) -> None:
 def test_panic_ends_a_wait_with_its_trace(console: Console, peer: Peer) -> None:
     console.arm(FindingKind.FATAL)
     peer.says(b"[   12.000000] BUG: kernel NULL pointer dereference, address: 0\r\n" + PANIC)
-    threading.Timer(0.1, lambda: peer.says(b"[   12.5] ---[ end Kernel panic - not syncing: test ]---\r\n")).start()
+    threading.Timer(
+        0.1, lambda: peer.says(b"[   12.500000] ---[ end Kernel panic - not syncing: test ]---\r\n")
+    ).start()
     start = time.monotonic()
     with pytest.raises(KernelCrash, match=r"^the kernel crashed: Kernel panic - not syncing: test$") as caught:
         console.expect(pattern("# "), deadline=soon())
@@ -194,12 +196,17 @@ def test_only_so_many_findings_are_kept(console: Console, peer: Peer) -> None:
     console.arm(FindingKind.FATAL)
     peer.says(b"Kernel panic - not syncing\n" * 1000 + b"over")
     console.expect(pattern("over"), deadline=soon(), watched=False)
-    assert len(console._findings) == 100
+    assert len(console.findings()) == 100
     assert console.finding is not None
-    console.dismiss_findings(before=60)
+    console.dismiss_findings(0, 60)
     assert console.finding.offset >= 60
     console.dismiss_findings()
     assert console.finding is None
+    peer.says(b"WARNING: CPU: 0 PID: 1 at a.c:1\n" * 1000 + b"Kernel panic - not syncing: at last\n" + b"again")
+    console.expect(pattern("again"), deadline=soon(), watched=False)
+    assert len(console.findings()) == 1000
+    assert console.finding is not None
+    assert console.finding.message == "Kernel panic - not syncing: at last"
 
 
 def test_marks_of_what_was_typed(console: Console, peer: Peer) -> None:

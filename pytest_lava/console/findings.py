@@ -1,0 +1,110 @@
+"""Which findings there are, which of them end a wait, and which turned out to be a program's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from pytest_lava.console.doubt import Doubt
+from pytest_lava.console.watch import Finding, FindingKind, Watch
+
+__all__ = ["Findings"]
+
+_MOST = 1000  # findings kept; the newest, but never at the cost of one that ends a wait
+_MOST_GRAVE = 100  # of those only the first counts
+_GRAVE = frozenset({FindingKind.FATAL, FindingKind.BOOT})
+
+
+class Findings:
+    """Bookkeeping for one console, which locks it. Offsets are those of its log."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._found: list[Finding] = []
+        self._boundary = 0
+
+    @property
+    def armed(self) -> frozenset[FindingKind]:
+        """The kinds that end a wait."""
+        return self._watch.armed
+
+    @armed.setter
+    def armed(self, kinds: Iterable[FindingKind]) -> None:
+        self._watch.armed = frozenset(kinds)
+
+    @property
+    def returns(self) -> bool:
+        """Whether the kernel is known to end its lines with a carriage return."""
+        return self._watch.returns
+
+    def feed(self, data: bytes, offset: int, doubt: Doubt | None) -> bool:
+        """Look at what came; whether there is something new."""
+        new = self._watch.feed(data, offset)
+        if doubt is not None:
+            new = [replace(finding, doubtful=True) for finding in new if doubt.allows(finding)]
+        for finding in new:
+            self._add(finding)
+        return bool(new)
+
+    def first(self) -> Finding | None:
+        """The first of an armed kind on this board."""
+        for finding in self._found:
+            if finding.kind in self._watch.armed and finding.kind in _GRAVE and finding.offset >= self._boundary:
+                return finding
+        return None
+
+    def between(self, begin: int, end: int | None) -> list[Finding]:
+        """All that begin in a range."""
+        return [finding for finding in self._found if _within(finding, begin, end)]
+
+    def new_board(self, boundary: int) -> None:
+        """What came before tells nothing about what comes now."""
+        self._boundary = boundary
+        self._watch.reset()
+
+    def lives(self, end: int) -> None:
+        """The kernel was alive at ``end``, so what looked like its end before was none."""
+        self._found = [f for f in self._found if f.kind not in _GRAVE or not self._boundary <= f.offset < end]
+
+    def dismiss(self, begin: int, end: int | None) -> None:
+        """Those of a range are none."""
+        self._found = [finding for finding in self._found if not _within(finding, begin, end)]
+
+    def prove(self, begin: int, end: int, outputs: Sequence[bytes], *, exact: bool) -> None:
+        """Drop those of a range that programs wrote, see :meth:`pytest_lava.console.console.Console.proven`."""
+        inside = self.between(begin, end)
+        if not inside:
+            return
+        if exact:
+            kept = _unwritten(inside, outputs)
+        else:
+            names = {finding.name for output in outputs for finding in self._watch.look(output, 0)}
+            kept = [finding for finding in inside if finding.name not in names]
+        kept = [replace(finding, doubtful=False) for finding in kept]
+        others = [finding for finding in self._found if not _within(finding, begin, end)]
+        self._found = sorted(others + kept, key=lambda finding: finding.offset)
+
+    def _add(self, finding: Finding) -> None:
+        grave = finding.kind in _GRAVE
+        if grave and sum(other.kind in _GRAVE for other in self._found) >= _MOST_GRAVE:
+            return
+        if len(self._found) >= _MOST:
+            del self._found[next(i for i, other in enumerate(self._found) if other.kind not in _GRAVE)]
+        self._found.append(finding)
+
+
+def _within(finding: Finding, begin: int, end: int | None) -> bool:
+    return begin <= finding.offset and (end is None or finding.offset < end)
+
+
+def _unwritten(findings: Sequence[Finding], outputs: Sequence[bytes]) -> list[Finding]:
+    """Those that no program wrote. A line that came more often than that was the kernel's first (``dmesg`` follows)."""
+    written: dict[bytes, int] = {}
+    kept = []
+    for finding in reversed(findings):
+        text = finding.written
+        left = written[text] if text in written else sum(output.count(text) for output in outputs)
+        if left == 0:
+            kept.append(finding)
+        written[text] = max(0, left - 1)
+    return kept[::-1]

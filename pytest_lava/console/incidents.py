@@ -1,0 +1,170 @@
+"""Incidents: what the kernel said of one misfortune, from the first line of its trace to the last.
+
+A trace begins with a line such as ``cut here``, ``BUG:`` or ``Unable to handle`` and ends with ``end trace`` or ``end
+Kernel panic`` (``kernel/panic.c``, ``lib/bug.c``). Where it has no such end, it ends when the kernel is quiet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from pytest_lava.console.watch import Finding, FindingKind
+
+__all__ = ["Incident", "ends_trace", "evidence_of", "incidents_of"]
+
+#: reads bytes of the console log between two offsets
+Read = Callable[[int, int], bytes]
+
+_BEFORE = 8192  # bytes before a finding in which its trace may have begun
+_BEHIND = 65536  # bytes of a trace
+_LINES = 400  # of a trace that has no end
+_BANNER = 2000  # bytes before an unexpected reset that tell what went before
+_QUIET = 0.5  # seconds between two records of which the second has nothing to do with the first
+_LONG_AGO = 5.0  # seconds after which a trace has nothing to do with the panic behind it
+_LONGEST = 8192  # bytes of a line
+_OPENING = 3  # lines before a finding among which its trace begins, unless it is a panic
+_GRAVITY = list(FindingKind)
+
+_RECORD = re.compile(rb"\[ *(\d+\.\d{6})\](?: ?\[ *[TC]\d+\])? ?[^\r\n]*")
+# kernel/panic.c, lib/bug.c, arch/*/mm/fault.c, arch/*/kernel/traps.c, drivers/tty/sysrq.c, kernel/locking/lockdep.c
+_BEGINS = re.compile(
+    rb"cut here \]---|BUG: |kernel BUG at |Oops|Internal error: |Unable to handle kernel |general protection fault|"
+    rb"sysrq: Trigger a crash|INFO: task |detected stall|======================"
+)
+_ENDS = {
+    FindingKind.FATAL: re.compile(rb"---\[ end Kernel panic"),
+    FindingKind.CRASH: re.compile(rb"---\[ end (?:trace|Kernel panic)"),
+    FindingKind.WARN: re.compile(rb"---\[ end trace|: Killed process \d"),
+}
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One misfortune: its gravest finding gives it class, name and message; offsets are those of the console log."""
+
+    kind: FindingKind
+    name: str
+    message: str
+    trace: str
+    start: int
+    end: int
+    doubtful: bool = False
+
+
+@dataclass
+class _Span:
+    """Where the trace of a finding lies; ``closed`` if its last line says that it is."""
+
+    start: int
+    end: int
+    closed: bool
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of the log, from its time stamp on; ``stamp`` is the kernel's clock in seconds if it prints one."""
+
+    start: int
+    end: int
+    text: bytes
+    stamp: float | None
+
+
+def ends_trace(said: bytes) -> bool:
+    """Whether the trace of a panic is complete in ``said``."""
+    return _ENDS[FindingKind.FATAL].search(said) is not None
+
+
+def incidents_of(read: Read, findings: Iterable[Finding]) -> list[Incident]:
+    """Put findings (in the order of the log) with their traces; those within one trace are one incident."""
+    spans: list[_Span] = []
+    for finding in findings:
+        span, last = _span(read, finding, 0), spans[-1] if spans else None
+        if last is None or span.start >= last.end:
+            spans.append(span)
+        elif last.closed or span.start <= last.start:
+            last.start, last.end, last.closed = min(last.start, span.start), max(last.end, span.end), span.closed
+            last.finding = min(last.finding, finding, key=lambda one: _GRAVITY.index(one.kind))
+        else:
+            last.end = span.start
+            spans.append(span)
+    return [_incident(read, span) for span in spans]
+
+
+def evidence_of(read: Read, finding: Finding, boundary: int) -> str:
+    """What came with a finding that ends a wait, as it came; for a reset what went before it too."""
+    if finding.kind is FindingKind.BOOT:
+        begin = max(boundary, finding.offset - _BANNER)
+    else:
+        own = next(_lines(read, finding.offset, finding.offset + _LONGEST))
+        begin = _start(read, finding, own, boundary)
+    return read(begin, finding.offset + _BEHIND).decode(errors="replace")
+
+
+def _incident(read: Read, span: _Span) -> Incident:
+    found = span.finding
+    return Incident(
+        found.kind, found.name, found.message, _text(read, span), span.start, span.end, doubtful=found.doubtful
+    )
+
+
+def _span(read: Read, finding: Finding, floor: int) -> _Span:
+    own = next(_lines(read, finding.offset, finding.offset + _LONGEST))
+    if not finding.traced:
+        return _Span(finding.offset, own.end, True, finding)
+    end, closed = _end(read, finding, own)
+    return _Span(_start(read, finding, own, floor), end, closed, finding)
+
+
+def _start(read: Read, finding: Finding, own: _Line, floor: int) -> int:
+    """Where the first line stands that belongs to a finding's trace."""
+    fatal = finding.kind is FindingKind.FATAL
+    begin = max(floor, finding.offset - _BEFORE)
+    before = [line for line in _lines(read, begin, finding.offset) if _belongs(line, own, _LONG_AGO)]
+    for line in before if fatal else before[-_OPENING:]:
+        if _BEGINS.search(line.text):
+            return line.start
+    return finding.offset
+
+
+def _end(read: Read, finding: Finding, own: _Line) -> tuple[int, bool]:
+    """Where the last line ends that belongs to it, and whether that says so."""
+    ends, last = _ENDS.get(finding.kind), own
+    for number, line in enumerate(_lines(read, finding.offset, finding.offset + _BEHIND)):
+        if not _belongs(line, last, _QUIET):
+            if line.stamp is None:
+                continue
+            break
+        last = line
+        if ends is not None and ends.search(line.text):
+            return line.end, True
+        if number >= _LINES:
+            break
+    return last.end, False
+
+
+def _belongs(line: _Line, other: _Line, seconds: float) -> bool:
+    """Whether the kernel may have said both in one go. With time stamps, lines without are of programs."""
+    if line.stamp is None or other.stamp is None:
+        return line.stamp is other.stamp
+    return abs(line.stamp - other.stamp) <= seconds
+
+
+def _text(read: Read, span: _Span) -> str:
+    lines = list(_lines(read, span.start, span.end))
+    stamped = bool(lines) and lines[0].stamp is not None
+    texts = [line.text for line in lines if (line.stamp is not None) == stamped]
+    return b"\n".join(texts).decode(errors="replace")
+
+
+def _lines(read: Read, begin: int, end: int) -> Iterator[_Line]:
+    at = begin
+    for line in read(begin, end).splitlines(keepends=True):
+        record = _RECORD.search(line)
+        start = at + (record.start() if record else 0)
+        at += len(line)
+        text = record[0] if record else line.rstrip(b"\r\n")
+        yield _Line(start, at, text, float(record[1]) if record else None)
