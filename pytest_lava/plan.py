@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pytest_lava.config.boards import BoardConfig
     from pytest_lava.images.kernel import KernelFile
+    from pytest_lava.transfer.api import Mode
 
 __all__ = ["BoardRequest", "ImagePlan", "KernelPlan", "RunPlan", "Target"]
 
@@ -78,4 +79,5 @@ class RunPlan:
     bundle_format: str
     board_wait: float = 0.0
     command_timeout: float = 600.0
+    transfer: Mode = "auto"
     remarks: tuple[str, ...] = field(default=())

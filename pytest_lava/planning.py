@@ -17,6 +17,7 @@ from pytest_lava.images.kernel import inspect
 from pytest_lava.images.memo import sha256_of
 from pytest_lava.plan import BoardRequest, ImagePlan, KernelPlan, RunPlan, Target
 from pytest_lava.power.api import Guard, PowerContext
+from pytest_lava.transfer.api import Mode
 
 __all__ = ["BUNDLE_FORMATS", "Options", "make_plan"]
 
@@ -41,6 +42,7 @@ class Options:
     bundle_format: str = "1.5"
     board_wait: float = 0.0
     command_timeout: float = 600.0
+    transfer: Mode = "auto"
 
 
 def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guard) -> RunPlan:
@@ -67,6 +69,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
     for request in requests:
         for board in request.candidates:
             mistakes.collect(_check_power, board, guard)
+            mistakes.collect(_check_transfer, board, options.transfer)
     mistakes.raise_all()
     targets, remarks = _targets(requests, kernels, images, options, mistakes)
     mistakes.raise_all()
@@ -78,6 +81,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         bundle_format=options.bundle_format,
         board_wait=options.board_wait,
         command_timeout=options.command_timeout,
+        transfer=options.transfer,
         remarks=tuple(remarks),
     )
 
@@ -163,6 +167,14 @@ def _check_power(board: BoardConfig, guard: Guard) -> None:
         )
     context = PowerContext(board.name, board.path.parent, guard, EventLog())
     board.power.driver(board.power.options, context).check()
+
+
+def _check_transfer(board: BoardConfig, mode: Mode) -> None:
+    if mode == "ssh" and not board.model.transfer.ssh:
+        raise ConfigurationError(
+            f'board {board.name!r} cannot take files by ssh: set [transfer] ssh = "USER@HOST" in {board.path}, '
+            "or leave out --transfer"
+        )
 
 
 def _kernel(text: str) -> KernelPlan:

@@ -12,6 +12,7 @@ from pytest_lava.board.blame import blamed
 from pytest_lava.boot.api import Boot, BootContext, Bootloader
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.console.console import Console
+from pytest_lava.console.files import Files, TakesFiles
 from pytest_lava.console.lines import open_line, open_line_when_there
 from pytest_lava.console.paced import paced
 from pytest_lava.console.shell import Shell
@@ -35,9 +36,13 @@ from pytest_lava.errors import (
 from pytest_lava.events import EventLog
 from pytest_lava.plan import ImagePlan, KernelPlan
 from pytest_lava.power.api import Forget, Guard, Power, PowerContext, ProvidesConsole
+from pytest_lava.transfer.api import Network, TransferPolicy
 
 __all__ = ["Board", "BootRecord", "State"]
 
+#: tells whether the kernel would answer SysRq: its silence then proves something. No fork; some shells read one byte
+#: at a time, of which this file has only the first to give.
+_SYSRQ = 'q=; { read -r q </proc/sys/kernel/sysrq; } 2>/dev/null; echo "$q"'
 _PROBE = 5.0  # seconds that a shell has to show that it is alive
 _LEAVE = 1.0  # seconds that a line has to take our farewell
 
@@ -78,7 +83,15 @@ class Board:
         board.close()
     """
 
-    def __init__(self, config: BoardConfig, *, log: Path, guard: Guard, events: EventLog) -> None:
+    def __init__(
+        self,
+        config: BoardConfig,
+        *,
+        log: Path,
+        guard: Guard,
+        events: EventLog,
+        transfer: TransferPolicy | None = None,
+    ) -> None:
         self.config = config
         self.name = config.name
         self.state = State.OFF
@@ -87,6 +100,7 @@ class Board:
         self.last_boot: BootRecord | None = None
         self.events = events.bound(config.name, lambda: self.console.end)
         self._guard = guard
+        self._transfer = transfer or TransferPolicy()
         self._shell: Shell | None = None
         self._bootloader: Bootloader | None = None
         self._on_boot: list[Callable[[Board], None]] = []
@@ -269,12 +283,25 @@ class Board:
         self.state, self._bootloader = State.KERNEL, None
         with self.events.phase("boot.login"), blamed(self.config, self.deployment, self.console):
             self._shell = self._boot.shell(Deadline.after(limits.kernel + limits.login))
+            self._give_files(self._shell)
             record = self._record(self._shell, start)
         self._check_release(record)
         self.console.arm(FindingKind.FATAL, FindingKind.BOOT)
         self.state, self.last_boot = State.SHELL, record
         for callback in self._on_boot:
             self._prepare(callback)
+
+    def _give_files(self, shell: Shell) -> None:
+        """Have ``put``, ``get`` and so on work. A shell that has files of its own keeps them."""
+
+        def make() -> Files:
+            from pytest_lava.transfer.shells import files_of  # many modules, and most runs move no file
+
+            network = Network(**self.config.model.transfer.model_dump())
+            return files_of(shell, self.console, network, self._transfer, self.events)
+
+        if isinstance(shell, TakesFiles):
+            shell.carry_files_by(make)
 
     def _prepare(self, callback: Callable[[Board], None]) -> None:
         try:
@@ -289,8 +316,10 @@ class Board:
 
     def _record(self, shell: Shell, start: int) -> BootRecord:
         self.boot_id += 1
-        said = shell.run("uname -rvm", timeout=_PROBE * 4).stdout.strip()  # one fork; only the version has spaces
-        release, _, rest = said.partition(" ")
+        # one fork; only the version has spaces
+        said = shell.run(f"uname -rvm; {_SYSRQ}", timeout=_PROBE * 4).stdout
+        names, _, self.console.sysrq = said.strip().partition("\n")
+        release, _, rest = names.partition(" ")
         version, _, machine = rest.rpartition(" ")
         seconds = monotonic() - self._powered_at
         return BootRecord(self.boot_id, seconds, release, version, machine, (start, self.console.end))

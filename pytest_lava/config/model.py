@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pytest_lava.console.settings import LineSettings, Parity
 
-__all__ = ["BoardModel", "Console", "Defaults", "DriverTable", "Login", "Regex", "Strict", "Timeouts"]
+__all__ = ["BoardModel", "Console", "Defaults", "DriverTable", "Login", "Regex", "Strict", "Timeouts", "Transfer"]
 
 Arch = Literal["arm", "arm64", "host", "riscv64", "x86", "x86_64"]
 
@@ -114,6 +114,27 @@ class Defaults(Strict):
     hint: str = Field(default="", description="how to get the default files when they are not there")
 
 
+class Transfer(Strict):
+    """How files reach the board over a network (``--transfer``); all may be left out."""
+
+    address: str | None = Field(default=None, description="this machine as the board sees it; default: found out")
+    listen: str | None = Field(
+        default=None, description="where to serve files here; default: at address if it is ours, else everywhere"
+    )
+    up: str | None = Field(default=None, description="run on the board before its network is used first")
+    ssh: str | None = Field(default=None, description="the board's ssh server: USER@HOST, or ssh://USER@HOST:PORT")
+    ssh_options: tuple[str, ...] = Field(default=(), description="for the ssh client, such as -i FILE")
+
+    @model_validator(mode="after")
+    def _has_a_use(self) -> Self:
+        """What would be set in vain is a mistake."""
+        if self.ssh_options and not self.ssh:
+            raise ValueError("ssh_options has no effect without ssh, the host to log in to")
+        if self.ssh and self.ssh.startswith("-"):
+            raise ValueError("ssh has to be a host, options go to ssh_options")
+        return self
+
+
 class Timeouts(Strict):
     """Limits in seconds."""
 
@@ -150,5 +171,6 @@ class BoardModel(Strict):
     boot: Driver
     login: Login = Login()
     defaults: Defaults = Defaults()
+    transfer: Transfer = Transfer()
     timeouts: Timeouts = Timeouts()
     locks: tuple[str, ...] = Field(default=(), description="more resources that only one run may use at a time")

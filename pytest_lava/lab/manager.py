@@ -18,6 +18,7 @@ from pytest_lava.events import EventLog, utc_now
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.lease import Lease, lease_first
 from pytest_lava.plan import BoardRequest, Target
+from pytest_lava.transfer.api import TransferPolicy
 
 __all__ = ["BoardManager", "BoardUnavailable", "Failure", "LabContext", "Reports"]
 
@@ -69,6 +70,7 @@ class LabContext:
     events: EventLog
     wait: float
     reports: Reports
+    transfer: TransferPolicy | None = None
 
 
 class BoardManager:
@@ -224,7 +226,13 @@ class BoardManager:
             )
         held = self._lease.boards[0]
         guard = self._context.guardian.for_board(held.lock_files)
-        self._board = Board(by_name[held.name], log=self._log(held.name), guard=guard, events=self._context.events)
+        self._board = Board(
+            by_name[held.name],
+            log=self._log(held.name),
+            guard=guard,
+            events=self._context.events,
+            transfer=self._context.transfer,
+        )
         return self._board
 
     def _log(self, board: str) -> Path:

@@ -65,6 +65,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="lava_board_wait",
         help="wait so long for a board that is in use (default: 0)",
     )
+    add(
+        "--transfer",
+        choices=["auto", "serial", "http", "ssh"],
+        default="auto",
+        dest="lava_transfer",
+        help="how files go to a board and back (default: auto, a network where there is one, else the serial line)",
+    )
     add("--bundle", metavar="PATH", dest="lava_bundle", help="where the result bundle goes (default: the run folder)")
     add(
         "--bundle-format",
@@ -105,6 +112,7 @@ def read_options(config: pytest.Config) -> Options:
         bundle_format=option.lava_bundle_format,
         board_wait=option.lava_board_wait,
         command_timeout=option.lava_command_timeout,
+        transfer=option.lava_transfer,
     )
 
 

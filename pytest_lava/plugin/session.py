@@ -32,8 +32,10 @@ from pytest_lava.plugin import folder as run_folder
 from pytest_lava.plugin.boards import Boards
 from pytest_lava.plugin.collection import Collection
 from pytest_lava.plugin.options import read_options
+from pytest_lava.plugin.progress import ProgressLine
 from pytest_lava.registry import Registry, plugin_manager
 from pytest_lava.results.journal import Journal, read
+from pytest_lava.transfer.api import TransferPolicy
 
 __all__ = ["Run", "take_part"]
 
@@ -140,7 +142,9 @@ class Run:
         folder.mkdir(exist_ok=True)
         reports = Reports(self._on_target, self._on_boot, self._on_failure)
         only_board = len({target.request.name for target in self.plan.targets}) == 1
-        context = LabContext(folder, only_board, self._guardian, self.events, self.plan.board_wait, reports)
+        announce = None if self.is_worker else ProgressLine(self.config)
+        transfer = TransferPolicy(self.plan.transfer, announce)
+        context = LabContext(folder, only_board, self._guardian, self.events, self.plan.board_wait, reports, transfer)
         self.boards = self.config.stash[Boards.key] = Boards(context)
         if self.is_worker:
             self.journal.write("worker", pid=os.getpid())

@@ -1,15 +1,15 @@
-"""The seam between whole files and the way their contents go: ``Carrier``, and what one carries."""
+"""The seam between whole files and the way their contents go: ``Carrier``, what one carries, and who chooses it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, Literal, Protocol
 
 from pytest_lava.console.files import Progress
 from pytest_lava.deadline import Deadline
 
-__all__ = ["Carrier", "Contents"]
+__all__ = ["Announce", "Carrier", "Contents", "Mode", "Network", "TransferPolicy"]
 
 _CHUNK = 1 << 20
 
@@ -45,6 +45,13 @@ class Carrier(Protocol):
     #: serial, http or ssh
     name: str
 
+    @property
+    def rate(self) -> float:
+        """Bytes a second, as far as known (else 0): what compression has to keep up with."""
+
+    def ready(self, deadline: Deadline) -> None:
+        """Whatever has to be done before a file, or the first one; not while the link is in use."""
+
     def put(self, contents: Contents, begin: int, progress: Progress, deadline: Deadline) -> None:
         """Append what is missing from ``begin`` on."""
 
@@ -52,3 +59,29 @@ class Carrier(Protocol):
         self, size: int, write: Callable[[bytes], object], begin: int, progress: Progress, deadline: Deadline
     ) -> None:
         """Hand ``write`` the bytes from ``begin`` (a multiple of ``GRAIN``) on, in order."""
+
+
+#: ``--transfer``: a network where there is one, or only this way
+Mode = Literal["auto", "serial", "http", "ssh"]
+
+#: is told what is carried (``put firmware.bin``) and its size; gives whom to tell how it goes on, if anybody cares
+Announce = Callable[[str, int], Progress | None]
+
+
+@dataclass(frozen=True)
+class Network:
+    """How the board's network reaches this machine, and the other way round; see ``[transfer]`` of board files."""
+
+    address: str | None = None
+    listen: str | None = None
+    up: str | None = None
+    ssh: str | None = None
+    ssh_options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TransferPolicy:
+    """What a run wants of all its file transfers."""
+
+    mode: Mode = "auto"
+    announce: Announce | None = None

@@ -49,24 +49,31 @@ class RawSerial:
         #: what is known of the line
         self.line = Line()
 
+    @property
+    def rate(self) -> float:
+        """See :class:`pytest_lava.transfer.api.Carrier`."""
+        return self.line.out.rate
+
     def ready(self, deadline: Deadline) -> None:
         """Call the board back from a transfer that was cut, and try the line once."""
-        blocks = Blocks(self._shell, self._console, deadline, self.line)
-        blocks.recover()
+        self._blocks(deadline).recover()
         if not self.line.probed:
             self.line.sums = self._board.facts(deadline).blocks
             self._board.ask(': >"$__f.q"; ln -sf "$__f.q" "$__f.p"; echo lava-ok', "it", deadline)
-            blocks.probe()
+            self._blocks(deadline).probe()
 
     def put(self, contents: Contents, begin: int, progress: Progress, deadline: Deadline) -> None:
         """See :class:`pytest_lava.transfer.api.Carrier`."""
-        Blocks(self._shell, self._console, deadline, self.line).put(contents, begin, progress)
+        self._blocks(deadline).put(contents, begin, progress)
 
     def get(
         self, size: int, write: Callable[[bytes], object], begin: int, progress: Progress, deadline: Deadline
     ) -> None:
         """See :class:`pytest_lava.transfer.api.Carrier`."""
-        Blocks(self._shell, self._console, deadline, self.line).get(size, write, begin, progress)
+        self._blocks(deadline).get(size, write, begin, progress)
+
+    def _blocks(self, deadline: Deadline) -> Blocks:
+        return Blocks(self._shell, self._console, deadline, self.line)
 
 
 class Blocks:
@@ -185,7 +192,9 @@ class Blocks:
     def _open(self, at: int) -> None:
         for _ in range(3):
             start = self._console.end
-            self._console.write(f'. "$__f.t"; __xfer {self._nonce} {at}\n'.encode(), self._deadline)
+            # the agent's way to take more functions: they are read in its own shell, which has the tty
+            text = f'. "$__f.t"; __xfer {self._nonce} {at}'
+            self._console.write(f"X {self._nonce[1:]} {len(text)}\n{text}\n.\n".encode(), self._deadline)
             found = self._answer(rb"~X([@0-9a-f]+);(\d+)\.", start, _ANSWER)
             if found and (found[1].decode(), int(found[2])) == (self._nonce, at):
                 return
@@ -195,7 +204,7 @@ class Blocks:
     def _leave(self, deadline: Deadline) -> None:
         for wait in _PINGS:
             # the second T is for the agent: set the tty again
-            self._console.write(f"\n{self._line.nonce} T\nT\n".encode(), deadline)
+            self._console.write(f"\n{self._line.nonce} T\nT 0\n".encode(), deadline)
             if self._shell.ping(deadline.at_most(wait)):
                 self._line.nonce = ""
                 return

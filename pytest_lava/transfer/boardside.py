@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -86,7 +86,7 @@ class BoardSide:
         """The same for a command that answers on standard error if it writes something else to standard output."""
 
         def checked() -> str:
-            return f'. "$__f.t"; __xchecked {self.sum(command.encode(), deadline)} {quote(command)}'
+            return f'. "$__f.t"; __xchecked {self.sum([command.encode()], deadline)} {quote(command)}'
 
         def guarded() -> str:
             # the shell may have been started anew, and forgotten what it was given
@@ -94,9 +94,9 @@ class BoardSide:
 
         return self._run(guarded, name, deadline, size, data)
 
-    def sum(self, data: bytes, deadline: Deadline) -> str:
+    def sum(self, chunks: Iterable[bytes], deadline: Deadline) -> str:
         """The sum of a block, as the board knows it."""
-        return block_sum(self.facts(deadline).blocks, [data])
+        return block_sum(self.facts(deadline).blocks, chunks)
 
     def _introduce(self, deadline: Deadline) -> Facts:
         script = "".join(f"{script_of(name, Path(__file__).parent)}\n" for name in self._scripts)

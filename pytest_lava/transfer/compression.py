@@ -14,14 +14,13 @@ from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from typing import IO
 
-from pytest_lava.errors import InfrastructureError
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import InfrastructureError, Timeout
 from pytest_lava.transfer.api import Contents
 
-__all__ = ["SAMPLES", "SMALLEST", "known_here", "packed", "shrinks", "unpack"]
+__all__ = ["SAMPLES", "keeps_up", "known_here", "packed", "unpack"]
 
-#: smaller files are not worth the work
-SMALLEST = 1 << 10
-
+_SMALLEST = 1 << 10  # bytes; smaller files are not worth the work
 _SLICE = 16 << 10
 _WORTH = 0.95  # of its size, what a sample must become smaller than
 _DICTIONARY = 4 << 20  # bytes of memory that xz takes on the board
@@ -65,10 +64,15 @@ def known_here() -> tuple[str, ...]:
     return tuple(name for name in ("xz", "zstd", "bzip2", "gzip") if name != "zstd" or shutil.which("zstd"))
 
 
-def shrinks(contents: Contents) -> bool:
+def keeps_up(rate: float) -> bool:
+    """Whether compressing is quicker than a line of ``rate`` bytes a second (0: nobody knows, so it is slow)."""
+    return rate <= _FAST[0]
+
+
+def _shrinks(contents: Contents) -> bool:
     """Whether compressing is worth it, by three samples."""
     size = contents.size
-    if size < SMALLEST:
+    if size < _SMALLEST:
         return False
     starts = {0, max(0, size // 2 - _SLICE // 2), max(0, size - _SLICE)}
     samples = [contents.read(start, _SLICE) for start in sorted(starts)]
@@ -76,19 +80,23 @@ def shrinks(contents: Contents) -> bool:
 
 
 @contextmanager
-def packed(contents: Contents, can_undo: Sequence[str], rate: float) -> Iterator[tuple[str, Contents]]:
-    """The best of what the board can undo and what keeps up with a line of ``rate`` bytes a second, or ``"none"``."""
-    useless, quick = _FAST
+def packed(
+    contents: Contents, can_undo: Sequence[str], rate: float, deadline: Deadline
+) -> Iterator[tuple[str, Contents]]:
+    """The best of what the board can undo and what keeps up with a line of ``rate`` bytes a second, or ``"none"``.
+
+    ``Timeout`` if that takes longer than ``deadline``.
+    """
     names = [name for name in known_here() if name in can_undo]
-    if not names or rate > useless or not shrinks(contents):
+    if not names or not keeps_up(rate) or not _shrinks(contents):
         yield "none", contents
         return
-    if rate > quick and "gzip" in names:
+    if rate > _FAST[1] and "gzip" in names:
         names = ["quick gzip"]
     elif contents.size > _TRY_ALL:
         names = names[:1]
     # which is best depends on the contents, and trying takes less time than the difference on a slow line
-    tried = {name: _pack(name, contents) for name in names}
+    tried = {name: _pack(name, contents, deadline) for name in names}
     best = min(tried, key=lambda name: tried[name].size)
     try:
         smaller = tried[best].size < contents.size
@@ -98,22 +106,29 @@ def packed(contents: Contents, can_undo: Sequence[str], rate: float) -> Iterator
             made.file.close()
 
 
-def _pack(name: str, contents: Contents) -> Contents:
+def _pack(name: str, contents: Contents, deadline: Deadline) -> Contents:
     out: IO[bytes] = BytesIO() if contents.size <= _TRY_ALL else tempfile.TemporaryFile()  # noqa: SIM115 - ours to hand on
     if name == "zstd":
-        _zstd(contents, out)
+        _zstd(contents, out, deadline)
     else:
         with _PACK[name](contents.size, out) as packer:
-            for chunk in contents.chunks():
+            for chunk in _in_time(contents, deadline):
                 packer.write(chunk)
     return Contents(out, out.seek(0, 2))
 
 
-def _zstd(contents: Contents, out: IO[bytes]) -> None:
+def _in_time(contents: Contents, deadline: Deadline) -> Iterator[bytes]:
+    for chunk in contents.chunks():
+        if deadline.expired:
+            raise Timeout("no time is left for the file that is being compressed here")
+        yield chunk
+
+
+def _zstd(contents: Contents, out: IO[bytes], deadline: Deadline) -> None:
     with tempfile.TemporaryFile() as made:
         with subprocess.Popen(["zstd", "-q", "-19", "-c"], stdin=subprocess.PIPE, stdout=made) as packer:
             assert packer.stdin is not None
-            for chunk in contents.chunks():
+            for chunk in _in_time(contents, deadline):
                 packer.stdin.write(chunk)
         if packer.returncode:
             raise InfrastructureError(f"zstd ended with status {packer.returncode} here")

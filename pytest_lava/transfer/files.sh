@@ -59,18 +59,23 @@ __xattributes() {
  [ "${o:--}" = - ] || chmod $o "$1" || return 1
  [ $3 = - ] || touch -d @$3 "$1" || TZ=UTC0 touch -t $4 "$1" || :
 } 2>"$__f.w"
+# name, name in a folder, key of the part (-: only ask), size, sum, mode, two times
 __xbegin_put() {
  __xresolve "$1" "$2" "$3" || return
- if [ $k = through ]; then rm -f "$p"
+ if [ $k = through ]; then rm -f "$p"; d=${__f%/*}
  elif [ -f "$t" ] && [ $(wc -c <"$t") -eq $4 ] && [ $5 != - ] && [ "$(__xof "$t")" = $5 ]; then
   __xattributes "$t" $6 $7 $8 || { __xwhy refused; return; }
   rm -f "$p"; echo "lava-ok same"; return
  fi
+ [ $3 = - ] && { echo "lava-ok part 0 - -"; return; }
+ # what was begun in another compression
+ for y in "$d/.lava-${3%-*}"-*.part; do [ "$y" = "$p" ] || rm -f "$y"; done
  ( : >>"$p" ) 2>"$__f.w" || { __xwhy refused; return; }
  __xsum "$p"; ln -sf "$p" "$__f.p"
  set -f; set -- $(df -Pk "$d" 2>/dev/null | tail -n 1)
  echo "lava-ok part $__xz $__xs ${4:--}"
 }
+__xdrop() { __xresolve "$@" && rm -f "$p" "$p.new"; echo lava-ok; }
 __xend_put() {
  __xresolve "$1" "$2" "$3" || return
  n=$p
@@ -88,6 +93,7 @@ __xend_put() {
  fi
  echo "lava-ok done"
 }
+# name, size and sum of what is there already, program and level to compress with, size from which on not (-: always)
 __xbegin_get() {
  t=$1; u=none
  case $t in /*) ;; *) t=$PWD/$t;; esac
