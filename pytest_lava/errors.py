@@ -25,6 +25,7 @@ __all__ = [
     "Effect",
     "ErrorInfo",
     "ExitStatus",
+    "FetchFailed",
     "Hang",
     "InfrastructureError",
     "JobError",
@@ -133,6 +134,10 @@ class JobError(LavaError):
     blame = Blame.JOB
     effect = Effect.BOARD
     result = "fail"
+
+
+class FetchFailed(JobError):
+    """What the submitter named is not there, is damaged, or is not what its checksum says."""
 
 
 class DeployFailed(JobError):

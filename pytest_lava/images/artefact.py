@@ -1,0 +1,127 @@
+"""What a user names when an image, a kernel or a package is asked for: a path or a URL, with what is known of it.
+
+``PATH-OR-URL[#key=value[&key=value]]``; keys are a checksum (``sha256``, ``sha512``, ``md5``), ``sums`` (the name of a
+file of checksums beside it, as ``sha256sum`` writes one) and ``member`` (which file of an archive is meant).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+from pytest_lava.errors import ConfigurationError
+
+__all__ = ["ALGORITHMS", "Artefact", "Checksum"]
+
+#: checksum -> how many hexadecimal digits it has
+ALGORITHMS = {"sha256": 64, "sha512": 128, "md5": 32}
+_KEYS = (*ALGORITHMS, "sums", "member")
+_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
+_LINE = re.compile(r"([0-9a-fA-F]{32,128})[ \t]+[ *]?(.+)")
+_BSD_LINE = re.compile(r"(\w+) ?\((.+)\) ?= ?([0-9a-fA-F]{32,128})")
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """``algorithm`` is one of :data:`ALGORITHMS`, ``value`` lower-case hexadecimal."""
+
+    algorithm: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm} {self.value}"
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One file that a run needs. ``url`` is set for what comes over a network, else ``path``.
+
+    ``sums`` is the URL (or path) of a file of checksums in which its own is to be found.
+    """
+
+    text: str
+    name: str
+    url: str = ""
+    path: Path | None = None
+    checksum: Checksum | None = None
+    sums: str = ""
+    member: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def parse(cls, text: str, option: str = "") -> Artefact:
+        """Read what a user wrote. ``ConfigurationError`` (beginning with ``option``) says what to change in it."""
+        where = f"{option} {text}: ".lstrip()
+        place, _, fragment = text.partition("#")
+        if fragment and not _SCHEME.match(text) and Path(text).expanduser().exists():
+            place, fragment = text, ""  # a file with a # in its name
+        facts = _facts(fragment, where)
+        checksum = _checksum(facts, where)
+        if checksum and "sums" in facts:
+            raise ConfigurationError(f"{where}give either a checksum or sums=, not both")
+        scheme = match[1].lower() if (match := _SCHEME.match(place)) else ""
+        member = facts.get("member", "")
+        if scheme in ("http", "https"):
+            parts = urlsplit(place)
+            name = unquote(parts.path).rsplit("/", 1)[-1]
+            if not parts.hostname or not name:
+                raise ConfigurationError(f"{where}this URL names no file; write {scheme}://HOST/PATH/FILE")
+            sums = urljoin(place, facts["sums"]) if facts.get("sums") else ""
+            return cls(text, name, url=place, checksum=checksum, sums=sums, member=member)
+        if scheme == "file":
+            place = unquote(urlsplit(place).path)
+        elif scheme:
+            raise ConfigurationError(f"{where}{scheme}:// is unknown; write a path, file://, http:// or https://")
+        if not place:
+            raise ConfigurationError(f"{where or 'an empty name: '}give a path or a URL")
+        path = Path(place).expanduser().absolute()
+        sums = str(path.parent / facts["sums"]) if facts.get("sums") else ""
+        return cls(text, path.name, path=path, checksum=checksum, sums=sums, member=member)
+
+    def checksum_in(self, sums: str) -> Checksum:
+        """Its checksum in the text of a file of checksums. ``ConfigurationError`` if that does not list it."""
+        for line in sums.splitlines():
+            if match := _BSD_LINE.fullmatch(line.strip()):
+                name, value = match[2], match[3]
+            elif match := _LINE.fullmatch(line.strip()):
+                value, name = match[1], match[2]
+            else:
+                continue
+            if name.rsplit("/", 1)[-1] == self.name:
+                for algorithm, digits in ALGORITHMS.items():
+                    if len(value) == digits:
+                        return Checksum(algorithm, value.lower())
+        raise ConfigurationError(
+            f"{self.text}: {self.sums} lists no checksum of {self.name}; correct sums=, or leave it"
+        )
+
+
+def _facts(fragment: str, where: str) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    for part in filter(None, fragment.split("&")):
+        key, equals, value = part.partition("=")
+        if key not in _KEYS or not (equals and value):
+            near = difflib.get_close_matches(key, _KEYS, n=1)
+            hint = f"did you mean {near[0]}=?" if near else f"write one of {', '.join(f'{k}=' for k in _KEYS)}"
+            raise ConfigurationError(f"{where}{part!r} behind the # is not understood; {hint}")
+        facts[key] = unquote(value)
+    return facts
+
+
+def _checksum(facts: dict[str, str], where: str) -> Checksum | None:
+    given = [Checksum(key, value.lower()) for key, value in facts.items() if key in ALGORITHMS]
+    for checksum in given:
+        digits = ALGORITHMS[checksum.algorithm]
+        if not re.fullmatch(f"[0-9a-f]{{{digits}}}", checksum.value):
+            raise ConfigurationError(
+                f"{where}{checksum.algorithm}={checksum.value} is no {checksum.algorithm} checksum, "
+                f"which has {digits} hexadecimal digits"
+            )
+    if len(given) > 1:
+        raise ConfigurationError(f"{where}one checksum is enough: keep the strongest")
+    return given[0] if given else None

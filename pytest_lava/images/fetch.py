@@ -1,0 +1,284 @@
+"""From what a user named to a file on this machine: fetched once, checked, unpacked, and kept by what it holds.
+
+One pass: while bytes come they are summed, unpacked and written, with holes. A second time the server is only asked
+whether it has another one, and not even that where a checksum was given.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import ConfigurationError, FetchFailed, InfrastructureError
+from pytest_lava.images.artefact import Artefact, Checksum
+from pytest_lava.images.cache import locked, replace_file
+from pytest_lava.images.contents import Stream, contents, is_tar, is_zip, zip_contents
+from pytest_lava.images.memo import remembered, sha256_of
+from pytest_lava.images.pump import Pump
+from pytest_lava.images.store import Store
+from pytest_lava.images.unpack import Damaged, packing_of
+from pytest_lava.images.wire import BrokenOff, Validators, Wire, get_text
+
+__all__ = ["Fetched", "Fetcher"]
+
+_TRIES = 3  # whole downloads
+_AT_ONCE = 4
+_HEAD = 512  # bytes that tell what a file is
+_PIECE = 1 << 20
+
+#: is told what is worth telling: that something is fetched, that it failed and is tried again
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file on this machine. ``sha256`` is that of what was named (packed, if it was), ``received`` what came of it
+    over the network now, in bytes."""
+
+    artefact: Artefact
+    path: Path
+    sha256: str
+    received: int = 0
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a URL gave the last time."""
+
+    url: str
+    sha256: str
+    validators: Validators
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One download: ``record`` is where it is remembered, ``kept`` what the last one gave, if it may still hold."""
+
+    artefact: Artefact
+    record: Path
+    unpack: bool
+    checksum: Checksum | None = None
+    kept: tuple[_Known, Path] | None = None
+
+
+class Fetcher:
+    """Fetches into one store. ``offline`` forbids the network: then only what is there already is given."""
+
+    def __init__(
+        self, folder: Path, store: Store, *, offline: bool = False, report: Report = lambda line: None
+    ) -> None:
+        self._folder, self._store = folder / "urls", store
+        self._offline, self._report = offline, report
+
+    def fetch_all(self, wanted: Sequence[tuple[Artefact, bool]], deadline: Deadline) -> list[Fetched]:
+        """Several at once, as :meth:`fetch` each; the first error of them."""
+        with ThreadPoolExecutor(_AT_ONCE, "fetch") as pool:
+            jobs = [pool.submit(self.fetch, artefact, unpack=unpack, deadline=deadline) for artefact, unpack in wanted]
+            return [job.result() for job in jobs]
+
+    def fetch(self, artefact: Artefact, *, unpack: bool, deadline: Deadline) -> Fetched:
+        """One file; with ``unpack`` what is in it, where it is packed or an archive.
+
+        ``ConfigurationError`` if a local file is missing or the network is needed and forbidden, ``FetchFailed`` if it
+        is not what it should be, ``NetworkError``, and ``InfrastructureError`` if the cache cannot be written.
+        """
+        try:
+            if artefact.path is not None:
+                return self._local(artefact, artefact.path, unpack, deadline)
+            name = hashlib.sha256(artefact.url.encode()).hexdigest()[:40]
+            with locked(self._folder / name, deadline=deadline):
+                return self._remote(artefact, self._folder / name, unpack, deadline)
+        except Damaged as error:
+            raise FetchFailed(f"{artefact}: {error}") from error
+        except OSError as error:
+            hint = "free some space, or set --lava-cache" if error.errno == errno.ENOSPC else "see to the cache folder"
+            raise InfrastructureError(f"cannot keep {artefact.name} in the cache: {error.strerror}: {hint}") from error
+
+    # -- what is here already -----------------------------------------------------------------------------------
+
+    def _local(self, artefact: Artefact, path: Path, unpack: bool, deadline: Deadline) -> Fetched:
+        if path.is_dir():
+            raise ConfigurationError(f"{artefact}: this is a folder, not a file")
+        if not path.is_file():
+            raise ConfigurationError(f"{artefact}: there is no such file")
+        own = sha256_of(path)
+        checksum = self._expected(artefact, deadline)
+        if checksum is not None:
+            _check(artefact, checksum, own if checksum.algorithm == "sha256" else _sum(path, checksum.algorithm))
+        with path.open("rb") as file:
+            if not unpack or not _holds_more(file.read(_HEAD), artefact.member):
+                return Fetched(artefact, path, own)
+        key = _key(own, artefact.member)
+        found = self._store.get(key) or self._store.add(artefact.name, _inside(path, artefact.member), lambda: key)
+        return Fetched(artefact, found, own)
+
+    # -- what is not --------------------------------------------------------------------------------------------
+
+    def _remote(self, artefact: Artefact, record: Path, unpack: bool, deadline: Deadline) -> Fetched:
+        known = _load(record)
+        checksum = None if self._offline and artefact.sums else self._expected(artefact, deadline)
+        own = _promised(checksum, known)
+        if own and (found := self._kept(artefact, own, unpack)):
+            return Fetched(artefact, found, own)
+        job = _Job(artefact, record, unpack, checksum)
+        if known is not None and checksum is None and (found := self._kept(artefact, known.sha256, unpack)):
+            if self._offline:
+                return Fetched(artefact, found, known.sha256)
+            job = replace(job, kept=(known, found))
+        if self._offline:
+            raise ConfigurationError(f"{artefact} is not in the cache: fetch it once without --offline")
+        return self._download(job, deadline)
+
+    def _kept(self, artefact: Artefact, own: str, unpack: bool) -> Path | None:
+        """It, or what can be made of it, from the store."""
+        if not unpack:
+            return self._store.get(own)
+        if found := self._store.get(_key(own, artefact.member)):
+            return found
+        if whole := self._store.get(own):
+            with whole.open("rb") as file:
+                if not _holds_more(file.read(_HEAD), artefact.member):
+                    return whole
+            key = _key(own, artefact.member)
+            return self._store.add(artefact.name, _inside(whole, artefact.member), lambda: key)
+        return None
+
+    def _download(self, job: _Job, deadline: Deadline) -> Fetched:
+        artefact, kept = job.artefact, job.kept
+        part = job.record.with_name(f"{job.record.name}.part")
+        for left in reversed(range(_TRIES)):
+            resumed = part.exists()
+            wire = Wire(artefact.url, part, deadline, self._report)
+            try:
+                also = job.checksum.algorithm if job.checksum else "sha256"
+                if not wire.open(kept[0].validators if kept else None, also) and kept:
+                    return Fetched(artefact, kept[1], kept[0].sha256)
+                return self._take(job, wire)
+            except BrokenOff as error:
+                wire.done()
+                if not left:
+                    raise
+                self._report(f"{error}; it is fetched anew")
+            except (Damaged, FetchFailed):
+                wire.done()
+                if not (left and resumed):  # what an earlier run left may be to blame
+                    raise
+            finally:
+                wire.close()
+        raise AssertionError("the last try returns or raises")
+
+    def _take(self, job: _Job, wire: Wire) -> Fetched:
+        """Sum, unpack and store what comes, in one pass; zip archives take a second one."""
+        artefact, checksum = job.artefact, job.checksum
+        self._report(f"fetching {artefact.url}")
+        with Pump(wire.read, wire.close) as pump:
+            stream = Stream(pump.read)
+            head = stream.peek(_HEAD)
+            zipped = is_zip(head)
+            inside = job.unpack and not zipped and _holds_more(head, artefact.member)
+
+            def key() -> str:
+                if checksum is not None:
+                    _check(artefact, checksum, wire.digest(checksum.algorithm))
+                own = wire.digest("sha256")
+                return _key(own, artefact.member) if inside else own
+
+            path = self._store.add(artefact.name, _all_of(stream, artefact.member, inside=inside), key)
+        own = wire.digest("sha256")
+        if job.unpack and zipped:
+            path = self._unzipped(artefact, own)
+        digests = {checksum.algorithm: checksum.value} if checksum else {}
+        _save(job.record, _Known(artefact.url, own, wire.validators, digests))
+        wire.done()
+        return Fetched(artefact, path, own, wire.received)
+
+    def _unzipped(self, artefact: Artefact, own: str) -> Path:
+        try:
+            found = self._kept(artefact, own, unpack=True)
+        except Damaged:
+            self._store.remove(own)
+            raise
+        assert found is not None, "the archive has just been stored"
+        return found
+
+    def _expected(self, artefact: Artefact, deadline: Deadline) -> Checksum | None:
+        """The checksum that was given, or that stands in a file beside it."""
+        if not artefact.sums:
+            return artefact.checksum
+        if artefact.url:
+            return artefact.checksum_in(get_text(artefact.sums, deadline))
+        try:
+            return artefact.checksum_in(Path(artefact.sums).read_text(errors="replace"))
+        except OSError as error:
+            raise ConfigurationError(f"{artefact}: cannot read {artefact.sums}: {error.strerror}") from error
+
+
+def _key(own: str, member: str) -> str:
+    """Of what is inside of a file with this checksum."""
+    return f"{own}-{hashlib.sha256(member.encode()).hexdigest()[:16] if member else 'inside'}"
+
+
+def _holds_more(head: bytes, member: str) -> bool:
+    """Whether a file that begins so has to be unpacked."""
+    return bool(member or packing_of(head) or is_tar(head) or is_zip(head))
+
+
+def _all_of(stream: Stream, member: str, *, inside: bool) -> Iterator[bytes]:
+    """What is to be stored. The stream is read to its end: what stands behind the content belongs to its sum."""
+    yield from contents(stream.read, member) if inside else iter(lambda: stream.read(_PIECE), b"")
+    while stream.read(_PIECE):
+        pass
+
+
+def _inside(path: Path, member: str) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        if is_zip(file.read(_HEAD)):
+            yield from zip_contents(path, member)
+        else:
+            file.seek(0)
+            yield from contents(file.read, member)
+
+
+def _sum(path: Path, algorithm: str) -> str:
+    def find_out(path: Path) -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest()
+
+    return str(remembered(path, algorithm, find_out))
+
+
+def _promised(checksum: Checksum | None, known: _Known | None) -> str:
+    """The SHA-256 of what has this checksum, if that is known."""
+    if checksum is None:
+        return ""
+    if checksum.algorithm == "sha256":
+        return checksum.value
+    return known.sha256 if known and known.digests.get(checksum.algorithm) == checksum.value else ""
+
+
+def _check(artefact: Artefact, expected: Checksum, found: str) -> None:
+    if found != expected.value:
+        raise FetchFailed(
+            f"{artefact.name} has {expected.algorithm} {found}, not {expected.value}: correct the checksum, or the file"
+        )
+
+
+def _load(record: Path) -> _Known | None:
+    try:
+        found = json.loads(record.read_bytes())
+        return _Known(found["url"], found["sha256"], Validators(**found["validators"]), found["digests"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _save(record: Path, known: _Known) -> None:
+    with suppress(OSError):  # then it is fetched once more
+        replace_file(record, json.dumps(asdict(known)).encode())
