@@ -162,14 +162,16 @@ class Answers:
             damaged = ending in carried and _ENDING.search(carried, carried.find(ending))
             return (seen, None, False) if damaged else None
 
-        if again or on_output is not None:
-            found = self._patiently(look, deadline, live=on_output is not None)
-        else:  # before the header no output of the command is on the line: a finding is the kernel's own word
+        if on_output is not None:
+            console.doubt(self._probe, raw=True)
+        if again:
+            found = self._patiently(look, deadline)
+        else:  # before the header no output is on the line, if it is not live: a finding is the kernel's own word
             found = console.wait(look, deadline, what="end of the command")
         begin, header, exact = found
         return (begin, header, exact) if header else None
 
-    def _patiently(self, look: Callable[[], T | None], deadline: Deadline, *, live: bool) -> T:
+    def _patiently(self, look: Callable[[], T | None], deadline: Deadline) -> T:
         """Wait where a finding of the watch may be program output: it counts when then nothing comes any more."""
         console = self._console
         while True:
@@ -179,11 +181,14 @@ class Answers:
             except Timeout:
                 if deadline.expired:
                     raise
-                finding = console.finding
-                if finding is None or console.end != before:
-                    continue
-                if not live or not self.pong(secrets.token_hex(3), console.end, deadline.at_most(_STALL)):
+                if console.end == before and (finding := console.finding) is not None:
                     raise console.crash(finding) from None
+
+    def _probe(self) -> Callable[[], bool]:
+        """Ping beside a command whose output is live."""
+        token, start = secrets.token_hex(3).encode(), self._console.end
+        self._console.write(b"\nP %s\n" % token, Deadline.after(_STALL))
+        return lambda: b"~P%s." % token in excise(self._console.read(start))
 
     def _await_bytes(self, end: int, deadline: Deadline) -> bool:
         """Whether the log grows up to there; not if the line falls silent before."""

@@ -29,7 +29,7 @@ _TRACE_QUIET = 0.3  # seconds of silence after which a trace is complete
 _TRACE_SECONDS = 5.0  # seconds that a trace may take
 _TRACE = 65536  # bytes of a trace in an error
 _MARKS = 1000
-_LONG = 3600.0
+_LOOK = 0.05  # seconds between two looks at a finding that is not sure yet
 _WINDOW = 4096  # no pattern of ours is longer, so no older byte is looked at twice
 
 
@@ -189,7 +189,8 @@ class Console:
         a second. ``raw``: the tty adds no carriage returns, so lines without one are no kernel's that else has them.
         """
         with self._bell:
-            self._doubt = Doubt(probe, self._findings.returns if raw else False)
+            if self._doubt is None:
+                self._doubt = Doubt(probe, raw and self._findings.returns)
 
     def proven(self, begin: int, end: int, *outputs: bytes, exact: bool = True) -> None:
         """An exact answer lies in this range of the log, with ``outputs`` as the words of programs.
@@ -247,7 +248,11 @@ class Console:
             value = check()
             if value is not None:
                 return value
-            until = self._believe(seen) if watched else deadline
+            until = deadline
+            if watched and (finding := self.finding) is not None and finding.offset < seen:
+                if not self._may_live(finding):
+                    raise self.crash(finding)
+                until = Deadline.after(_LOOK)
             with self._bell:
                 new = self._bytes.end != seen
                 if self._lost is not None and not new:
@@ -292,18 +297,17 @@ class Console:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _believe(self, seen: int) -> Deadline:
-        """Raise what a finding says that whoever waits has looked at; when to look again at a doubtful one."""
-        finding, doubt = self.finding, self._doubt
-        if finding is None or finding.offset >= seen:
-            return Deadline.after(_LONG)
-        if not finding.doubtful or doubt is None:
-            raise self.crash(finding)
-        if (dead := doubt.judge(self, finding)) is True:
-            raise self.crash(finding)
-        if dead is False:
-            self.kernel_lives()
-        return Deadline.after(doubt.PAUSE)
+    def _may_live(self, finding: Finding) -> bool:
+        """Whether an answer may still come: it has to be asked for it, or the kernel is not done with its last words."""
+        doubt = self._doubt
+        if finding.doubtful and doubt is not None:
+            lives = doubt.judge(self, finding)
+            if lives:
+                self.kernel_lives()
+            return lives is not False
+        seen = self.end
+        done = ends_trace(self.read(finding.offset, finding.offset + _TRACE))
+        return not done and self._more(seen, Deadline.after(_TRACE_QUIET))
 
     def _more(self, seen: int, deadline: Deadline) -> bool:
         try:

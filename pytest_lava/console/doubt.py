@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from pytest_lava.console.kernel_records import excise
 from pytest_lava.console.watch import Finding
-from pytest_lava.deadline import monotonic
+from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConsoleLost, PowerError, Timeout
 
 if TYPE_CHECKING:
     from pytest_lava.console.console import Console
 
-__all__ = ["Doubt", "Probe"]
+__all__ = ["Doubt", "Probe", "ask_sysrq"]
 
 #: asks whether the kernel lives, and returns what tells whether an answer has come
 Probe = Callable[[], Callable[[], bool]]
@@ -29,8 +29,6 @@ class Doubt:
     but records of the kernel and what its driver had in store.
     """
 
-    PAUSE = 0.05  # seconds between two looks
-
     def __init__(self, probe: Probe | None, returned: bool) -> None:
         self._probe = probe
         self._returned = returned
@@ -44,21 +42,31 @@ class Doubt:
         return finding.returned or not self._returned
 
     def judge(self, console: Console, finding: Finding) -> bool | None:
-        """Whether it is the kernel's; ``None`` while that is not known. It does not wait."""
+        """Whether the kernel lives in spite of it; ``None`` while that is not known. It does not wait."""
         if finding is not self._finding:
             self._finding, self._since = finding, monotonic()
             self._answered = self._ask()
         if self._answered is not None:
             if self._answered():
-                return False
+                return True
         elif (said := len(excise(console.read(finding.offset)))) > _BUFFERED:
-            return False
+            return True
         elif said != self._said:
             self._said, self._since = said, monotonic()
-        return monotonic() - self._since >= _ANSWER or None
+        return None if monotonic() - self._since < _ANSWER else False
 
     def _ask(self) -> Callable[[], bool] | None:
         try:
             return self._probe() if self._probe else None
         except (ConsoleLost, PowerError, Timeout):
             return None
+
+
+def ask_sysrq(console: Console) -> Callable[[], bool]:
+    """A probe that programs on the line do not hear: SysRq ``h``. ``ConsoleLost`` where that cannot be asked."""
+    if console.sysrq in ("", "0"):
+        raise ConsoleLost("it is not known whether the kernel answers SysRq")
+    start = console.end
+    console.send_break()
+    console.write(b"h", Deadline.after(_ANSWER))
+    return lambda: b": HELP" in console.read(start)

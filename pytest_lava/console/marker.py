@@ -34,7 +34,6 @@ _PIECE = 240  # bytes of a command or of input per line
 _ASK_AGAIN = 8
 _WINDOW = 4096
 _SILENCE = 1.0  # seconds without a byte after which an answer that began will not end
-_DOUBT = 0.5  # seconds after which a line like a panic's, with no answer after it, is one
 _KEEP_FILES = 20  # commands whose files stay on the board; removing them costs a process
 _KEEP_BYTES = 1 << 20
 _EVIDENCE = 65536  # bytes of each stream that are asked for once more when a command was interrupted
@@ -62,7 +61,7 @@ __s() {
 }
 __r() { ( eval "$4" ) >"$__f.$1.o" 2>"$__f.$1.e" <"$3"; __z=$?; __s $1 $__z $2 $1; }
 __w() { printf %b "$2" >>"$__f.$1"; }
-__d() { rm -f "$__f".*; }
+__d() { rm -f "$__f".*.?; }
 __l() {
  __q=0
  while :; do
@@ -226,13 +225,13 @@ class MarkerShell(Interactive):
     def _await_end(self, tag: str, start: int, deadline: Deadline) -> tuple[int, int] | None:
         """Status and offset behind the doubled end marker; ``None`` if the answer began and broke off.
 
-        A finding of the watch may be program output. It is believed when no end comes soon after it, or, where it
-        stands in the output that is just being sent, when that has ceased to come.
+        What comes before an answer is the kernel's own word: a finding there counts. One within the output may be
+        a program's: it counts when output has ceased to come.
         """
         marker = re.compile(rb"@%s-(\d{1,3})@%s-\1\r?\n" % (tag.encode(), tag.encode()))
-        seen, doubted = start, False
+        seen = start
 
-        def look() -> tuple[int, int] | Finding | None:
+        def look() -> tuple[int, int] | None:
             nonlocal seen
             base = max(start, seen - _WINDOW)
             window = self._console.read(base)
@@ -241,16 +240,24 @@ class MarkerShell(Interactive):
                 return int(match[1]), base + match.end()
             if match := marker.search(excise(window)):
                 return int(match[1]), seen
-            return None if doubted else self._console.finding
+            return None
+
+        def look_for_either() -> tuple[int, int] | Finding | None:
+            if found := look():
+                return found
+            finding = self._console.finding
+            early = finding and finding.offset < seen and not self._has_begun(tag, start, finding.offset)
+            return finding if early else None
 
         while True:
             before = self._console.end
             try:
-                until = deadline.at_most(_DOUBT if doubted else _SILENCE)
-                found = self._console.wait(look, until, what="end", watched=False)
+                until = deadline.at_most(_SILENCE)
+                found: tuple[int, int] | Finding
+                found = self._console.wait(look_for_either, until, what="end", watched=False)
             except Timeout:
                 quiet, finding = self._console.end == before, self._console.finding
-                if finding is not None and (quiet or not self._has_begun(tag, start, finding.offset)):
+                if quiet and finding is not None:
                     raise self._console.crash(finding) from None
                 if deadline.expired:
                     raise
@@ -259,7 +266,10 @@ class MarkerShell(Interactive):
                 continue
             if isinstance(found, tuple):
                 return found
-            doubted = True
+            error = self._console.crash(found)
+            if ending := look():  # while it waited for the trace
+                return ending
+            raise error
 
     def _has_begun(self, tag: str, start: int, end: int | None = None) -> bool:
         """Whether the header of an answer came by ``end``: what follows may be a part of the streams."""

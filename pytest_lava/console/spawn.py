@@ -10,6 +10,7 @@ import pexpect
 from pexpect.spawnbase import SpawnBase
 
 from pytest_lava.console.console import Console
+from pytest_lava.console.doubt import ask_sysrq
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConsoleLost, Timeout
 
@@ -71,6 +72,7 @@ class ConsoleSpawn(_Base):
     def send(self, text: str | bytes) -> int:
         """Send text as it is; returns the number of bytes."""
         data = text.encode() if isinstance(text, str) else text
+        self._console.doubt(lambda: ask_sysrq(self._console))
         self._console.write(data, Deadline.after(self.timeout or 30.0))
         return len(data)
 

@@ -133,7 +133,6 @@ class Board:
 
 @pytest.fixture
 def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(marker, "_DOUBT", 0.1)
     monkeypatch.setattr(marker, "_SILENCE", 0.3)
     monkeypatch.setattr(console_module, "_TRACE_QUIET", 0.1)
     board = Board(tmp_path)
