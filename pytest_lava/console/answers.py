@@ -164,10 +164,8 @@ class Answers:
 
         if on_output is not None:
             console.doubt(self._probe, raw=True)
-        if again:
-            found = self._patiently(look, deadline)
-        else:  # before the header no output is on the line, if it is not live: a finding is the kernel's own word
-            found = console.wait(look, deadline, what="end of the command")
+        # before the header no output is on the line, if it is not live: a finding is the kernel's own word
+        found = self._patiently(look, deadline) if again else console.wait(look, deadline, what="end of the command")
         begin, header, exact = found
         return (begin, header, exact) if header else None
 

@@ -298,7 +298,7 @@ class Console:
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _may_live(self, finding: Finding) -> bool:
-        """Whether an answer may still come: it has to be asked for it, or the kernel is not done with its last words."""
+        """Whether an answer may still come: it is asked for, or the kernel is not done with its last words."""
         doubt = self._doubt
         if finding.doubtful and doubt is not None:
             lives = doubt.judge(self, finding)

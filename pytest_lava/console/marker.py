@@ -242,19 +242,18 @@ class MarkerShell(Interactive):
                 return int(match[1]), seen
             return None
 
-        def look_for_either() -> tuple[int, int] | Finding | None:
+        def look_for_either() -> tuple[tuple[int, int] | None, Finding | None] | None:
             if found := look():
-                return found
+                return found, None
             finding = self._console.finding
             early = finding and finding.offset < seen and not self._has_begun(tag, start, finding.offset)
-            return finding if early else None
+            return (None, finding) if early else None
 
         while True:
             before = self._console.end
             try:
                 until = deadline.at_most(_SILENCE)
-                found: tuple[int, int] | Finding
-                found = self._console.wait(look_for_either, until, what="end", watched=False)
+                ending, early = self._console.wait(look_for_either, until, what="end", watched=False)
             except Timeout:
                 quiet, finding = self._console.end == before, self._console.finding
                 if quiet and finding is not None:
@@ -264,12 +263,11 @@ class MarkerShell(Interactive):
                 if quiet and self._has_begun(tag, start):
                     return None
                 continue
-            if isinstance(found, tuple):
-                return found
-            error = self._console.crash(found)
-            if ending := look():  # while it waited for the trace
-                return ending
-            raise error
+            error = self._console.crash(early) if early else None
+            ending = ending or look()  # it may have come while the trace was waited for
+            if ending is None and error is not None:
+                raise error
+            return ending
 
     def _has_begun(self, tag: str, start: int, end: int | None = None) -> bool:
         """Whether the header of an answer came by ``end``: what follows may be a part of the streams."""
