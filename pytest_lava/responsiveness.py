@@ -19,9 +19,9 @@ class Verdict(StrEnum):
     KILLED = "killed"
     #: no shell, but the kernel answered SysRq or wrote messages of its own
     KERNEL_ALIVE = "kernel-alive"
-    #: nothing answered, not even the kernel
+    #: nothing answered, not even a kernel that said at its boot that it would
     DEAD = "dead"
-    #: no shell, and the line has no BREAK to ask the kernel with
+    #: no shell, and no way to know whether the kernel lives: the line has no BREAK, or ``kernel.sysrq`` is 0
     UNKNOWN = "unknown"
 
     @property

@@ -14,8 +14,6 @@ from pytest_lava.responsiveness import Responsiveness, Verdict
 
 __all__ = ["blamed"]
 
-_KERNEL = {Verdict.KERNEL_ALIVE: "; its kernel is alive", Verdict.DEAD: "; no kernel answers SysRq"}
-
 
 @contextmanager
 def blamed(config: BoardConfig, deployment: Deployment, console: Console) -> Iterator[None]:
@@ -33,7 +31,7 @@ def blamed(config: BoardConfig, deployment: Deployment, console: Console) -> Ite
     except Timeout as error:
         found = _ask_kernel(console)
         told = f"{found}\n{found.sysrq}\n" if found.sysrq else ""
-        message = _no_prompt(config, error) + _KERNEL.get(found.verdict, "")
+        message = _no_prompt(config, error) + _kernel(found)
         raise kind(message, evidence=told + error.evidence, responsiveness=found) from error
 
 
@@ -42,6 +40,12 @@ def _ask_kernel(console: Console) -> Responsiveness:
     with suppress(LavaError):  # the line ended: that is no other fault than before
         ladder.ask_kernel()
     return ladder.result
+
+
+def _kernel(found: Responsiveness) -> str:
+    if found.verdict is Verdict.KERNEL_ALIVE:
+        return "; its kernel is alive"
+    return "; no kernel answers SysRq" if any(not step.skipped for step in found.steps) else ""
 
 
 def _no_prompt(config: BoardConfig, error: Timeout) -> str:

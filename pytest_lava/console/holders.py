@@ -8,11 +8,12 @@ from pathlib import Path
 
 __all__ = ["holders", "lockers"]
 
+_LONGEST = 120  # characters of a command line
 _LOCK_FOLDERS = (Path("/run/lock"), Path("/var/lock"))
 
 
 def holders(device: Path) -> Iterator[str]:
-    """Other processes that use ``device``, each as ``minicom (pid 4711)``.
+    """Other processes that use ``device``, each as ``picocom -b 115200 /dev/ttyUSB0 (pid 4711)``.
 
     Whose descriptors we may not look at (another user's) is found by its lock in ``/proc/locks``, or by its lock file
     (``LCK..ttyUSB0`` with the process id in it, as minicom and picocom leave them, FHS 5.9).
@@ -60,8 +61,14 @@ def _lock_files(device: Path) -> Iterator[int]:
 
 
 def _name(pid: int) -> str:
-    """Empty if there is no such process: a lock file may be a leftover."""
+    """Its command line in one line, or its name where it has none (a kernel thread).
+
+    Empty if there is no such process: a lock file may be a leftover.
+    """
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode(errors="replace").replace("\0", " ")
+        text = words or Path(f"/proc/{pid}/comm").read_text()
     except OSError:
         return ""
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -153,10 +153,10 @@ class Ladder:
         over = f"the command did not end within {timeout:g} s"
         if self.verdict.shell_is_back:
             return CommandTimeout(f"{over}: {command}", evidence=said, responsiveness=self.result)
-        lives = self._console.finding is None and self.ask_kernel()
-        if not lives and (finding := self._console.finding) is not None:
+        if self._console.finding is None:
+            self.ask_kernel()
+        if (finding := self._console.finding) is not None:
             return self._console.crash(finding)
-        self._console.dismiss_findings()  # a backtrace that was asked for is no crash
         self._console.hang = found = self.result
         return Hang(
             f"{over}, nor by Ctrl-C and Ctrl-\\; {self._what()}: {command}",
@@ -207,13 +207,16 @@ class Ladder:
         return console.expect([answer], start=start, deadline=deadline, what="answer to SysRq", watched=False)
 
     def _judge_silence(self, begin: int) -> None:
-        """No answer to SysRq: the kernel may forbid it (``kernel.sysrq = 0``), and still be heard."""
-        said = self._console.read(begin)
+        """No answer to SysRq: a kernel may still be heard, or be one that would not answer (``kernel.sysrq = 0``)."""
+        said, allowed = self._console.read(begin), self._console.sysrq
         if records := RECORD.findall(said):
             self.verdict = Verdict.KERNEL_ALIVE
             self._steps.append(Step("kernel messages", 0.0, records[-1].decode(errors="replace").strip()))
         elif said:
             self._steps.append(Step("output", 0.0, "output still comes, but no answer to SysRq"))
+        elif allowed in ("", "0"):
+            why = "it is 0" if allowed else "no shell has told its value"
+            self._steps.append(Step("kernel.sysrq", 0.0, skipped=f"{why}, so silence proves nothing"))
         else:
             self.verdict = Verdict.DEAD
 

@@ -8,11 +8,12 @@ from pytest_lava.console.paced import paced
 from pytest_lava.console.settings import LineSettings
 from pytest_lava.console.transport import Transport
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import NetworkError, PortMissing
+from pytest_lava.errors import ConsoleLost, NetworkError, PortMissing
 
 __all__ = ["open_line", "open_line_when_there"]
 
 _RETRY = 0.1  # seconds between attempts
+_SETTLE = 3.0  # seconds that a device that has just come may be nobody's yet (udev) or be tried out (ModemManager)
 
 
 def open_line(url: str, settings: LineSettings) -> tuple[Transport, int | None]:
@@ -41,10 +42,15 @@ def _open(url: str, settings: LineSettings) -> tuple[Transport, int | None]:
 
 def open_line_when_there(url: str, settings: LineSettings, deadline: Deadline) -> tuple[Transport, int | None]:
     """The same for a line that comes up with the board's power: tried until ``deadline``."""
+    settled = Deadline.after(_SETTLE)
     while True:
         try:
             return open_line(url, settings)
         except (PortMissing, NetworkError):
             if deadline.expired:
+                raise
+            settled = Deadline.after(_SETTLE)
+        except ConsoleLost:
+            if deadline.expired or settled.expired:
                 raise
         threading.Event().wait(min(_RETRY, deadline.remaining()))

@@ -39,7 +39,8 @@ class PumpedPort(FdTransport):
         if self._ended.is_set():
             raise ConsoleLost(f"the console {self.name} is gone: {self._why()}")
         try:
-            self._port.write_timeout = max(0.001, deadline.remaining())
+            with contextlib.suppress(NotImplementedError):  # such a port takes its own time
+                self._port.write_timeout = max(0.001, deadline.remaining())
             self._port.write(data)
         except serial.SerialTimeoutException:
             raise Timeout(
@@ -54,8 +55,10 @@ class PumpedPort(FdTransport):
             while not self._ended.is_set():
                 if data := self._port.read(1):
                     self._theirs.sendall(data + self._port.read(self._port.in_waiting))
-        except (serial.SerialException, OSError, TypeError) as error:  # pyserial's word for closed meanwhile
-            self._reason = self._reason or str(error)
+        except (
+            Exception
+        ) as error:  # pyserial raises many kinds where a port is closed meanwhile; whoever reads must hear
+            self._reason = str(error) or type(error).__name__
         with contextlib.suppress(OSError):
             self._theirs.shutdown(socket.SHUT_RDWR)
 

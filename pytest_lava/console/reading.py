@@ -18,7 +18,8 @@ from pytest_lava.deadline import monotonic
 
 __all__ = ["Gather", "LineReader"]
 
-_PIECES = 4096  # read together at most
+_PIECES = 4096  # read together at most, or
+_BYTES = 65536  # so many bytes of them
 
 
 class Gather:
@@ -96,8 +97,9 @@ class LineReader:
         data = self._transport.read()
         if not all_there_is or len(data) >= Gather.PLENTY:
             return data
-        pieces = [data]
+        pieces, size = [data], len(data)
         with contextlib.suppress(OSError):  # what it is will be told by the next read
-            while pieces[-1] and len(pieces) < _PIECES:
+            while pieces[-1] and len(pieces) < _PIECES and size < _BYTES:
                 pieces.append(self._transport.read())
+                size += len(pieces[-1])
         return b"".join(pieces)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pytest_lava.console.fdtransport import FdTransport
 from pytest_lava.console.settings import LineSettings
-from pytest_lava.console.telnet import COM_PORT, NEGOTIATES, Telnet, TelnetTransport
+from pytest_lava.console.telnet import BREAK, COM_PORT, NEGOTIATES, Telnet, TelnetTransport
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, ConsoleLost, NetworkError
 
@@ -86,7 +86,10 @@ def _raw(line: socket.socket, url: str, settings: LineSettings) -> FdTransport:
 
 
 def _telnet(line: socket.socket, url: str, settings: LineSettings) -> FdTransport:
-    transport = TelnetTransport(line, url, Telnet())
+    def send_break(seconds: float) -> None:
+        transport.send_command(BREAK, Deadline.after(_AGREE))
+
+    transport = TelnetTransport(line, url, Telnet(), send_break=send_break)
     try:
         transport.write(b"", Deadline.after(_CONNECT))  # our wishes
     except BaseException:

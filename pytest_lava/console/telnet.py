@@ -12,10 +12,12 @@ from pytest_lava.console.fdtransport import FdTransport
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConsoleLost, Timeout
 
-__all__ = ["COM_PORT", "NEGOTIATES", "Telnet", "TelnetTransport"]
+__all__ = ["BREAK", "COM_PORT", "NEGOTIATES", "Telnet", "TelnetTransport"]
 
 _SE, _SB, _WILL, _WONT, _DO, _DONT, _IAC = 240, 250, 251, 252, 253, 254, 255
 _BINARY, _ECHO, _SUPPRESS_GO_AHEAD = 0, 1, 3
+#: asks the server for a BREAK on its line (RFC 854); how long it is is the server's affair
+BREAK = bytes([_IAC, 243])
 #: option number (RFC 2217)
 COM_PORT = 44
 _THEIRS = frozenset({_BINARY, _ECHO, _SUPPRESS_GO_AHEAD})  # what the server may do
@@ -169,8 +171,12 @@ class TelnetTransport(FdTransport):
 
     def send_parameters(self, option: int, values: bytes, deadline: Deadline) -> None:
         """A subnegotiation."""
+        self.send_command(self._telnet.parameters(option, values), deadline)
+
+    def send_command(self, command: bytes, deadline: Deadline) -> None:
+        """A command as it is; like :meth:`write`."""
         with self._sending:
-            super().write(self._pending() + self._telnet.parameters(option, values), deadline)
+            super().write(self._pending() + command, deadline)
 
     def _reply(self) -> None:
         if self._telnet.replies and self._sending.acquire(blocking=False):  # else who is writing sends it next time

@@ -2,49 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.boards import open_board
+from support.outside import Outside, linux
 
 from pytest_lava.board.board import State
 from pytest_lava.errors import InfrastructureError
-from pytest_lava.images.cache import cache_dir
 
 pytestmark = pytest.mark.emulated
-
-
-class Outside:
-    """A QEMU that is not ours, with its console on a pty or a TCP port."""
-
-    def __init__(self) -> None:
-        self._running: list[subprocess.Popen[str]] = []
-
-    def start(self, *argv: str, serial: str) -> str:
-        """Start it; the URL of its console."""
-        process = subprocess.Popen(
-            [*argv, "-nodefaults", "-display", "none", "-monitor", "stdio", "-chardev", f"{serial},id=c", "-serial",
-             "chardev:c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        self._running.append(process)
-        assert process.stdin
-        assert process.stdout
-        process.stdin.write("info chardev\n")
-        process.stdin.flush()
-        for line in process.stdout:
-            if found := re.search(r"(?:filename=disconnected:tcp:|filename=pty:)([^,\s]+)", line):
-                threading.Thread(target=process.stdout.read, daemon=True).start()
-                return found[1] if found[1].startswith("/") else f"socket://{found[1]}"
-        raise AssertionError("QEMU did not say where its console is")
-
-    def end(self) -> None:
-        for process in self._running:
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture
@@ -52,13 +20,6 @@ def outside() -> Iterator[Outside]:
     outside = Outside()
     yield outside
     outside.end()
-
-
-def linux(words: str = "") -> list[str]:
-    folder = cache_dir() / "debian-x86_64"
-    (initrd,) = folder.glob("initrd-*.img")
-    return ["qemu-system-x86_64", "-M", "q35", "-m", "256", "-accel", "tcg", "-kernel", str(folder / "vmlinuz"),
-            "-initrd", str(initrd), "-append", f"console=ttyS0 quiet {words}"]  # fmt: skip
 
 
 def attached(url: str, rest: str = "") -> str:

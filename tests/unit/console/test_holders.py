@@ -46,7 +46,8 @@ def test_lock_of_a_program_whose_descriptors_are_not_to_be_seen(port: Path, monk
     holder.stdout.readline()
     try:
         (found,) = holders.holders(port)
-        assert re.fullmatch(rf"python[\d.]* \(pid {holder.pid}\)", found)
+        assert re.fullmatch(rf"\S*python[\d.]* -c import fcntl, sys; .{{,120}}\.\.\. \(pid {holder.pid}\)", found)
+        assert len(found) < 140
     finally:
         holder.stdin.close()
         holder.wait()
@@ -69,3 +70,21 @@ def test_our_own_lock_is_none_of_another(port: Path) -> None:
         fcntl.flock(own, fcntl.LOCK_EX)
         assert list(holders.holders(port)) == []
         assert os.getpid() in holders.lockers(port)
+
+
+def test_command_line_is_told_in_one_line(port: Path) -> None:
+    script = 'exec 3<>"$1"; echo; cat'
+    holder = subprocess.Popen(
+        ["sh", "-c", script, "evil\n\x1b[2Jname", port], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout
+    assert holder.stdin
+    holder.stdout.readline()
+    try:
+        found = list(holders.holders(port))
+        assert f'sh -c exec 3<>"$1"; echo; cat evil [2Jname {port} (pid {holder.pid})' in found
+        assert all(one.isprintable() for one in found)
+    finally:
+        holder.stdin.close()
+        holder.wait()
+        holder.stdout.close()

@@ -13,7 +13,7 @@ from support.lines import FaultLine, Peer, soon
 
 from pytest_lava.console.console import Console
 from pytest_lava.console.process import open_process
-from pytest_lava.console.reading import Gather
+from pytest_lava.console.reading import Gather, LineReader
 
 UART = 8 / 11_520  # seconds for 8 bytes at 115200 baud
 
@@ -74,6 +74,19 @@ def test_many_one_byte_reads_are_no_slower_than_the_line(tmp_path: Path) -> None
     console.attach(FaultLine(open_process("sh -c 'head -c 20000 /dev/zero; echo over; sleep 60'")[0], single=True))
     assert console.expect([re.compile(b"over")], deadline=soon()).start == 20_000
     console.close()
+
+
+def test_flood_behind_small_pieces_is_not_kept_back() -> None:
+    """After a rest all there is is read together: of an endless line that must be a bounded part."""
+    line = open_process("sh -c 'for i in $(seq 300); do echo drip; sleep 0.002; done; head -c 100000000 /dev/zero'")[0]
+    reader, sizes = LineReader(line), [0]
+    for data in reader.chunks():
+        sizes.append(len(data))
+        if sum(sizes) > 20_000_000:
+            break
+    assert max(sizes) <= 2 * 65536
+    reader.close()
+    line.close()
 
 
 def test_closing_does_not_wait_for_a_rest(tmp_path: Path) -> None:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pty
 import re
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 import tty
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import serial
 import serial.rfc2217
 from support.lines import open_shell, soon
+from support.rfc2217 import PtyPort, Rfc2217Server, ser2net
 
 from pytest_lava.console.console import Console
 from pytest_lava.console.holders import holders
 from pytest_lava.console.lines import open_line, open_line_when_there
+from pytest_lava.console.pumped import PumpedPort
 from pytest_lava.console.serialport import open_serial
 from pytest_lava.console.settings import LineSettings
 from pytest_lava.console.tcpline import open_tcp
@@ -78,69 +80,9 @@ def server_with_shell() -> Iterator[str]:
     server.join(5)
 
 
-class PtyPort(serial.Serial):  # type: ignore[misc]
-    """A pty has no modem lines."""
-
-    cts = dsr = ri = cd = False
-
-    def _update_dtr_state(self) -> None: ...
-
-    def _update_rts_state(self) -> None: ...
-
-
-class Rfc2217Server:
-    """pyserial's port manager between a TCP client and a local port, as in its examples."""
-
-    def __init__(self, device: str) -> None:
-        self.serial = PtyPort(device, timeout=0.05)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"rfc2217://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.breaks = 0
-        self.client: socket.socket | None = None
-        self.manager: Any = None
-        self.threads = [threading.Thread(target=self.serve, daemon=True)]
-        self.threads[0].start()
-
-    def write(self, data: bytes) -> None:
-        assert self.client
-        with contextlib.suppress(OSError):
-            self.client.sendall(data)
-
-    def serve(self) -> None:
-        with contextlib.suppress(OSError):
-            self.client, _ = self.listener.accept()
-            self.manager = serial.rfc2217.PortManager(self.serial, self)
-            self.threads.append(threading.Thread(target=self.from_port, daemon=True))
-            self.threads[-1].start()
-            while data := self.client.recv(1024):
-                if b"\xff\xfa\x2c\x05\x05" in data:  # IAC SB COM-PORT-OPTION SET-CONTROL break-on
-                    self.breaks += 1
-                self.serial.write(b"".join(self.manager.filter(data)))
-
-    def from_port(self) -> None:
-        with contextlib.suppress(OSError, serial.SerialException, TypeError):
-            while self.client:
-                if data := self.serial.read(1) + self.serial.read(self.serial.in_waiting):
-                    self.write(b"".join(self.manager.escape(data)))
-
-    def hang_up(self) -> None:
-        client, self.client = self.client, None
-        if client:
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-            client.close()
-
-    def close(self) -> None:
-        self.hang_up()
-        self.listener.close()
-        for thread in self.threads:
-            thread.join(5)
-        self.serial.close()
-
-
 @pytest.fixture
 def rfc2217(port_with_shell: str) -> Iterator[Rfc2217Server]:
-    server = Rfc2217Server(port_with_shell)
+    server = Rfc2217Server(PtyPort(port_with_shell, timeout=0.05))
     yield server
     server.close()
 
@@ -148,7 +90,8 @@ def rfc2217(port_with_shell: str) -> Iterator[Rfc2217Server]:
 def test_device(port_with_shell: str, tmp_path: Path) -> None:
     with open_shell(tmp_path, line=open_line(port_with_shell, LineSettings())[0]) as shell:
         assert shell.run("echo out; echo err >&2; exit 3").stderr == "err\n"
-        shell._console.send_break()
+        with pytest.raises(ConsoleLost, match="cannot send a BREAK: it is a pseudo terminal"):
+            shell._console.send_break()
         assert shell.run("head -c 100000 /dev/zero").stdout_bytes == bytes(100_000)
 
 
@@ -178,6 +121,35 @@ def test_rfc2217(rfc2217: Rfc2217Server, tmp_path: Path) -> None:
         assert rfc2217.breaks == 1
 
 
+def test_ser2net(port_with_shell: str, tmp_path: Path) -> None:
+    with ser2net(tmp_path, "telnet(rfc2217)", f"serialdev,{port_with_shell},9600n81,local") as address:
+        line, _ = open_line_when_there(f"rfc2217://{address}", LineSettings(speed=57600), soon())
+        with open_shell(tmp_path, line=line) as shell:
+            data = bytes(range(256)) * 20
+            result = shell.run("cat; echo err >&2; exit 3", input=data)
+            assert (result.stdout_bytes, result.stderr, result.returncode) == (data, "err\n", 3)
+            shell._console.send_break()
+            assert shell.run("echo on").stdout == "on\n"
+            with Path(port_with_shell).open() as port:
+                assert termios.tcgetattr(port)[4:6] == [termios.B57600] * 2
+
+
+@pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")
+def test_pyserials_own_rfc2217_has_no_descriptor_but_is_pumped(rfc2217: Rfc2217Server, tmp_path: Path) -> None:
+    port = serial.rfc2217.Serial(rfc2217.url)
+    line = PumpedPort(port, rfc2217.url, send_break=port.send_break, on_close=port.close)
+    with open_shell(tmp_path, line=line) as shell:
+        data = bytes(range(256)) * 20
+        result = shell.run("cat; echo err >&2; exit 3", input=data)
+        assert (result.stdout_bytes, result.stderr, result.returncode) == (data, "err\n", 3)
+        shell._console.send_break()
+        assert rfc2217.breaks == 1
+        threading.Timer(0.1, rfc2217.hang_up).start()
+        with pytest.raises(ConsoleLost, match=re.escape(rfc2217.url)):
+            shell.run("sleep 20", timeout=20)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pump")]
+
+
 def test_rfc2217_server_that_goes_away(rfc2217: Rfc2217Server, tmp_path: Path) -> None:
     before = {thread.name for thread in threading.enumerate()}
     with open_shell(tmp_path, line=open_tcp(rfc2217.url, LineSettings())) as shell:
@@ -203,7 +175,7 @@ def test_port_that_another_program_holds(tmp_path: Path) -> None:
     holder.stdout.readline()
     try:
         with pytest.raises(
-            ConsoleLost, match=rf"{name} is held by python[\d.]* \(pid {holder.pid}\): end that program"
+            ConsoleLost, match=rf"{name} is held by \S*python[\d.]* -c .*\(pid {holder.pid}\): end that program"
         ):
             open_serial(name, LineSettings())
     finally:
@@ -263,6 +235,41 @@ def test_line_that_comes_up_with_the_power(tmp_path: Path) -> None:
     with pytest.raises(PortMissing):
         open_line_when_there("/dev/ttyNONE", LineSettings(), Deadline.after(0.15))
     assert 0.3 <= time.monotonic() - start < 1.5
+
+
+def test_device_that_comes_late_and_is_nobodys_at_first(port_with_shell: str, tmp_path: Path) -> None:
+    """As udev does it: there, not yet ours, ours."""
+    link = tmp_path / "ttyLATE"
+
+    def come() -> None:
+        with Path(port_with_shell).open() as other:
+            link.symlink_to(port_with_shell)
+            fcntl.flock(other, fcntl.LOCK_EX)
+            gone.wait(0.5)
+
+    gone = threading.Event()
+    coming = threading.Timer(0.2, come)
+    coming.start()
+    start = time.monotonic()
+    line, _ = open_line_when_there(str(link), LineSettings(), soon())
+    assert 0.6 < time.monotonic() - start < 3
+    coming.join()
+    line.close()
+    with Path(port_with_shell).open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ConsoleLost, match="is held by this very run"):
+            open_line_when_there(str(link), LineSettings(), Deadline.after(0.2))
+
+
+@pytest.mark.parametrize("form", ["spy://{}?file=/dev/null", "alt://{}?class=PosixPollSerial"])
+def test_url_of_a_device_is_for_us_alone_too(form: str, port_with_shell: str, tmp_path: Path) -> None:
+    url = form.format(port_with_shell)
+    with open_shell(tmp_path, line=open_line(url, LineSettings())[0]) as shell:
+        assert shell.run("echo out").stdout == "out\n"
+        with pytest.raises(ConsoleLost, match=rf"{re.escape(url)} is held by this very run"):
+            open_line(url, LineSettings())
+    with pytest.raises(PortMissing, match="is not there"):
+        open_line(form.format("/dev/ttyNONE"), LineSettings())
 
 
 @pytest.mark.parametrize(
