@@ -28,7 +28,7 @@ PACKINGS = {
     "zstd": b"\x28\xb5\x2f\xfd",
 }
 _IN = 1 << 17
-_OUT = 1 << 20
+_OUT = 1 << 17
 _XZ_MEMORY = 256 << 20  # bytes; xz -9 takes 65 MB
 _ZSTD = {int(DecompressionParameter.window_log_max): 27}  # 128 MB, which zstd takes without --long, too
 
@@ -58,7 +58,7 @@ def packing_of(head: bytes) -> str:
 
 
 def unpacked(packing: str, read: Read) -> Iterator[bytes]:
-    """The content in pieces of at most 1 MiB. ``Damaged``; ``ValueError`` for an unknown packing."""
+    """The content in pieces of at most 128 KiB. ``Damaged``; ``ValueError`` for an unknown packing."""
     if packing not in (*PACKINGS, ""):
         raise ValueError(f"unknown packing {packing!r}")
     try:
