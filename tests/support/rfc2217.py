@@ -6,6 +6,7 @@ import contextlib
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,9 +66,10 @@ class Rfc2217Server:
 
     def write(self, data: bytes) -> None:
         """What the port manager calls to answer."""
-        assert self.client
-        with contextlib.suppress(OSError):
-            self.client.sendall(data)
+        client = self.client
+        if client:
+            with contextlib.suppress(OSError):
+                client.sendall(data)
 
     def serve(self) -> None:
         """One client."""
@@ -117,6 +119,15 @@ def ser2net(folder: Path, accepter: str, connector: str) -> Iterator[str]:
     command = ["ser2net", "-n", "-u", "-c", str(config)]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
+            limit = time.monotonic() + 10
+            while not _listens(port) and time.monotonic() < limit:
+                time.sleep(0.01)
             yield f"{host}:{port}"
         finally:
             process.kill()
+
+
+def _listens(port: int) -> bool:
+    """As the kernel tells; to connect would be a client, and most lines take only one."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(fields[1].endswith(f":{port:04X}") and fields[3] == "0A" for fields in map(str.split, lines))
