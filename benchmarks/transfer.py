@@ -120,8 +120,7 @@ def _cut(folder: Path, data: bytes) -> float:
 
 def _throttle(bench: Bench, faults: dict[str, float]) -> None:
     bench.files.write_bytes(str(bench.folder / "first"), b"")
-    bench.files._board.line.out.rate = bench.files._board.line.back.rate = _RATE  # the probe ran on a fast one
-    bench.line.rate = _RATE
+    bench.throttle(_RATE)
     for name, value in faults.items():
         setattr(bench.line, name, value)
 

@@ -147,7 +147,7 @@ class Fetch:
             tried = True
             act(carrier, self._offer(0, "-") if anew else first)
 
-        self.ways.carry(move, first.size, deadline)
+        self.ways.carry("get", move, first.size, deadline)
 
     def _check(self, offer: _Offer, contents: Contents) -> None:
         total = file_sum(self.board.facts(self.deadline).sums, contents.chunks()) if offer.sum != "-" else "-"

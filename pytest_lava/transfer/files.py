@@ -150,7 +150,7 @@ class FileTransfer:
         total = sha256 if program == "sha256sum" else file_sum(program, contents.chunks())
         whole = replace(parcel, sha256=sha256, total=total)
         if contents.size < _ASK_FIRST or not self._is_there(whole, deadline):
-            self._ways.carry(lambda carrier: self._put_by(carrier, whole, deadline), contents.size, deadline)
+            self._ways.carry("put", lambda carrier: self._put_by(carrier, whole, deadline), contents.size, deadline)
         parcel.report(1, 1)
 
     def _is_there(self, parcel: _Parcel, deadline: Deadline) -> bool:

@@ -22,8 +22,8 @@ _LOOK = 1.0  # seconds without news from the board's program after which it is a
 _STALL = 30.0  # seconds without a byte after which a network is dead
 _END = 10  # seconds that the board's program may take to end
 _FAREWELL = 5.0
-_PUTS = ("curl", "wget1", "wget", "wget0", "nc")  # best first
-_GETS = ("curl", "nc", "wget1", "wget")
+_PUTS = ("curl", "wget1", "wget", "nc")  # best first
+_GETS = ("curl", "nc", "wget1")
 
 
 class Http:
@@ -36,13 +36,36 @@ class Http:
         self._board = board
         self._network = network
         self._host = ""
+        self._failure = ""
         self._puts: list[str] = []
         self._gets: list[str] = []
 
     def ready(self, deadline: Deadline) -> None:
         """Find out by what program and at which address the board reaches this machine. ``NetworkError`` if by none."""
-        if self._host:
-            return
+        if self._failure:
+            raise NetworkError(self._failure)
+        try:
+            if not self._host:
+                self._host = self._found(deadline)
+        except NetworkError as error:
+            self._failure = str(error)
+            raise
+
+    def put(self, contents: Contents, begin: int, progress: Progress, deadline: Deadline) -> None:
+        """See :class:`pytest_lava.transfer.api.Carrier`."""
+        self._move("put", self._puts[0], FileServer(contents.size, begin, contents=contents), progress, deadline)
+
+    def get(
+        self, size: int, write: Callable[[bytes], object], begin: int, progress: Progress, deadline: Deadline
+    ) -> None:
+        """See :class:`pytest_lava.transfer.api.Carrier`."""
+        if not self._gets:
+            raise NetworkError("the board has no program that sends any bytes: curl, nc, or GNU's wget")
+        self._move("get", self._gets[0], FileServer(size, begin, write=write), progress, deadline)
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _found(self, deadline: Deadline) -> str:
         self._board.define("net.sh", deadline)
         words = self._board.ask(f"__xnet {quote(self._network.up or '')}", "the network", deadline, None)
         programs, has = words[1].split(","), [one for one in words[2:] if not one.startswith("127.")]
@@ -56,23 +79,8 @@ class Http:
         limit = deadline.at_most(_PROBE * len(hosts))
         for host in hosts:
             if self._reaches(host, limit.at_most(_PROBE)):
-                self._host = host
-                return
+                return host
         raise NetworkError(f"the board does not reach this machine at {' or '.join(hosts)}: see [transfer] address")
-
-    def put(self, contents: Contents, begin: int, progress: Progress, deadline: Deadline) -> None:
-        """See :class:`pytest_lava.transfer.api.Carrier`."""
-        self._move("put", self._puts[0], FileServer(contents.size, begin, contents=contents), progress, deadline)
-
-    def get(
-        self, size: int, write: Callable[[bytes], object], begin: int, progress: Progress, deadline: Deadline
-    ) -> None:
-        """See :class:`pytest_lava.transfer.api.Carrier`."""
-        if not self._gets:
-            raise NetworkError("the board has no program that sends a file: curl, nc, or a wget with --post-file")
-        self._move("get", self._gets[0], FileServer(size, begin, write=write), progress, deadline)
-
-    # -- inside -------------------------------------------------------------------------------------------------
 
     def _reaches(self, host: str, deadline: Deadline) -> bool:
         token = secrets.token_hex(16).encode()

@@ -1,6 +1,6 @@
 # Programs that move a file over a network, in the background, so that the shell stays free; see http.py.
 # Read after files.sh. Where one stands: process id in $__f.k, its complaints in $__f.w, its status in $__f.r.
-# Here ways are: curl, wget1 (GNU), wget (busybox, toybox), nc.
+# Here ways are: curl, wget1 (GNU), wget (of busybox and others, whose --post-file ends at the first NUL), nc.
 unset http_proxy HTTP_PROXY all_proxy ALL_PROXY
 # run what brings the network up, tell what can be used, and the addresses that the board has
 __xnet() {
@@ -9,7 +9,7 @@ __xnet() {
  __has curl && w=$w,curl
  if __has wget; then
   y=$(wget --help 2>&1)
-  case $y in *'GNU Wget'*) w=$w,wget1;; *--post-file*) w=$w,wget;; *) w=$w,wget0;; esac
+  case $y in *'GNU Wget'*) w=$w,wget1;; *) w=$w,wget;; esac
  fi
  __has nc && w=$w,nc
  y=$( (ip -4 addr || ifconfig) 2>/dev/null | sed -n 's/.*inet \(addr:\)\{0,1\}\([0-9.]*\).*/\2/p')
@@ -20,7 +20,7 @@ __xput() {
  case $1 in
   curl) exec curl -sS -f --connect-timeout 10 "$2";;
   wget1) exec wget -q -t 1 -T 30 -O - "$2";;
-  wget*) exec wget -q -O - "$2";;
+  wget) exec wget -q -O - "$2";;
   nc) echo "GET $5$__nl" | nc "$3" $4;;
  esac
 }
@@ -32,7 +32,6 @@ __xget() {
    { printf 'PUT %s HTTP/1.0\r\nContent-Length: %s\r\n\r\n' "$5" $(($7-$6)); tail -c +$(($6+1)) "$__f.p"; } |
    nc "$3" $4 >/dev/null;;
   wget1) exec wget -q -t 1 -T 30 -O - --post-file="$__f.p" "$2" >/dev/null;;
-  wget) exec wget -q -O - --post-file="$__f.p" "$2" >/dev/null;;
  esac
 }
 # put (to the link), try (to $__f.n) or get (from the link), and the rest as above

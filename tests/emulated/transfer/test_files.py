@@ -8,15 +8,18 @@ import stat
 import subprocess
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from support.lines import SHELLS
 from support.transfers import Bench, noise, open_bench, prose
 
-from pytest_lava.console import compression
-from pytest_lava.console.files import _mode
+from pytest_lava.deadline import Deadline
 from pytest_lava.errors import InfrastructureError, OperationFailed
+from pytest_lava.transfer import compression
+from pytest_lava.transfer.api import Contents
+from pytest_lava.transfer.names import mode_of
 
 
 @pytest.fixture(scope="module", params=sorted(SHELLS))
@@ -113,9 +116,8 @@ def test_what_is_there_is_not_sent(bench: Bench) -> None:
 
 def test_compression_saves_time_on_the_line(bench: Bench) -> None:
     text, path = prose(300_000), bench.folder / "there"
-    bench.line.rate = 100_000
+    bench.throttle(100_000)
     try:
-        bench.files._board.line.out.rate = 11_520  # what a slow line would have shown
         wire = bench.wire
         bench.files.write_bytes(str(path), text)
         middle = bench.wire
@@ -283,6 +285,12 @@ def test_boards_that_lack_things(tmp_path: Path, has: tuple[str, ...]) -> None:
         assert bench.shell.run("echo usable").stdout == "usable\n"
 
 
+def pack(data: bytes, can_undo: tuple[str, ...], rate: float) -> tuple[str, bytes]:
+    contents = Contents(BytesIO(data), len(data))
+    with compression.packed(contents, can_undo, rate, Deadline.after(60)) as (name, packed):
+        return name, b"".join(packed.chunks())
+
+
 def test_what_each_format_makes_is_undone(tmp_path: Path) -> None:
     text = prose(100_000)
     for name in compression.known_here():
@@ -290,7 +298,7 @@ def test_what_each_format_makes_is_undone(tmp_path: Path) -> None:
             subprocess.run([name, "-dc"], input=compression.SAMPLES[name], capture_output=True, check=True).stdout
             == b"lava"
         )
-        used, packed = compression.pack(text, (name,), 0)
+        used, packed = pack(text, (name,), 0)
         assert used == name
         assert len(packed) < 0.5 * len(text)
         (tmp_path / name).write_bytes(packed)
@@ -306,10 +314,10 @@ def test_what_each_format_makes_is_undone(tmp_path: Path) -> None:
 def test_what_is_not_worth_compressing() -> None:
     everything = compression.known_here()
     for data, rate in ((noise(100_000), 0), (b"x" * 1000, 0), (prose(100_000), 1e7)):
-        assert compression.pack(data, everything, rate)[0] == "none"
-    assert compression.pack(prose(100_000), (), 0)[0] == "none"
-    assert compression.pack(prose(100_000), everything, 1e6)[0] == "gzip"
-    assert compression.pack(prose(100_000), everything, 1e4)[0] == "bzip2"
+        assert pack(data, everything, rate)[0] == "none"
+    assert pack(prose(100_000), (), 0)[0] == "none"
+    assert pack(prose(100_000), everything, 1e6)[0] == "gzip"
+    assert pack(prose(100_000), everything, 1e4)[0] == "bzip2"
 
 
 @pytest.mark.parametrize(
@@ -324,4 +332,4 @@ def test_what_is_not_worth_compressing() -> None:
     ],
 )
 def test_modes(text: str, mode: int | None) -> None:
-    assert _mode(text) == mode
+    assert mode_of(text) == mode

@@ -13,8 +13,8 @@ import pytest
 from support.lines import SHELLS
 from support.transfers import Bench, noise, open_bench, prose
 
-from pytest_lava.console.pace import GRAIN, Pace
-from pytest_lava.errors import ConsoleLost, InfrastructureError, OperationFailed, Timeout
+from pytest_lava.errors import ConsoleLost, OperationFailed, Timeout
+from pytest_lava.transfer.pace import GRAIN, Pace
 
 UART = 11_520.0  # bytes a second at 115200 baud
 SOAK = bool(os.environ.get("LAVA_SOAK"))
@@ -201,7 +201,7 @@ def test_file_that_changes_while_it_is_read(bench: Bench) -> None:
 
     thread = threading.Thread(target=change)
     thread.start()
-    with pytest.raises(InfrastructureError, match="did it change while it was read"):
+    with pytest.raises(OperationFailed, match="did it change while it was read"):
         bench.files.read_bytes(str(path))
     thread.join()
     there_and_back(bench, noise(1000))

@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 from support.boards import open_board
-from support.lines import soon
 
 from pytest_lava.board.board import Board, State
 from pytest_lava.console.agent import AgentShell
-from pytest_lava.console.files import SerialFiles
 from pytest_lava.errors import KernelCrash, OperationFailed
 
 pytestmark = pytest.mark.emulated
@@ -34,14 +32,10 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
 
 @pytest.fixture
 def shell(board: Board) -> AgentShell:
-    """Our agent, also where the board gave us something else."""
+    """The board's own, which is the agent's."""
     board.reach(State.SHELL)
-    if isinstance(board.shell, AgentShell):
-        return board.shell
-    board.shell.leave(soon())
-    shell = AgentShell(board.console)
-    shell.take_over(soon())
-    return shell
+    assert isinstance(board.shell, AgentShell)
+    return board.shell
 
 
 def test_load_into_the_memory_of_uboot(board: Board, tmp_path: Path) -> None:
@@ -64,8 +58,6 @@ def test_load_into_the_memory_of_uboot(board: Board, tmp_path: Path) -> None:
 
 
 def test_put_and_get(shell: AgentShell, board: Board, tmp_path: Path) -> None:
-    files = SerialFiles(shell, board.console)
-    assert shell.sums == "m"  # this busybox has no cksum
     source, back = tmp_path / "source", tmp_path / "back"
     source.write_bytes(random.Random(2).randbytes(SIZE))
     source.chmod(0o754)
@@ -74,9 +66,9 @@ def test_put_and_get(shell: AgentShell, board: Board, tmp_path: Path) -> None:
             shell.run(f"touch /tmp/talk; {TALK}")
         before = board.console.end
         began = time.monotonic()
-        files.put(source, remote)
+        shell.put(source, remote)
         middle = time.monotonic()
-        files.get(remote, back)
+        shell.get(remote, back)
         ended = time.monotonic()
         print(f"{what}: put {SIZE / (middle - began):.0f} B/s, get {SIZE / (ended - middle):.0f} B/s")
         assert back.read_bytes() == source.read_bytes()
@@ -86,24 +78,23 @@ def test_put_and_get(shell: AgentShell, board: Board, tmp_path: Path) -> None:
         back.unlink()
     assert board.console.read(before).count(b"] talk\r\n") > 20
     text = b"".join(b"line %d of a text\n" % number for number in range(3000))
-    files.write_bytes("/tmp/text", text)
-    assert files.read_bytes("/tmp/text") == text
+    shell.write_bytes("/tmp/text", text)
+    assert shell.read_bytes("/tmp/text") == text
     shell.check("rm /tmp/talk; dmesg -n 4")
-    assert b"Linux version" in files.read_bytes("/proc/version")
+    assert b"Linux version" in shell.read_bytes("/proc/version")
     shell.check("mkdir -p /tmp/small; mount -t tmpfs -o size=64k none /tmp/small")
     with pytest.raises(OperationFailed, match="no space on the board"):
-        files.write_bytes("/tmp/small/too much", random.Random(3).randbytes(100_000))
+        shell.write_bytes("/tmp/small/too much", random.Random(3).randbytes(100_000))
     assert shell.run("echo usable; ls -A /tmp/small").stdout == "usable\n"
 
 
 @pytest.mark.parametrize("way", ["put", "get"])
 def test_crash_in_the_middle(shell: AgentShell, board: Board, way: str) -> None:
-    files = SerialFiles(shell, board.console)
     data = random.Random(4).randbytes(3 << 20)
-    files.write_bytes("/tmp/some", data[: 16 << 10])
+    shell.write_bytes("/tmp/some", data[: 16 << 10])
     shell.check("head -c 3000000 /dev/urandom >/tmp/there; (sleep 2; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 &")
     with pytest.raises(KernelCrash, match=r"sysrq|panic|Kernel"):
-        files.write_bytes("/tmp/lost", data) if way == "put" else files.read_bytes("/tmp/there")
+        shell.write_bytes("/tmp/lost", data) if way == "put" else shell.read_bytes("/tmp/there")
     told = time.monotonic()
     assert board.console.finding
     print(f"{way}: crash told; log at {board.console.end}, told {time.monotonic() - told:.2f} s after")
