@@ -17,6 +17,8 @@ Arch = Literal["arm", "arm64", "host", "riscv64", "x86", "x86_64"]
 
 _TCP = ("socket", "telnet", "rfc2217")  # ours
 _SCHEMES = (*_TCP, "loop", "spy", "hwgrep", "cp2110", "alt")  # the others are pyserial's
+# of a prompt: colours, bracketed paste and busybox's question for the cursor may stand there
+_END = r"(?: |\x1b\[[\d;?]*[A-Za-z])*$"
 
 
 def _regex(text: str) -> str:
@@ -94,10 +96,10 @@ class Console(Strict):
 class Login(Strict):
     """From the kernel's last message to a command line. All prompts are regular expressions."""
 
-    shell_prompt: Regex = r"[#$] ?(?:\x1b\[6n)?$"
-    login_prompt: Regex = r"login: ?$"
+    shell_prompt: Regex = rf"[#$]{_END}"
+    login_prompt: Regex = rf"login:{_END}"
     user: str = "root"
-    password_prompt: Regex = r"[Pp]assword: ?$"
+    password_prompt: Regex = rf"[Pp]assword:{_END}"
     password: str = ""
     refused: Regex = r"[Ll]ogin incorrect|[Ll]ogin timed out|Authentication failure"
     commands: tuple[str, ...] = Field(default=(), description="run once after login, in the shell that is tested")

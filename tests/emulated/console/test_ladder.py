@@ -219,7 +219,7 @@ def test_boot_that_hangs_is_asked_too(tmp_path: Path) -> None:
     text = "extends = 'qemu-x86_64'\n[timeouts]\nkernel = 4\nlogin = 1\n"
     kernel = f"{folder}/vmlinuz,initrd={initrd}"
     with open_board(tmp_path, "b", text, append="lava.hang", kernel=kernel) as board:
-        with pytest.raises(BootFailed, match="; its kernel is alive$") as caught:
+        with pytest.raises(BootFailed, match=r"; its kernel is alive$") as caught:
             board.reach(State.SHELL)
         found = caught.value.responsiveness
         assert found
@@ -230,7 +230,7 @@ def test_boot_that_hangs_is_asked_too(tmp_path: Path) -> None:
 def test_boot_whose_kernel_is_not_heard_is_not_called_dead(tmp_path: Path) -> None:
     text = "extends = 'qemu-x86_64'\n[timeouts]\nkernel = 2\nlogin = 1\n[deploy]\nappend = 'console=ttyS3 quiet'\n"
     with open_board(tmp_path, "b", text) as board:
-        with pytest.raises(InfrastructureError, match="; no kernel answers SysRq$") as caught:
+        with pytest.raises(InfrastructureError, match=r"; no kernel answers SysRq$") as caught:
             board.reach(State.SHELL)
         assert caught.value.responsiveness
         assert caught.value.responsiveness.verdict is Verdict.UNKNOWN
