@@ -6,14 +6,17 @@ nanoseconds since 1970, offset in ``console.log``. One pair per read, at most on
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import errno
 import os
 import struct
 import time
+from io import FileIO
+from itertools import pairwise
 from pathlib import Path
 
-__all__ = ["ByteLog"]
+__all__ = ["ByteLog", "moment", "pauses"]
 
 _ENTRY = struct.Struct("<QQ")
 _EVERY_NS = 1_000_000
@@ -92,3 +95,34 @@ class ByteLog:
             os.close(self._file)
             os.close(self._index)
             self._file = self._index = -1
+
+
+def moment(log: Path, offset: int) -> int:
+    """When the byte at this offset came: nanoseconds since 1970, at most a millisecond too early; 0 if unknown."""
+    index = log.with_suffix(".idx")
+    with contextlib.suppress(OSError), index.open("rb", buffering=0) as file:
+        number = _entry_of(file, offset)
+        return _entry(file, number)[0] if number >= 0 else 0
+    return 0
+
+
+def pauses(log: Path, start: int, seconds: float) -> list[int]:
+    """Offsets from ``start`` on before which nothing came for so long."""
+    index = log.with_suffix(".idx")
+    with contextlib.suppress(OSError), index.open("rb", buffering=0) as file:
+        file.seek(max(0, _entry_of(file, start)) * _ENTRY.size)
+        data = file.read()
+        entries = list(_ENTRY.iter_unpack(data[: len(data) - len(data) % _ENTRY.size]))
+        return [entry[1] for last, entry in pairwise(entries) if entry[0] - last[0] >= seconds * 1e9]
+    return []
+
+
+def _entry_of(file: FileIO, offset: int) -> int:
+    """The number of the entry that ``offset`` belongs to; -1 before the first."""
+    count = os.fstat(file.fileno()).st_size // _ENTRY.size
+    return bisect.bisect_right(range(count), offset, key=lambda number: _entry(file, number)[1]) - 1
+
+
+def _entry(file: FileIO, number: int) -> tuple[int, int]:
+    nanoseconds, offset = _ENTRY.unpack(os.pread(file.fileno(), _ENTRY.size, number * _ENTRY.size))
+    return nanoseconds, offset

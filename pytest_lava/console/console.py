@@ -182,15 +182,16 @@ class Console:
         """The same with their traces; what is said within one trace is one incident."""
         return incidents_of(self.read, self.findings(begin, end))
 
-    def doubt(self, probe: Probe | None = None, *, raw: bool = False) -> None:
+    def doubt(self, probe: Probe | None = None, *, raw: bool = False, sign: bytes = b"") -> None:
         """From now on programs write to the line by themselves, until an answer is :meth:`proven`.
 
         A finding then counts if ``probe`` (which asks whether the kernel lives, without waiting) has no answer within
-        a second. ``raw``: the tty adds no carriage returns, so lines without one are no kernel's that else has them.
+        a second; without one if the line falls silent, and neither ``sign`` nor anything else shows that programs run.
+        ``raw``: the tty adds no carriage returns, so lines without one are no kernel's that else has them.
         """
         with self._bell:
             if self._doubt is None:
-                self._doubt = Doubt(probe, raw and self._findings.returns)
+                self._doubt = Doubt(probe, returned=raw and self._findings.returns, sign=sign)
 
     def proven(self, begin: int, end: int, *outputs: bytes, exact: bool = True) -> None:
         """An exact answer lies in this range of the log, with ``outputs`` as the words of programs.

@@ -20,6 +20,9 @@ __all__ = ["Interactive"]
 class Interactive(ABC):
     """A part of a :class:`~pytest_lava.console.shell.Shell`; the protocol adds ``run``."""
 
+    #: what the shell prints when an interactive command ended
+    prompt: str
+
     def __init__(self, console: Console) -> None:
         self._console = console
         self._spawn: ConsoleSpawn | None = None
@@ -54,7 +57,7 @@ class Interactive(ABC):
     def spawn(self) -> ConsoleSpawn:
         """pexpect's interface, made at its first use."""
         if self._spawn is None:
-            self._spawn = ConsoleSpawn(self._console)
+            self._spawn = ConsoleSpawn(self._console, prompt=self.prompt)
         return self._spawn
 
     def send(self, text: str) -> int:

@@ -10,7 +10,6 @@ import pexpect
 from pexpect.spawnbase import SpawnBase
 
 from pytest_lava.console.console import Console
-from pytest_lava.console.doubt import ask_sysrq
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConsoleLost, Timeout
 
@@ -28,10 +27,10 @@ class ConsoleSpawn(_Base):
     """``expect``, ``expect_exact``, ``send``, ``sendline``, ``sendcontrol`` as in pexpect, over one console.
 
     Text is decoded as UTF-8 with replacement. ``pexpect.TIMEOUT`` and ``pexpect.EOF`` as usual; a crash of the kernel
-    raises :class:`~pytest_lava.errors.KernelCrash`.
+    raises :class:`~pytest_lava.errors.KernelCrash`. ``prompt`` is what shows that the program has ended.
     """
 
-    def __init__(self, console: Console, *, timeout: float = 30.0) -> None:
+    def __init__(self, console: Console, *, prompt: str = "", timeout: float = 30.0) -> None:
         super().__init__(
             timeout=timeout, maxread=65536, searchwindowsize=4096, encoding="utf-8", codec_errors="replace"
         )
@@ -40,6 +39,7 @@ class ConsoleSpawn(_Base):
         self.closed = False
         self.name = "console"
         self._console = console
+        self._prompt = prompt.encode()
         self._before: Any
         self._text = codecs.getincrementaldecoder("utf-8")("replace")
         self._at = console.end
@@ -72,7 +72,7 @@ class ConsoleSpawn(_Base):
     def send(self, text: str | bytes) -> int:
         """Send text as it is; returns the number of bytes."""
         data = text.encode() if isinstance(text, str) else text
-        self._console.doubt(lambda: ask_sysrq(self._console))
+        self._console.doubt(sign=self._prompt)
         self._console.write(data, Deadline.after(self.timeout or 30.0))
         return len(data)
 
