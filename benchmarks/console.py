@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.boards import BareBoard, qemu_command_line
+from benchmarks.faults import hang, panic
 from benchmarks.ours import Ours, OursOnBoard, Peer, memory
 from benchmarks.peers import Bare, Pexpect, QemuOnPty, Relay, labgrid_qemu, labgrid_serial
 from benchmarks.stats import Sample, Table, interleaved, spread
@@ -309,4 +310,6 @@ ROWS: dict[str, Callable[[int, Path], str]] = {
     "slow": _slow,
     "watch": _watch,
     "idle": _idle,
+    "panic": panic,
+    "hang": hang,
 }

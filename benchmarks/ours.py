@@ -37,11 +37,11 @@ class Ours:
         self._console = Console(folder / "console.log")
         self._console.attach(line)
         self._console.arm(FindingKind.FATAL, FindingKind.BOOT)
-        self._shell = kind(self._console)
-        self._shell.take_over(Deadline.after(_TAKE_OVER))
+        self.shell = kind(self._console)
+        self.shell.take_over(Deadline.after(_TAKE_OVER))
 
     def run(self, command: str, count: int) -> Run:
-        return _run(self._shell, command, count)
+        return _run(self.shell, command, count)
 
     def close(self) -> None:
         self._console.close()
@@ -52,18 +52,18 @@ class OursOnBoard:
 
     def __init__(self, kind: type[AgentShell] | type[MarkerShell], name: str, folder: Path) -> None:
         self._context = our_board(name, folder)
-        board = self._context.__enter__()
+        self.board = self._context.__enter__()
         try:
-            board.reach(State.SHELL)
-            board.shell.leave(Deadline.after(5))
-            self._shell = kind(board.console)
-            self._shell.take_over(Deadline.after(_TAKE_OVER))
+            self.board.reach(State.SHELL)
+            self.board.shell.leave(Deadline.after(5))
+            self.shell = kind(self.board.console)
+            self.shell.take_over(Deadline.after(_TAKE_OVER))
         except BaseException:
             self.close()
             raise
 
     def run(self, command: str, count: int) -> Run:
-        return _run(self._shell, command, count)
+        return _run(self.shell, command, count)
 
     def close(self) -> None:
         self._context.__exit__(None, None, None)

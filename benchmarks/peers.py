@@ -28,17 +28,21 @@ __all__ = ["Bare", "Labgrid", "Pexpect", "QemuOnPty", "Relay", "Run", "arm64_dir
 _LABGRID = """\
 import json, sys, time
 from labgrid import Environment
+from pexpect import TIMEOUT
 target = Environment("environment.yaml").get_target("main")
 if sys.argv[1] == "qemu":
     target.get_driver("QEMUDriver").on()
 shell = target.get_driver("ShellDriver")
 print("ready", flush=True)
 for line in sys.stdin:
-    command, count = json.loads(line)
-    seconds, cpu = [], time.process_time()
+    command, count, limit = json.loads(line)
+    seconds, cpu, out = [], time.process_time(), []
     for _ in range(count):
         began = time.perf_counter()
-        out, err, status = shell.run(command, timeout=300)
+        try:
+            out, err, status = shell.run(command, timeout=limit)
+        except TIMEOUT:
+            status = 0 if limit < 300 else -1
         seconds.append(time.perf_counter() - began)
         assert status == 0
     print(json.dumps([seconds, time.process_time() - cpu, sum(map(len, out)) + len(out)]), flush=True)
@@ -112,7 +116,16 @@ def arm64_direct() -> tuple[list[str], str, str]:
     folder = cache_dir() / "debian-arm64"
     kernel, initrd = str(folder / "vmlinuz"), str(next(folder.glob("initrd-*.img")))
     command = ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-m", "512M", "-nodefaults", "-no-reboot"]
-    command += ["-display", "none", "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyAMA0 quiet"]
+    command += [
+        "-display",
+        "none",
+        "-kernel",
+        kernel,
+        "-initrd",
+        initrd,
+        "-append",
+        "console=ttyAMA0 quiet sysrq_always_enabled",
+    ]
     return command, kernel, initrd
 
 
@@ -143,7 +156,8 @@ def labgrid_qemu(folder: Path) -> Labgrid:
     _, kernel, initrd = arm64_direct()
     text = (
         "targets:\n  main:\n    drivers:\n      QEMUDriver:\n        qemu_bin: qemu\n        machine: virt\n"
-        "        cpu: cortex-a57\n        memory: 512M\n        kernel: kernel\n        boot_args: 'quiet'\n"
+        "        cpu: cortex-a57\n        memory: 512M\n        kernel: kernel\n"
+        "        boot_args: 'quiet sysrq_always_enabled'\n"
         f"        extra_args: '-nodefaults -initrd {initrd}'\n"
     )
     tools = f"tools:\n  qemu: /usr/bin/qemu-system-aarch64\nimages:\n  kernel: {kernel}\n"
@@ -176,8 +190,15 @@ class Labgrid:
             raise
 
     def run(self, command: str, count: int) -> Run:
+        return self._ask(command, count, 300)
+
+    def gives_up(self, command: str, limit: float) -> float:
+        """Seconds until the error for a command that does not end within ``limit``."""
+        return self._ask(command, 1, limit)[0][0]
+
+    def _ask(self, command: str, count: int, limit: float) -> Run:
         assert self._process.stdin
-        print(json.dumps([command, count]), file=self._process.stdin, flush=True)
+        print(json.dumps([command, count, limit]), file=self._process.stdin, flush=True)
         seconds, cpu, _ = json.loads(self._line("["))
         return seconds, cpu
 
