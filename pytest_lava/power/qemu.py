@@ -51,7 +51,7 @@ class QemuMachine:
         ``binary`` is a name on the PATH or a path; ``machine`` is QEMU's ``-M``; ``cpu`` serves emulation (KVM on ARM
         always takes ``host``); ``memory`` is ``-m``; ``arguments`` are added as they are; those of ``accel`` that
         can work here are tried in turn; ``bios`` is firmware, a path or a name that QEMU knows; ``console`` are the
-        arguments that put the character device ``console`` to use.
+        arguments that put the character device ``console`` to use, ``network`` those that give it a network.
         """
 
         model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,6 +65,7 @@ class QemuMachine:
         accel: tuple[str, ...] = Field(default=("kvm", "tcg"), min_length=1)
         bios: str | None = None
         console: tuple[str, ...] = ("-serial", f"chardev:{CONSOLE}")
+        network: tuple[str, ...] = ()
 
     def __init__(self, options: Options, context: PowerContext) -> None:
         self._options = options
@@ -172,7 +173,7 @@ class QemuMachine:
         if options.bios:
             local = self._context.folder / options.bios
             argv += ["-bios", str(local) if local.is_file() else options.bios]
-        return [*argv, *options.console, *options.arguments, *self._media]
+        return [*argv, *options.console, *options.network, *options.arguments, *self._media]
 
 
 def kvm_usable(binary: str) -> bool:

@@ -248,7 +248,7 @@ class Blocks:
         if found is None or (found[1] != found[2]):
             return self._resync()
         if found[3]:
-            raise OperationFailed("no space left on the board for the file that is put")
+            raise OperationFailed("no space left on the board for the file")
         return int(found[1])
 
     def _pour(self, wire: bytes) -> bool:

@@ -132,9 +132,11 @@ class BoardSide:
             if state == "lava-no" and word == "gone":
                 self._facts = None
                 continue
-            if state == "lava-no" and word in {"sum", "unpack"} and "space" not in why.lower():
+            if state == "lava-no" and "no space" in why.lower():
+                raise OperationFailed(f"no space left on the board for {name}")
+            if state == "lava-no" and word in {"sum", "unpack"}:
                 return [word], b""
-            if state == "lava-no" and word == "network" and "space" not in why.lower():
+            if state == "lava-no" and word == "network":
                 raise NetworkError(f"the board's program failed: {' '.join(why.split())}")
             if state == "lava-no" and word != "damaged":
                 raise OperationFailed(f"cannot use {name} on the board: {_WHY.get(word) or _reason(why, word)}")

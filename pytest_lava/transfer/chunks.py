@@ -42,7 +42,7 @@ class Chunks:
             piece = contents.read(at, min(_PIECE, contents.size - at))
             total = self._board.sum([piece], deadline)
             data = base64.encodebytes(piece) if encoding == "base64" else piece
-            words = self._board.ask(f"__xgot {at} {len(piece)} {total} {encoding}", "it", deadline, data=data)
+            words = self._board.ask(f"__xgot {at} {len(piece)} {total} {encoding}", "the file", deadline, data=data)
             failures = self._count(failures, int(words[1]) == at)
             at = int(words[1])
             progress(at, contents.size)
@@ -55,7 +55,7 @@ class Chunks:
         at, failures = begin, 0
         while at < size:
             count = min(_PIECE, size - at)
-            words, data = self._board.converse(f"__xshow {at} {count} {encoding}", "it", deadline)
+            words, data = self._board.converse(f"__xshow {at} {count} {encoding}", "the file", deadline)
             piece = self._decoded(data)
             right = words == [str(count), self._board.sum([piece], deadline)]
             failures = self._count(failures, len(piece) != count or not right)

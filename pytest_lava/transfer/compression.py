@@ -126,7 +126,9 @@ def _in_time(contents: Contents, deadline: Deadline) -> Iterator[bytes]:
 
 def _zstd(contents: Contents, out: IO[bytes], deadline: Deadline) -> None:
     with tempfile.TemporaryFile() as made:
-        with subprocess.Popen(["zstd", "-q", "-19", "-c"], stdin=subprocess.PIPE, stdout=made) as packer:
+        with subprocess.Popen(
+            ["zstd", "-q", "-19", "-c"], stdin=subprocess.PIPE, stdout=made, stderr=subprocess.DEVNULL
+        ) as packer:
             assert packer.stdin is not None
             for chunk in _in_time(contents, deadline):
                 packer.stdin.write(chunk)
@@ -137,25 +139,31 @@ def _zstd(contents: Contents, out: IO[bytes], deadline: Deadline) -> None:
 
 
 def unpack(name: str, source: IO[bytes], write: Callable[[bytes], object]) -> None:
-    """Undo what the board did. ``InfrastructureError`` if it makes no sense."""
+    """Undo what the board did. ``InfrastructureError`` if it makes no sense; what ``write`` raises is its own."""
+    for chunk in _undone(name, source):
+        write(chunk)
+
+
+def _undone(name: str, source: IO[bytes]) -> Iterator[bytes]:
     try:
         if name == "zstd":
-            _unzstd(source, write)
+            yield from _unzstd(source)
             return
         with _OPEN[name](source) if name in _OPEN else nullcontext(source) as stream:
             while chunk := stream.read(_CHUNK):
-                write(chunk)
+                yield chunk
     except (OSError, EOFError, lzma.LZMAError, zlib.error, subprocess.CalledProcessError) as error:
         raise InfrastructureError(f"what the board compressed with {name} cannot be undone here: {error}") from error
 
 
-def _unzstd(source: IO[bytes], write: Callable[[bytes], object]) -> None:
+def _unzstd(source: IO[bytes]) -> Iterator[bytes]:
     with tempfile.TemporaryFile() as given:  # what came may be in memory only
         shutil.copyfileobj(source, given)
         given.seek(0)
-        with subprocess.Popen(["zstd", "-q", "-dc"], stdin=given, stdout=subprocess.PIPE) as process:
+        argv = ["zstd", "-q", "-dc"]
+        with subprocess.Popen(argv, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdout is not None
             while chunk := process.stdout.read(_CHUNK):
-                write(chunk)
+                yield chunk
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, "zstd")

@@ -122,7 +122,7 @@ class Http:
             raise NetworkError("the program on the board does not end, though the file is through")
 
     def _stands(self, seconds: int, deadline: Deadline) -> str:
-        return self._board.ask(f"__xstands {seconds}", "the network", deadline)[0]
+        return self._board.ask(f"__xstands {seconds}", "the file", deadline)[0]
 
     @contextmanager
     def _running(self, verb: str, way: str, host: str, served: FileServer) -> Iterator[None]:

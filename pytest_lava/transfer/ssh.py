@@ -121,7 +121,7 @@ class Ssh:
         lines = said.read().decode(errors="replace").strip().splitlines()
         why = lines[-1].strip() if lines else f"status {status}"
         if "No space left" in why:
-            return OperationFailed("no space left on the board for the file that is put")
+            return OperationFailed("no space left on the board for the file")
         if status == 1 and not lines:
             why = "the files of this board's shell are not there: is it another machine?"
         return NetworkError(f"ssh {self._host}: {why}")

@@ -22,9 +22,12 @@ from pytest_lava.transfer.api import Contents
 from pytest_lava.transfer.names import mode_of
 
 
-@pytest.fixture(scope="module", params=sorted(SHELLS))
+@pytest.fixture(scope="module", params=[*sorted(SHELLS), "markers"])
 def one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with open_bench(tmp_path_factory.mktemp(request.param), SHELLS[request.param]) as bench:
+    """All shells that can be had, and one that has no agent: there files go by commands."""
+    markers = request.param == "markers"
+    command = SHELLS["dash" if markers else request.param]
+    with open_bench(tmp_path_factory.mktemp(request.param), command, markers=markers) as bench:
         yield bench
 
 
@@ -110,7 +113,7 @@ def test_what_is_there_is_not_sent(bench: Bench) -> None:
     wire = bench.wire
     bench.files.put(source, str(there))
     bench.files.get(str(source), back)
-    assert bench.wire - wire < 2000
+    assert bench.wire - wire < 4000
     assert {stat.S_IMODE(path.stat().st_mode) for path in (there, back)} == {0o755}
 
 
@@ -216,8 +219,27 @@ def test_what_is_wrong_here(bench: Bench, tmp_path: Path) -> None:
         ):
             with pytest.raises(ValueError, match="empty or hold a NUL"):
                 refused()
-    with pytest.raises(ValueError, match="negative"):
-        bench.files.read_bytes("/proc/version", timeout=-1)
+    for refused in (
+        lambda: bench.files.read_bytes("/proc/version", timeout=-1),
+        lambda: bench.files.write_bytes("/tmp/x", b"", timeout=-1),
+        lambda: bench.files.get("/proc/version", tmp_path, timeout=-1),
+        lambda: bench.files.put("/proc/version", "/tmp/x", timeout=-1),
+    ):
+        with pytest.raises(ValueError, match="negative"):
+            refused()
+    for mode in (-1, 0o10000):
+        with pytest.raises(ValueError, match="mode is a number from 0 to 0o7777"):
+            bench.files.write_bytes("/tmp/x", b"", mode=mode)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OperationFailed, match=r"cannot read .*/fifo: it is no regular file"):
+        bench.files.put(tmp_path / "fifo", "/tmp/x")
+
+
+def test_files_of_proc_have_a_size_after_all(bench: Bench) -> None:
+    bench.files.put("/proc/version", str(bench.folder / "there"))
+    assert (bench.folder / "there").read_bytes() == Path("/proc/version").read_bytes()
+    limit = Path("/proc/sys/kernel/printk_ratelimit_burst")
+    bench.files.write_bytes(str(limit), limit.read_bytes())
 
 
 @pytest.fixture
@@ -251,9 +273,28 @@ def test_space_that_ends_on_the_way(bench: Bench, mounted: Path) -> None:
         timer.join()
     finally:
         bench.line.rate = 0
-    assert not (mounted / "there").exists()
-    for path in mounted.iterdir():
-        path.unlink()
+    assert [path.name for path in mounted.iterdir()] == ["other"]
+
+
+def test_read_only_here(bench: Bench, mounted: Path) -> None:
+    source = bench.folder / "source"
+    source.write_bytes(noise(10_000))
+    (mounted / "there").write_bytes(b"old")
+    subprocess.run(["mount", "-o", "remount,ro", str(mounted)], check=True)
+    for local in (mounted, mounted / "there", mounted / "other"):
+        with pytest.raises(OperationFailed, match=r"cannot write .*/mounted/.*: Read-only file system"):
+            bench.files.get(str(source), local)
+    assert [path.name for path in mounted.iterdir()] == ["there"]
+    assert (mounted / "there").read_bytes() == b"old"
+
+
+def test_no_space_here(bench: Bench, mounted: Path) -> None:
+    source = bench.folder / "source"
+    for data in (noise(300_000), prose(600_000)):  # on its way, or when it is unpacked
+        source.write_bytes(data)
+        with pytest.raises(OperationFailed, match=r"cannot write .*/there: No space left on device"):
+            bench.files.get(str(source), mounted / "there")
+        assert not list(mounted.iterdir())
 
 
 def test_read_only_on_the_board(bench: Bench, mounted: Path) -> None:
