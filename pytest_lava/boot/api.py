@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Protocol
 
 from pytest_lava.config.model import Login
 from pytest_lava.console.console import Console
+from pytest_lava.console.files import Progress
 from pytest_lava.console.shell import Shell
 from pytest_lava.deadline import Deadline
 from pytest_lava.deploy.api import Deployment
@@ -31,6 +33,21 @@ class Bootloader(Protocol):
 
     def run(self, command: str, *, timeout: float = 30.0) -> str:
         """Run a command and return what it printed. ``OperationFailed`` if it says that it failed, ``Timeout``."""
+
+    def load(
+        self,
+        file: str | os.PathLike[str],
+        address: int | str = ...,
+        *,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> int:
+        """Bring a file to memory over the serial line, checked. Returns the address as a number.
+
+        ``address`` is a number or what the boot loader makes one of (``${loadaddr}``). ``timeout`` in seconds; without
+        one it is as long as a slow line takes. ``OperationFailed`` if the file or the load is at fault, ``Timeout``;
+        the prompt is there after both.
+        """
 
 
 class Boot(Protocol):

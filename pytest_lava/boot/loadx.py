@@ -15,12 +15,11 @@ from typing import Protocol
 from xmodem import CAN, XMODEM1k
 
 from pytest_lava.console.console import Console
+from pytest_lava.console.files import Progress
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import OperationFailed, Timeout
 
-__all__ = ["Loadx", "Progress"]
-
-Progress = Callable[[int, int], None]
+__all__ = ["Loadx"]
 
 _PIECE = 1 << 20
 _ASKS = re.compile(rb"[C\x15]\Z")  # how XMODEM asks for the first block: with a CRC, or without

@@ -12,10 +12,11 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from pytest_lava.boot.api import BootContext, Bootloader
-from pytest_lava.boot.loadx import Loadx, Progress
+from pytest_lava.boot.loadx import Loadx
 from pytest_lava.boot.login import log_in
 from pytest_lava.config.model import Regex, Strict
 from pytest_lava.console.console import Console
+from pytest_lava.console.files import Progress
 from pytest_lava.console.shell import Shell
 from pytest_lava.deadline import Deadline
 from pytest_lava.deploy.api import Deployment
@@ -79,7 +80,7 @@ class UBoot:
         timeout: float | None = None,
         progress: Progress | None = None,
     ) -> int:
-        """Bring a file to memory over the serial line, checked; ``address`` may name a variable. Returns the number."""
+        """See :meth:`pytest_lava.boot.api.Bootloader.load`; done by ``loadx`` and ``crc32``, in pieces of 1 MB."""
         try:
             data = Path(file).read_bytes()
         except OSError as error:

@@ -15,6 +15,7 @@ from pytest_lava.lab.guardian import Guardian
 from pytest_lava.planning import Options, make_plan
 from pytest_lava.power.api import Forget
 from pytest_lava.registry import Registry
+from pytest_lava.transfer.api import TransferPolicy
 
 __all__ = ["NobodyToGuard", "open_board"]
 
@@ -31,7 +32,14 @@ class NobodyToGuard:
 
 @contextmanager
 def open_board(
-    folder: Path, name: str, text: str = "", *, append: str = "", kernel: str = "", images: tuple[str, ...] = ()
+    folder: Path,
+    name: str,
+    text: str = "",
+    *,
+    append: str = "",
+    kernel: str = "",
+    images: tuple[str, ...] = (),
+    transfer: TransferPolicy | None = None,
 ) -> Iterator[Board]:
     """The board ``name``, described by ``text`` or shipped, with kernel and image deployed; closed at the end."""
     if text:
@@ -40,7 +48,13 @@ def open_board(
     asked = Options(boards=(name,), append=append, kernels=(kernel,) if kernel else (), images=images)
     (target,) = make_plan(asked, files, folder, NobodyToGuard()).targets
     with Guardian() as guardian, closing(EventLog(folder / "events.jsonl")) as events:
-        board = Board(files.load(name), log=folder / "console.log", guard=guardian.for_board(()), events=events)
+        board = Board(
+            files.load(name),
+            log=folder / "console.log",
+            guard=guardian.for_board(()),
+            events=events,
+            transfer=transfer,
+        )
         try:
             board.deploy(target.kernel, target.image)
             yield board

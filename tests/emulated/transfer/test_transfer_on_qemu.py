@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 import zlib
@@ -13,7 +14,8 @@ from support.boards import open_board
 
 from pytest_lava.board.board import Board, State
 from pytest_lava.console.agent import AgentShell
-from pytest_lava.errors import KernelCrash, OperationFailed
+from pytest_lava.errors import KernelCrash, OperationFailed, Timeout
+from pytest_lava.transfer.api import TransferPolicy
 
 pytestmark = pytest.mark.emulated
 
@@ -26,7 +28,8 @@ TALK = (
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
-    with open_board(tmp_path_factory.mktemp("arm64"), "qemu-arm64") as board:
+    """A board whose network is not used."""
+    with open_board(tmp_path_factory.mktemp("arm64"), "qemu-arm64", transfer=TransferPolicy("serial")) as board:
         yield board
 
 
@@ -44,17 +47,26 @@ def test_load_into_the_memory_of_uboot(board: Board, tmp_path: Path) -> None:
     file = tmp_path / "blob"
     file.write_bytes(random.Random(1).randbytes((64 << 10) - 5))
     seen: list[tuple[int, int]] = []
-    address = uboot.load(file, "${kernel_addr_r}", progress=lambda done, total: seen.append((done, total)))  # type: ignore[attr-defined]
+    address = uboot.load(file, "${kernel_addr_r}", progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (file.stat().st_size, file.stat().st_size)
     assert len(seen) == 64
     assert f"{address:x}" in uboot.run("printenv kernel_addr_r")
     assert f"{zlib.crc32(file.read_bytes()):08x}" in uboot.run("crc32 ${fileaddr} ${filesize}")
     for wrong, words in (("${no_such_variable}", "there is no such variable"), ("nonsense", "is no address")):
         with pytest.raises(OperationFailed, match=words):
-            uboot.load(file, wrong)  # type: ignore[attr-defined]
+            uboot.load(file, wrong)
     with pytest.raises(OperationFailed, match=r"cannot read .*: No such file"):
-        uboot.load(tmp_path / "missing", address)  # type: ignore[attr-defined]
+        uboot.load(tmp_path / "missing", address)
+    (tmp_path / "empty").touch()
+    with pytest.raises(OperationFailed, match="an empty file cannot be loaded"):
+        uboot.load(tmp_path / "empty", address)
+    file.write_bytes(random.Random(1).randbytes((1 << 20) + 300_000))
+    with pytest.raises(Timeout):
+        uboot.load(file, address, timeout=1)
     assert "fine" in uboot.run("echo fine")
+    if os.environ.get("LAVA_SOAK"):  # more than one piece: a quarter of a minute
+        assert uboot.load(file, address) == address
+        assert f"{zlib.crc32(file.read_bytes()):08x}" in uboot.run("crc32 ${fileaddr} ${filesize}")
 
 
 def test_put_and_get(shell: AgentShell, board: Board, tmp_path: Path) -> None:
@@ -86,6 +98,25 @@ def test_put_and_get(shell: AgentShell, board: Board, tmp_path: Path) -> None:
     with pytest.raises(OperationFailed, match="no space on the board"):
         shell.write_bytes("/tmp/small/too much", random.Random(3).randbytes(100_000))
     assert shell.run("echo usable; ls -A /tmp/small").stdout == "usable\n"
+
+
+@pytest.mark.parametrize("name", ["qemu-arm64", "qemu-x86_64"])
+def test_the_network_of_a_shipped_board(tmp_path: Path, name: str) -> None:
+    data = random.Random(5).randbytes(3_000_000)
+    with open_board(tmp_path, name) as board:
+        board.reach(State.SHELL)
+        before, began = board.console.end, time.monotonic()
+        board.shell.write_bytes("/tmp/there", data)
+        middle = time.monotonic()
+        assert board.shell.read_bytes("/tmp/there") == data
+        print(f"{name}: put {len(data) / (middle - began):.0f} B/s, get {len(data) / (time.monotonic() - middle):.0f}")
+        assert board.console.end - before < 10_000
+        assert "files go by http" in (tmp_path / "events.jsonl").read_text()
+        board.shell.check("ifconfig eth0 down")
+        board.shell.write_bytes("/tmp/there", b"x" * 40_000)
+        assert "put does not go by http any more" in (tmp_path / "events.jsonl").read_text()
+        assert board.shell.read_bytes("/tmp/there") == b"x" * 40_000
+        assert board.shell.run("echo usable").stdout == "usable\n"
 
 
 @pytest.mark.parametrize("way", ["put", "get"])
