@@ -28,6 +28,7 @@ __all__ = [
     "FetchFailed",
     "Hang",
     "InfrastructureError",
+    "InjectFailed",
     "JobError",
     "KernelCrash",
     "LavaError",
@@ -37,6 +38,7 @@ __all__ = [
     "PowerError",
     "TestError",
     "Timeout",
+    "ToolMissing",
     "UnexpectedReset",
     "describe",
 ]
@@ -98,6 +100,10 @@ class ConfigurationError(LavaError):
     effect = Effect.RUN
 
 
+class ToolMissing(ConfigurationError):
+    """A program of this machine is needed, and it is not installed."""
+
+
 class InfrastructureError(LavaError):
     """The lab broke: power, serial line, network, disk. Never the fault of a test."""
 
@@ -138,6 +144,10 @@ class JobError(LavaError):
 
 class FetchFailed(JobError):
     """What the submitter named is not there, is damaged, or is not what its checksum says."""
+
+
+class InjectFailed(JobError):
+    """Packages, files or modules cannot be put into the image: it is too small, or something is in the way."""
 
 
 class DeployFailed(JobError):

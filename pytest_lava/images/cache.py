@@ -24,9 +24,10 @@ _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
 def cache_dir() -> Path:
-    """The cache folder: ``$PYTEST_LAVA_CACHE``, or else the user's cache folder. It need not exist yet.
+    """The user's cache folder: ``$PYTEST_LAVA_CACHE``, or that of the desktop standards. It need not exist yet.
 
-    Raises ``ConfigurationError`` if the variable holds a relative path: runs from two folders would not share it.
+    For the edge of the house (options, the command line): rooms are handed their folder. Raises ``ConfigurationError``
+    if the variable holds a relative path: runs from two folders would not share it.
     """
     given = os.environ.get("PYTEST_LAVA_CACHE")
     if given:
@@ -39,12 +40,15 @@ def cache_dir() -> Path:
     return user_cache_path("pytest-lava")
 
 
-def entry(kind: str, key: str) -> Path:
-    """Where the entry ``key`` (a hash, perhaps with a suffix) of ``kind`` is or will be. Nothing is created."""
+def entry(kind: str, key: str, cache: Path | None = None) -> Path:
+    """Where the entry ``key`` (a hash, perhaps with a suffix) of ``kind`` is or will be in ``cache`` (else the user's).
+
+    Nothing is created.
+    """
     for word in (kind, key):
         if not _SAFE.fullmatch(word):
             raise ValueError(f"not a name for a cache entry: {word!r}")
-    return cache_dir() / kind / key
+    return (cache or cache_dir()) / kind / key
 
 
 def produce(path: Path, make: Callable[[Path], None], *, deadline: Deadline | None = None) -> Path:
@@ -95,7 +99,8 @@ def locked(path: Path, *, deadline: Deadline | None = None) -> Iterator[None]:
         fd = _take(name, deadline)
     except OSError as error:
         raise InfrastructureError(
-            f"the cache folder {path.parent} cannot be written ({error.strerror}): free it or set PYTEST_LAVA_CACHE"
+            f"the cache folder {path.parent} cannot be written ({error.strerror}): free it, or choose another one "
+            "(--lava-cache, PYTEST_LAVA_CACHE)"
         ) from error
     try:
         yield

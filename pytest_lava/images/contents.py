@@ -10,7 +10,7 @@ from typing import IO, cast
 
 from pytest_lava.images.unpack import Damaged, Read, packing_of, unpacked
 
-__all__ = ["Stream", "contents", "is_tar", "is_zip", "zip_contents"]
+__all__ = ["Stream", "contents", "is_tar", "is_zip", "whole", "zip_contents"]
 
 _PIECE = 1 << 20
 _BLOCK = 512
@@ -83,7 +83,7 @@ def _member(stream: Stream, wanted: str) -> Iterator[bytes]:
     """All of the archive is read, as more of it may stand behind: several files would be a doubt."""
     names: list[str] = []
     try:
-        with tarfile.open(fileobj=cast("IO[bytes]", _whole(stream)), mode="r|", bufsize=_BLOCK * 128) as archive:
+        with tarfile.open(fileobj=cast("IO[bytes]", whole(stream)), mode="r|", bufsize=_BLOCK * 128) as archive:
             for entry in archive:
                 if not entry.isreg():
                     continue
@@ -98,7 +98,7 @@ def _member(stream: Stream, wanted: str) -> Iterator[bytes]:
     _chosen(names, wanted.removeprefix("./"))
 
 
-def _whole(stream: Stream) -> Stream:
+def whole(stream: Stream) -> Stream:
     """tarfile takes a short read for the end."""
 
     def read(size: int) -> bytes:

@@ -11,16 +11,17 @@ import os
 import re
 import shutil
 import stat
-import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 from pytest_lava.errors import ConfigurationError
+from pytest_lava.images.contents import Stream, whole
+from pytest_lava.images.unpack import Damaged, packing_of, unpacked
 
-__all__ = ["CpioWriter", "concatenate", "modules_archive", "open_tar"]
+__all__ = ["CpioWriter", "concatenate", "module_files", "modules_archive", "open_tar", "placed_module"]
 
 _RELEASE = re.compile(r"\d+\.\d+[^/]*")
 _MODULES = re.compile(r"(?:^|/)modules/(\d+\.\d+[^/]*(?:/.*)?)$")
@@ -73,6 +74,20 @@ class CpioWriter:
         """A device node; ``kind`` is ``"c"`` or ``"b"``. Needs no root: it is only a line in the archive."""
         self._add(name, {"c": stat.S_IFCHR, "b": stat.S_IFBLK}[kind] | mode, b"", (major, minor))
 
+    def raw(
+        self, name: str, mode: int, data: bytes = b"", *, owner: tuple[int, int] = (0, 0), mtime: int = 0,
+        device: tuple[int, int] = (0, 0), inode: int | None = None, links: int = 1,
+    ) -> None:  # fmt: skip
+        """Anything, without its parents. ``mode`` has the type in it; names of one file share ``inode`` and ``links``.
+
+        An inode is a number of the caller's; those of other entries do not clash with it.
+        """
+        self._inode += 1
+        number = self._inode if inode is None else 0x80000000 + inode
+        self._header(name, (number, mode, *owner, links, mtime, len(data), 0, 0, *device))
+        self._write(data)
+        self._write(bytes(-self._written % 4))
+
     def close(self) -> None:
         """Write the trailer, padded to 512 bytes so that another archive can follow."""
         self._entry("TRAILER!!!", 0, b"", (0, 0))
@@ -86,13 +101,15 @@ class CpioWriter:
 
     def _entry(self, name: str, mode: int, data: bytes, device: tuple[int, int], owner: int = 0) -> None:
         self._inode += 1
-        raw = os.fsencode(name) + b"\0"
         links = 2 if stat.S_ISDIR(mode) else 1
-        # magic, then ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check
-        fields = (self._inode, mode, owner, owner, links, 0, len(data), 0, 0, *device, len(raw), 0)
-        self._write(b"070701" + b"".join(b"%08X" % field for field in fields) + raw)
-        self._write(bytes(-self._written % 4))
+        self._header(name, (self._inode, mode, owner, owner, links, 0, len(data), 0, 0, *device))
         self._write(data)
+        self._write(bytes(-self._written % 4))
+
+    def _header(self, name: str, fields: tuple[int, ...]) -> None:
+        """Of ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor, rdevminor."""
+        raw = os.fsencode(name) + b"\0"
+        self._write(b"070701" + b"".join(b"%08X" % field for field in (*fields, len(raw), 0)) + raw)
         self._write(bytes(-self._written % 4))
 
     def _write(self, data: bytes) -> None:
@@ -121,7 +138,7 @@ def modules_archive(source: Path, destination: Path, *, root: str = "lib/modules
     """
     found = False
     with destination.open("wb") as out, CpioWriter(out) as archive:
-        for name, mode, content in _from_folder(source) if source.is_dir() else _from_tar(source):
+        for name, mode, content in module_files(source):
             found = True
             if isinstance(content, str):
                 archive.symlink(f"{root}/{name}", content)
@@ -139,40 +156,25 @@ def modules_archive(source: Path, destination: Path, *, root: str = "lib/modules
 def open_tar(source: Path, file: IO[bytes] | None = None) -> Iterator[tarfile.TarFile]:
     """Read a tarball (plain, gz, bz2, xz, zst) from front to back; ``file`` is an open stream of it, if there is one.
 
-    zst goes through the program ``zstd``. ``ConfigurationError`` if that is missing or this is no tarball.
+    ``ConfigurationError`` if this is no tarball, or not a whole one.
     """
     with file or source.open("rb") as raw:
-        start = raw.tell()
-        zst = raw.read(4) == b"\x28\xb5\x2f\xfd"
-        raw.seek(start)
+        packed = Stream(raw.read)
+        pieces = iter(unpacked(packing_of(packed.peek(8)), packed.read))
+        plain = whole(Stream(lambda size: next(pieces, b"")))
         try:
-            if zst:
-                with _zstd(source, raw) as plain, tarfile.open(fileobj=plain, mode="r|") as tar:
-                    yield tar
-            else:
-                with tarfile.open(fileobj=raw, mode="r|*") as tar:
-                    yield tar
-        except (tarfile.TarError, EOFError) as error:
+            with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|") as tar:
+                yield tar
+        except (tarfile.TarError, EOFError, Damaged) as error:
             raise ConfigurationError(f"{source} is not a complete tarball ({error}): pack it again") from error
 
 
-@contextmanager
-def _zstd(source: Path, raw: IO[bytes]) -> Iterator[IO[bytes]]:
-    if not shutil.which("zstd"):
-        raise ConfigurationError(
-            f"{source} is packed with zstd: install the program zstd (Debian: apt-get install zstd)"
-        )
-    # The descriptor is shared with the child, so its position must be where the stream begins.
-    os.lseek(raw.fileno(), raw.tell(), os.SEEK_SET)
-    with subprocess.Popen(["zstd", "-dcq"], stdin=raw, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
-        assert child.stdout is not None
-        try:
-            yield child.stdout
-        finally:
-            child.kill()
-
-
 _Item = tuple[str, int, bytes | str | None]
+
+
+def module_files(source: Path) -> Iterator[_Item]:
+    """What :func:`modules_archive` takes: name from the release on, mode, content (a link's text, a folder's None)."""
+    yield from _from_folder(source) if source.is_dir() else _from_tar(source)
 
 
 def _from_folder(source: Path) -> Iterator[_Item]:
@@ -183,7 +185,7 @@ def _from_folder(source: Path) -> Iterator[_Item]:
         )
     prefix = f"{source.resolve().name}/" if bare else ""
     for path in sorted(source.rglob("*")):
-        name = _placed(prefix + path.relative_to(source).as_posix())
+        name = placed_module(prefix + path.relative_to(source).as_posix())
         if name is None:
             continue
         if path.is_symlink():
@@ -197,7 +199,7 @@ def _from_folder(source: Path) -> Iterator[_Item]:
 def _from_tar(source: Path) -> Iterator[_Item]:
     with open_tar(source) as tar:
         for member in tar:
-            name = _placed(member.name)
+            name = placed_module(member.name)
             if name is None:
                 continue
             if member.isdir():
@@ -212,7 +214,7 @@ def _from_tar(source: Path) -> Iterator[_Item]:
                 yield name, member.mode & 0o777, file.read()
 
 
-def _placed(name: str) -> str | None:
+def placed_module(name: str) -> str | None:
     """The part of a name from the kernel release on; None for what is not below a release."""
     name = name.removeprefix("./").strip("/")
     match = _MODULES.search(name)

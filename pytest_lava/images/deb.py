@@ -15,33 +15,54 @@ from typing import IO
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.cpio import open_tar
 
-__all__ = ["Package", "read_package", "unpack"]
+__all__ = ["Package", "is_deb", "open_data", "read_package", "unpack"]
 
 _MAGIC = b"!<arch>\n"
+_BEGIN = _MAGIC + b"debian-binary"
+_SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package file: name, version and architecture (Debian's word: ``amd64``) as its control file says."""
+    """A package file: name, version and architecture (Debian's word: ``amd64``) as its control file says.
+
+    ``scripts`` are the maintainer scripts in it: ``preinst``, ``postinst``, ``prerm``, ``postrm``, ``config``.
+    ``files`` are the names in it, as far as the package has a list of their checksums; most have.
+    """
 
     path: Path
     name: str
     version: str
     architecture: str
+    scripts: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+def is_deb(path: Path) -> bool:
+    """Whether a file begins as a Debian package does. ``OSError``."""
+    with path.open("rb") as file:
+        return file.read(len(_BEGIN)) == _BEGIN
 
 
 def read_package(deb: Path) -> Package:
     """Read the control file. ``ConfigurationError`` if this is no Debian package, or a damaged one."""
     fields: dict[str, str] = {}
+    names: list[str] = []
+    files: tuple[str, ...] = ()
     with _member(deb, "control.tar") as tar:
         for member in tar:
-            if member.name.removeprefix("./") == "control" and (file := tar.extractfile(member)):
+            names.append(member.name.removeprefix("./"))
+            if names[-1] == "md5sums" and (file := tar.extractfile(member)):
+                listed = [line.partition("  ") for line in file.read().decode("utf-8", "replace").splitlines()]
+                files = tuple(name.removeprefix("./") for _, _, name in listed if name)
+            if names[-1] == "control" and (file := tar.extractfile(member)):
                 lines = file.read().decode("utf-8", "replace").splitlines()
                 fields = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith(" "))
     missing = {"Package", "Version", "Architecture"} - fields.keys()
     if missing:
         raise ConfigurationError(f"{deb} is a damaged Debian package (no {', '.join(sorted(missing))}): fetch it again")
-    return Package(deb, fields["Package"], fields["Version"], fields["Architecture"])
+    scripts = tuple(name for name in _SCRIPTS if name in names)
+    return Package(deb, fields["Package"], fields["Version"], fields["Architecture"], scripts, files)
 
 
 def unpack(deb: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
@@ -54,6 +75,13 @@ def unpack(deb: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, byte
             name = member.name.removeprefix("./").lstrip("/")
             if member.isreg() and wanted(name) and (file := tar.extractfile(member)):
                 yield name, file.read()
+
+
+@contextmanager
+def open_data(deb: Path) -> Iterator[TarFile]:
+    """The archive of the files in a package, to be read from front to back. ``ConfigurationError`` as above."""
+    with _member(deb, "data.tar") as tar:
+        yield tar
 
 
 @contextmanager

@@ -47,12 +47,15 @@ class DemoAssets:
 def demo_assets(
     arch: str,
     *,
+    cache: Path | None = None,
     kernel_deb: Path | None = None,
     busybox_deb: Path | None = None,
     progress: Progress = lambda line: None,
     deadline: Deadline | None = None,
 ) -> DemoAssets:
-    """Kernel and initramfs for ``arch`` (``arm64``, ``x86_64``) in the cache; fetched and built if they are not there.
+    """Kernel and initramfs for ``arch`` (``arm64``, ``x86_64``) in ``cache`` (else the user's).
+
+    They are fetched and built if they are not there.
 
     The packages given are used instead of fetched ones, and kept: a later call without them uses the same. Raises
     ``ConfigurationError`` when something is missing on this machine or a package is not what it should be, and
@@ -60,7 +63,7 @@ def demo_assets(
     """
     if arch not in ARCHITECTURES:
         raise ConfigurationError(f"nothing to fetch for {arch!r}: there are {', '.join(ARCHITECTURES)}")
-    folder = cache_dir() / f"debian-{arch}"
+    folder = (cache or cache_dir()) / f"debian-{arch}"
     given = {"kernel": kernel_deb, "busybox": busybox_deb}
     if assets := _ready(arch, folder, given):
         return assets
@@ -183,11 +186,11 @@ def _ready(arch: str, folder: Path, given: dict[str, Path | None]) -> DemoAssets
     if manifest is None or manifest.get("recipe") != recipe():
         return None
     for role, deb in given.items():
-        if deb is not None and sha256_of(deb) != manifest["packages"][role]["sha256"]:
+        if deb is not None and sha256_of(deb, folder.parent) != manifest["packages"][role]["sha256"]:
             return None
     for role in ("kernel", "initrd"):
         file = folder / manifest[role]["file"]
-        if not file.is_file() or sha256_of(file) != manifest[role]["sha256"]:
+        if not file.is_file() or sha256_of(file, folder.parent) != manifest[role]["sha256"]:
             return None
     return DemoAssets(
         arch, folder / manifest["kernel"]["file"], folder / manifest["initrd"]["file"], manifest["release"],
@@ -217,7 +220,7 @@ def _packages(
             debs[role] = folder / "debs" / deb.name
             if not (debs[role].exists() and debs[role].samefile(deb)):
                 replace_file(debs[role], deb.read_bytes())
-        elif kept and kept.is_file() and sha256_of(kept) == known[role]["sha256"]:
+        elif kept and kept.is_file() and sha256_of(kept, folder.parent) == known[role]["sha256"]:
             debs[role] = kept
     missing = [role for role in names if role not in debs]
     if missing:
@@ -264,7 +267,7 @@ def _build(arch: str, folder: Path, debs: dict[str, Path], progress: Progress) -
         raise ConfigurationError(f"{debs['busybox']} has no bin/busybox in it: give a busybox-static package")
 
     replace_file(folder / "vmlinuz", content[kernels[0]])
-    sums = {role: sha256_of(deb) for role, deb in debs.items()}
+    sums = {role: sha256_of(deb, folder.parent) for role, deb in debs.items()}
     # Named after its inputs: a run that uses the old one is not disturbed
     key = hashlib.sha256(f"{recipe()} {sums['kernel']} {sums['busybox']}".encode()).hexdigest()[:12]
     initrd = folder / f"initrd-{key}.img"
@@ -278,8 +281,8 @@ def _build(arch: str, folder: Path, debs: dict[str, Path], progress: Progress) -
         "arch": arch,
         "release": kernels[0].removeprefix("boot/vmlinuz-"),
         "recipe": recipe(),
-        "kernel": {"file": "vmlinuz", "sha256": sha256_of(folder / "vmlinuz")},
-        "initrd": {"file": initrd.name, "sha256": sha256_of(initrd)},
+        "kernel": {"file": "vmlinuz", "sha256": sha256_of(folder / "vmlinuz", folder.parent)},
+        "initrd": {"file": initrd.name, "sha256": sha256_of(initrd, folder.parent)},
         "packages": {
             role: {"name": found.name, "version": found.version, "sha256": sums[role], "file": debs[role].name}
             for role, found in packages.items()

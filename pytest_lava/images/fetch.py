@@ -75,7 +75,7 @@ class Fetcher:
     def __init__(
         self, folder: Path, store: Store, *, offline: bool = False, report: Report = lambda line: None
     ) -> None:
-        self._folder, self._store = folder / "urls", store
+        self._cache, self._folder, self._store = folder, folder / "urls", store
         self._offline, self._report = offline, report
 
     def fetch_all(self, wanted: Sequence[tuple[Artefact, bool]], deadline: Deadline) -> list[Fetched]:
@@ -109,16 +109,23 @@ class Fetcher:
             raise ConfigurationError(f"{artefact}: this is a folder, not a file")
         if not path.is_file():
             raise ConfigurationError(f"{artefact}: there is no such file")
-        own = sha256_of(path)
+        own = sha256_of(path, self._cache)
         checksum = self._expected(artefact, deadline)
         if checksum is not None:
-            _check(artefact, checksum, own if checksum.algorithm == "sha256" else _sum(path, checksum.algorithm))
+            _check(artefact, checksum, own if checksum.algorithm == "sha256" else self._sum(path, checksum.algorithm))
         with path.open("rb") as file:
             if not unpack or not _holds_more(file.read(_HEAD), artefact.member):
                 return Fetched(artefact, path, own)
         key = _key(own, artefact.member)
         found = self._store.get(key) or self._store.add(artefact.name, _inside(path, artefact.member), lambda: key)
         return Fetched(artefact, found, own)
+
+    def _sum(self, path: Path, algorithm: str) -> str:
+        def find_out(path: Path) -> str:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, algorithm).hexdigest()
+
+        return str(remembered(path, algorithm, find_out, self._cache))
 
     # -- what is not --------------------------------------------------------------------------------------------
 
@@ -245,14 +252,6 @@ def _inside(path: Path, member: str) -> Iterator[bytes]:
         else:
             file.seek(0)
             yield from contents(file.read, member)
-
-
-def _sum(path: Path, algorithm: str) -> str:
-    def find_out(path: Path) -> str:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, algorithm).hexdigest()
-
-    return str(remembered(path, algorithm, find_out))
 
 
 def _promised(checksum: Checksum | None, known: _Known | None) -> str:

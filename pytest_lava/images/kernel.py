@@ -22,11 +22,12 @@ from pytest_lava.images.memo import remembered, sha256_of
 __all__ = ["KernelFile", "inspect"]
 
 #: part of the remembered fact's name: raise it when the answer for the same file changes
-_VERSION = 1
+_VERSION = 2
 _HEAD = 0x10000
 _CHUNK = 1 << 20
 _WANTED = "give Image, bzImage or zImage"
-_BANNER = re.compile(rb"Linux version (\d+\.\d+[^\s\0]*) ")
+#: init/version.c: release (who built it) (compiler) #1 SMP and so on, which ``uname -v`` tells
+_BANNER = re.compile(rb"Linux version (\d+\.\d+[^\s\0]*) (?:\([^\n\0]*\) (#\d[^\n\0]*)\n)?")
 
 _UIMAGE_ARCHITECTURES = {2: "arm", 3: "x86", 5: "mips", 7: "powerpc", 22: "arm64", 24: "x86_64", 26: "riscv64"}
 _UIMAGE_TYPES = {3: "ramdisk", 4: "multi-file image", 5: "firmware", 6: "script", 7: "file system", 8: "device tree"}
@@ -63,11 +64,18 @@ _STRANGERS: tuple[tuple[int, bytes, str, str], ...] = (
 )  # fmt: skip
 
 
+#: release and build
+_Names = tuple[str | None, str | None]
+_NAMELESS: _Names = (None, None)
+_LONGEST = 1024  # bytes of a banner
+
+
 @dataclass(frozen=True)
 class KernelFile:
     """A kernel as it was given: ``kind`` is Image, Image.gz, bzImage, zImage, uImage or FIT, ``arch`` a name as board
     files use it (arm64, arm, x86_64, x86, riscv64, mips, powerpc; for a uImage or FIT of another one, its own word),
-    ``release`` what ``uname -r`` will say, or None where the file does not tell, ``sha256`` the file's checksum.
+    ``release`` and ``build`` what ``uname -r`` and ``uname -v`` will say, or None where the file does not tell,
+    ``sha256`` the file's checksum.
     """
 
     path: Path
@@ -75,6 +83,7 @@ class KernelFile:
     arch: str
     release: str | None
     sha256: str
+    build: str | None = None
 
 
 class _NotAKernel(Exception):
@@ -85,8 +94,8 @@ class _NotAKernel(Exception):
         self.what, self.advice = what, advice
 
 
-def inspect(path: Path, *, option: str = "--kernel") -> KernelFile:
-    """Look into a kernel file. Answers are remembered as long as the file stays the same.
+def inspect(path: Path, cache: Path | None = None, *, option: str = "--kernel") -> KernelFile:
+    """Look into a kernel file. Answers are remembered in ``cache`` as long as the file stays the same.
 
     Raises ``ConfigurationError`` with one sentence, beginning with ``option`` and the path, for anything that is not
     a kernel that a boot loader takes.
@@ -100,10 +109,10 @@ def inspect(path: Path, *, option: str = "--kernel") -> KernelFile:
     if not path.is_file():
         raise ConfigurationError(f"{option} {path} is not a regular file: {_WANTED}")
     try:
-        facts = remembered(path, f"kernel{_VERSION}", _look)
+        facts = remembered(path, f"kernel{_VERSION}", _look, cache)
     except _NotAKernel as error:
         raise ConfigurationError(f"{option} {path} is {error.what}, not a kernel: {error.advice}") from None
-    return KernelFile(path, facts["kind"], facts["arch"], facts["release"], sha256_of(path))
+    return KernelFile(path, facts["kind"], facts["arch"], facts["release"], sha256_of(path, cache), facts["build"])
 
 
 def _look(path: Path) -> dict[str, str | None]:
@@ -111,11 +120,11 @@ def _look(path: Path) -> dict[str, str | None]:
         head = file.read(_HEAD)
     if not head:
         raise _NotAKernel("empty", "build it again, or give another file")
-    kind, arch, release = _kernel(path, head)
-    return {"kind": kind, "arch": arch, "release": release}
+    kind, arch, (release, build) = _kernel(path, head)
+    return {"kind": kind, "arch": arch, "release": release, "build": build}
 
 
-def _kernel(path: Path, head: bytes) -> tuple[str, str, str | None]:
+def _kernel(path: Path, head: bytes) -> tuple[str, str, _Names]:
     flat = _flat_image(head)
     if flat:
         return "Image", flat, _banner(_file(path))
@@ -126,7 +135,7 @@ def _kernel(path: Path, head: bytes) -> tuple[str, str, str | None]:
     if head[:4] == b"\x27\x05\x19\x56":
         return _uimage(head)
     if head[:4] == b"\xd0\x0d\xfe\xed":
-        return "FIT", _fit_architecture(path.read_bytes()), None
+        return "FIT", _fit_architecture(path.read_bytes()), _NAMELESS
     if head[:2] == b"\x1f\x8b":
         return _gzipped(path)
     raise _NotAKernel(*_stranger(head))
@@ -138,19 +147,24 @@ def _flat_image(head: bytes) -> str | None:
     return "riscv64" if head[0x38:0x3C] == b"RSC\x05" else None
 
 
-def _bzimage(path: Path, head: bytes) -> tuple[str, str, str | None]:
+def _bzimage(path: Path, head: bytes) -> tuple[str, str, _Names]:
     """Setup header: protocol at 0x206, kernel_version at 0x20e (offset from 0x200), xloadflags at 0x236 (2.12)."""
     protocol = _word(head, 0x206, "<H")
     flags = _word(head, 0x236, "<H") if protocol >= 0x20C else 0
     start = _word(head, 0x20E, "<H")
     text = head[0x200 + start :].split(b"\0", 1)[0] if start else b""
-    words = text.decode("ascii", "replace").split()
+    said = text.decode("ascii", "replace")
+    words, build = said.split(), said.find("#")
     if path.stat().st_size < (head[0x1F1] or 4) * 512 + 512:
         raise _NotAKernel("a bzImage that was cut short", "copy or build it again")
-    return "bzImage", "x86_64" if flags & 1 else "x86", words[0] if words else None
+    return (
+        "bzImage",
+        "x86_64" if flags & 1 else "x86",
+        (words[0] if words else None, said[build:] if build > 0 else None),
+    )
 
 
-def _uimage(head: bytes) -> tuple[str, str, str | None]:
+def _uimage(head: bytes) -> tuple[str, str, _Names]:
     """Legacy header of U-Boot, big endian: ih_arch at 29, ih_type at 30, ih_name (32 bytes) at 32."""
     if len(head) < 64:
         raise _NotAKernel("a uImage that was cut short", "copy or build it again")
@@ -161,11 +175,11 @@ def _uimage(head: bytes) -> tuple[str, str, str | None]:
     return (
         "uImage",
         _UIMAGE_ARCHITECTURES.get(arch, f"u-boot-{arch}"),
-        name[0].decode("ascii", "replace") if name else None,
+        (name[0].decode("ascii", "replace") if name else None, None),
     )
 
 
-def _gzipped(path: Path) -> tuple[str, str, str | None]:
+def _gzipped(path: Path) -> tuple[str, str, _Names]:
     stream = _gunzip(_file(path))
     flat = _flat_image(next(stream, b""))
     if not flat:
@@ -202,30 +216,35 @@ def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
         return  # what follows is no gzip, or it is damaged: the caller judges by what came out
 
 
-def _banner(chunks: Iterator[bytes]) -> str | None:
-    """The release in the kernel's ``linux_banner``, as init/version.c has it."""
-    rest = b""
+def _banner(chunks: Iterator[bytes]) -> _Names:
+    """What is in the kernel's ``linux_banner``, as init/version.c has it.
+
+    The first one that is there may be without the number of the build (``# SMP``), which is added last.
+    """
+    release, rest = None, b""
     for chunk in chunks:
         window = rest + chunk
-        if match := _BANNER.search(window):
-            return match[1].decode("ascii", "replace")
-        rest = window[-256:]
-    return None
+        for match in _BANNER.finditer(window):
+            release = release or match[1].decode("ascii", "replace")
+            if match[2]:
+                return release, match[2].decode("ascii", "replace")
+        rest = window[-_LONGEST:]
+    return release, None
 
 
-def _packed_banner(path: Path) -> str | None:
+def _packed_banner(path: Path) -> _Names:
     """Arm's zImage holds the kernel packed: gzip and xz can be opened here, of others the release is not known."""
     data = path.read_bytes()
     start = data.find(b"\x1f\x8b\x08")
-    if start >= 0 and (release := _banner(_gunzip(iter([data[start:]])))):
-        return release
+    if start >= 0 and (found := _banner(_gunzip(iter([data[start:]])))) != _NAMELESS:
+        return found
     start = data.find(b"\xfd7zXZ\0")
     if start < 0:
-        return None
+        return _NAMELESS
     try:
         return _banner(iter([lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(data[start:])]))
     except lzma.LZMAError:
-        return None
+        return _NAMELESS
 
 
 def _fit_architecture(tree: bytes) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, InfrastructureError
-from pytest_lava.images.cache import entry, produce
+from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.memo import sha256_of
+from pytest_lava.images.shelf import Shelf
 
 __all__ = ["boot_medium", "sha256_of"]
 
@@ -27,7 +28,9 @@ _LABEL = "LAVA"
 _LIMIT = 300.0
 
 
-def boot_medium(files: Mapping[str, Path], *, fs: str = "fat", deadline: Deadline | None = None) -> Path:
+def boot_medium(
+    files: Mapping[str, Path], shelf: Shelf | None = None, *, fs: str = "fat", deadline: Deadline | None = None
+) -> Path:
     """An image (no partition table) with ``files``: name on the medium (``Image``, ``dtbs/board.dtb``) -> file.
 
     The image is sized for its content, kept in the cache by the hash of its input, and must not be written to: boards
@@ -39,12 +42,13 @@ def boot_medium(files: Mapping[str, Path], *, fs: str = "fat", deadline: Deadlin
     if not files:
         raise ConfigurationError("a boot medium needs at least one file")
     names = {_checked(name): path for name, path in files.items()}
+    shelf = shelf or Shelf(cache_dir())
     digest = hashlib.sha256(_RECIPE.encode())
     for name in sorted(names):
-        digest.update(f"\0{name}\0{sha256_of(names[name])}".encode())
+        digest.update(f"\0{name}\0{sha256_of(names[name], shelf.folder)}".encode())
     deadline = deadline or Deadline.after(_LIMIT)
-    target = entry("media", f"{digest.hexdigest()[:40]}.fat")
-    return produce(target, lambda path: _make_fat(path, names, deadline), deadline=deadline)
+    key = f"{digest.hexdigest()[:40]}.fat"
+    return shelf.make("media", key, lambda path: _make_fat(path, names, deadline), deadline=deadline)
 
 
 def _checked(name: str) -> str:

@@ -20,25 +20,25 @@ __all__ = ["remembered", "sha256_of"]
 _SETTLED_NS = 50_000_000
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Path, cache: Path | None = None) -> str:
     """The SHA-256 of a file in hexadecimal; of an unchanged file without reading it again.
 
     Unchanged means size, mtime_ns, ctime_ns, device and inode. Raises ``ConfigurationError`` if it cannot be read.
     """
-    return str(remembered(path, "sha256", _sha256))
+    return str(remembered(path, "sha256", _sha256, cache))
 
 
-def remembered(path: Path, what: str, find_out: Callable[[Path], Any]) -> Any:
+def remembered(path: Path, what: str, find_out: Callable[[Path], Any], cache: Path | None = None) -> Any:
     """``find_out(path)``, or what it returned before for the same unchanged file. The value must fit into JSON.
 
     ``what`` names the fact and the version of the code that finds it out. Each fact has a small file of its own in
-    the cache, named after the path, so that runs at the same time do not disturb each other. Raises
+    the folder ``cache`` (else the user's), named after the path, so that runs at the same time do not disturb each other. Raises
     ``ConfigurationError`` if the file cannot be read, and what ``find_out`` raises (which is not remembered).
     """
     try:
         before = _identity(path)
         name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
-        store = cache_dir() / "facts" / f"{name}.{what}"
+        store = (cache or cache_dir()) / "facts" / f"{name}.{what}"
         known = _load(store)
         if known is not None and known.get("is") == before:
             return known["value"]
