@@ -19,7 +19,7 @@ from pathlib import Path
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.memo import remembered, sha256_of
 
-__all__ = ["KernelFile", "inspect"]
+__all__ = ["KernelFile", "architecture_of", "inspect"]
 
 #: part of the remembered fact's name: raise it when the answer for the same file changes
 _VERSION = 2
@@ -42,14 +42,14 @@ _STRANGERS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x7fELF", "an ELF file (a vmlinux or a module)", "give arch/.../boot/Image, bzImage or zImage"),
     (
         0, b"!<arch>\ndebian-binary", "a Debian package",
-        "kernel packages are not supported yet: unpack it with dpkg-deb -x and give boot/vmlinuz-*",
+        "give it as it is, not packed",
     ),
     (
         0, b"\xed\xab\xee\xdb", "an RPM package",
-        "kernel packages are not supported yet: unpack it with rpm2cpio and give its vmlinuz",
+        "unpack it with rpm2cpio and give its vmlinuz",
     ),
     (0, b"ANDROID!", "an Android boot image", "unpack it with unpack_bootimg and give the kernel in it"),
-    (4, b"zimg", "an EFI zboot image", "give the Image it was made from"),
+    (4, b"zimg", "an EFI zboot image", "give it as it is, not packed"),
     (0, b"070701", "a cpio archive (an initramfs)", "give it as initrd="),
     (0, b"PK\x03\x04", "a zip archive", "unpack it and give the kernel in it"),
     (0, b"\xfd7zXZ\0", "packed with xz", "unpack it with unxz and give the kernel in it"),
@@ -58,7 +58,7 @@ _STRANGERS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"BZh", "packed with bzip2", "unpack it with bunzip2 and give the kernel in it"),
     (0, b"QFI\xfb", "a qcow2 disk image", "give it as --image"),
     (0, b"hsqs", "a squashfs file system", "give it as --image"),
-    (257, b"ustar", "a tar archive", "unpack it and give the kernel in it"),
+    (257, b"ustar", "a tar archive", "give it as it is, not packed twice"),
     (1080, b"\x53\xef", "an ext2, ext3 or ext4 file system", "give it as --image"),
     (0, b"MZ", "an EFI program", _WANTED),
 )  # fmt: skip
@@ -113,6 +113,29 @@ def inspect(path: Path, cache: Path | None = None, *, option: str = "--kernel") 
     except _NotAKernel as error:
         raise ConfigurationError(f"{option} {path} is {error.what}, not a kernel: {error.advice}") from None
     return KernelFile(path, facts["kind"], facts["arch"], facts["release"], sha256_of(path, cache), facts["build"])
+
+
+def architecture_of(head: bytes, path: Path) -> str:
+    """Of a kernel that begins so, unpacked from ``path``; ``""`` if only the whole of it tells.
+
+    Raises ``ConfigurationError`` if this is no kernel.
+    """
+    if head[:4] == b"\xd0\x0d\xfe\xed":
+        return ""
+    if head[0x202:0x206] == b"HdrS":
+        return "x86_64" if _word(head, 0x206, "<H") >= 0x20C and _word(head, 0x236, "<H") & 1 else "x86"
+    if _word(head, 0x24, "<I") == 0x016F2818:
+        return "arm"
+    if flat := _flat_image(head):
+        return flat
+    try:
+        return _uimage(head)[1] if head[:4] == b"\x27\x05\x19\x56" else _refused(head)
+    except _NotAKernel as error:
+        raise ConfigurationError(f"--kernel {path} holds {error.what}, not a kernel: {error.advice}") from None
+
+
+def _refused(head: bytes) -> str:
+    raise _NotAKernel(*_stranger(head))
 
 
 def _look(path: Path) -> dict[str, str | None]:

@@ -32,8 +32,9 @@ def remembered(path: Path, what: str, find_out: Callable[[Path], Any], cache: Pa
     """``find_out(path)``, or what it returned before for the same unchanged file. The value must fit into JSON.
 
     ``what`` names the fact and the version of the code that finds it out. Each fact has a small file of its own in
-    the folder ``cache`` (else the user's), named after the path, so that runs at the same time do not disturb each other. Raises
-    ``ConfigurationError`` if the file cannot be read, and what ``find_out`` raises (which is not remembered).
+    the folder ``cache`` (else the user's), named after the path, so that runs at the same time do not disturb each
+    other. Raises ``ConfigurationError`` if the file cannot be read, and what ``find_out`` raises (which is not
+    remembered).
     """
     try:
         before = _identity(path)
