@@ -1,4 +1,4 @@
-"""Boot media, read back with mtools."""
+"""Boot media, read back with mtools and debugfs."""
 
 from __future__ import annotations
 
@@ -20,34 +20,59 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+#: where Debian has the programs for ext4
+SBIN = os.environ | {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+
 needs_mtools = pytest.mark.skipif(not shutil.which("mcopy"), reason="mtools is not installed")
 
 
 def content(image: Path, name: str) -> bytes:
+    if image.suffix == ".ext4":
+        command = ["debugfs", "-R", f'cat "/{name}"', str(image)]
+        return subprocess.run(command, check=True, capture_output=True, env=SBIN).stdout
     return subprocess.run(["mtype", "-i", str(image), f"::{name}"], check=True, capture_output=True).stdout
 
 
 @needs_mtools
+@pytest.mark.parametrize("fs", ["fat", "ext4"])
 @pytest.mark.parametrize("size", [0, 1, 5_000_000, 70_000_000])
-def test_files_come_back(tmp_path: Path, size: int) -> None:
+def test_files_come_back(tmp_path: Path, size: int, fs: str) -> None:
     big, small = tmp_path / "big", tmp_path / "small"
     big.write_bytes(os.urandom(size % 100_000) + bytes(size - size % 100_000))
     small.write_bytes(b"tree")
-    image = boot_medium({"Image": big, "dtbs/vendor/board.dtb": small, "a long name of a file.img": small})
+    image = boot_medium({"Image": big, "dtbs/vendor/board.dtb": small, "a long name of a file.img": small}, fs=fs)
+    assert image.suffix == f".{fs}"
     assert content(image, "Image") == big.read_bytes()
     assert content(image, "dtbs/vendor/board.dtb") == b"tree"
     assert content(image, "a long name of a file.img") == b"tree"
 
 
 @needs_mtools
-def test_many_small_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fs", ["fat", "ext4"])
+def test_many_small_files(tmp_path: Path, fs: str) -> None:
     files = {}
     for number in range(300):
         path = tmp_path / f"{number}.dtb"
         path.write_bytes(b"%d" % number)
         files[f"dtbs/{path.name}"] = path
-    image = boot_medium(files)
+    image = boot_medium(files, fs=fs)
     assert content(image, "dtbs/299.dtb") == b"299"
+    assert not list(image.parent.glob("*.tree"))
+
+
+def test_ext4_is_clean_and_for_everybody(tmp_path: Path) -> None:
+    private = tmp_path / "kernel"
+    private.write_bytes(b"kernel")
+    private.chmod(0o600)
+    image = boot_medium({"dtbs/Image": private}, fs="ext4")
+    before = image.read_bytes()
+    check = subprocess.run(["e2fsck", "-fn", str(image)], capture_output=True, text=True, check=False, env=SBIN)
+    assert check.returncode == 0, check.stdout
+    listed = subprocess.run(
+        ["debugfs", "-R", "ls -p /dtbs", str(image)], check=True, capture_output=True, text=True, env=SBIN
+    )
+    assert "/100644/0/0/Image/6/" in listed.stdout
+    assert image.read_bytes() == before
 
 
 @needs_mtools
@@ -80,7 +105,7 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("", "/Image", "../Image", "a:b"):
         with pytest.raises(ConfigurationError, match="cannot be the name"):
             boot_medium({name: path})
-    with pytest.raises(ConfigurationError, match="give fs = 'fat'"):
+    with pytest.raises(ConfigurationError, match="give fs = 'fat' or 'ext4'"):
         boot_medium({"Image": path}, fs="ntfs")
     with pytest.raises(ConfigurationError, match="at least one file"):
         boot_medium({})
