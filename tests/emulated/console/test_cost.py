@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -14,32 +16,52 @@ from support.slowline import SlowLine
 
 from pytest_lava.board.board import State
 from pytest_lava.console.agent import AgentShell
+from pytest_lava.console.console import Console
+from pytest_lava.console.lines import open_line
 from pytest_lava.console.marker import MarkerShell
 from pytest_lava.console.process import open_process
+from pytest_lava.console.settings import LineSettings
+from pytest_lava.errors import Timeout
 
 Open = Callable[..., AbstractContextManager[MarkerShell | AgentShell]]
 protocols = pytest.mark.parametrize("shell_on", [open_shell, open_agent], ids=["marker", "agent"])
 NUMBERS = "dd if=/dev/zero bs=256 count={} 2>/dev/null | od -v"  # as many KB
 
 
+SOAK = bool(os.environ.get("LAVA_SOAK"))
+WAIT = 10 if SOAK else 4  # seconds
+MUCH = 50 if SOAK else 32  # MB
+
+
 @protocols
 def test_waiting_costs_nothing(shell_on: Open, tmp_path: Path) -> None:
     with shell_on(tmp_path) as shell:
         before = time.process_time()
-        shell.run("sleep 4")
+        shell.run(f"sleep {WAIT}")
         assert time.process_time() - before < 0.010
+
+
+def test_waiting_costs_nothing_where_a_thread_pumps(tmp_path: Path) -> None:
+    console = Console(tmp_path / "console.log")
+    console.attach(open_line("loop://", LineSettings())[0])
+    before = time.process_time()
+    with pytest.raises(Timeout):
+        console.expect([re.compile(b"never")], deadline=soon(WAIT))
+    assert time.process_time() - before < 0.010
+    console.close()
 
 
 @protocols
 def test_much_output_is_fast_at_any_size(shell_on: Open, tmp_path: Path) -> None:
     seconds = {}
     with shell_on(tmp_path) as shell:
-        for size in (1 << 20, 32 << 20):
+        for size in (1 << 20, 10 << 20, MUCH << 20):
             before = time.process_time()
             assert shell.run(f"head -c {size} /dev/zero", max_output=64 << 20).stdout_bytes == bytes(size)
             seconds[size] = (time.process_time() - before) / size * 1e6
-    assert seconds[32 << 20] < 0.05
-    assert seconds[32 << 20] < 2 * seconds[1 << 20]
+    assert seconds[10 << 20] < 0.05
+    assert seconds[MUCH << 20] < 0.05
+    assert seconds[MUCH << 20] < 2 * seconds[1 << 20]
 
 
 def test_agent_keeps_no_second_copy_of_the_output(tmp_path: Path) -> None:
@@ -47,7 +69,7 @@ def test_agent_keeps_no_second_copy_of_the_output(tmp_path: Path) -> None:
         shell.run("head -c 4000000 /dev/zero")
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
         before = _memory("VmRSS")
-        result = shell.run("head -c 40000000 /dev/zero", max_output=64 << 20)
+        result = shell.run("head -c 50000000 /dev/zero", max_output=64 << 20)
         assert _memory("VmHWM") - before - len(result.stdout_bytes) < 20e6
 
 

@@ -16,6 +16,7 @@ from pytest_lava.cli import main
 from pytest_lava.config.boards import BoardFiles
 from pytest_lava.config.model import BoardModel, Console, Defaults, Login, Timeouts, Transfer
 from pytest_lava.config.paths import shipped
+from pytest_lava.console.ladder import RUNGS
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ExitStatus
 from pytest_lava.events import EventLog
@@ -23,6 +24,7 @@ from pytest_lava.plugin import fixtures
 from pytest_lava.plugin.options import pytest_addoption
 from pytest_lava.power.api import PowerContext
 from pytest_lava.registry import Registry
+from pytest_lava.responsiveness import Verdict
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
@@ -39,6 +41,16 @@ def tables() -> Iterator[tuple[str, type[BaseModel]]]:
     for kind in ("power", "deploy", "boot"):
         for name in registry.names(kind):
             yield f"`[{kind}]` with method `{name}`", registry.get(kind, name).Options
+
+
+def test_rungs_of_the_hang_ladder() -> None:
+    text = section((ROOT / "docs/boards.md").read_text(), "When a board falls silent")
+    rows = [
+        tuple(row) for row in re.findall(r"^\| `([^`]+)` \| [^|]* \| ([\d.]+) \|(?: `(.*)` \|)?$", text, re.MULTILINE)
+    ]
+    rungs = [(rung.name, f"{rung.limit:g}", rung.proves) for rung in (RUNGS.ping, *RUNGS.interrupts, *RUNGS.kernel)]
+    assert rows == [*rungs, *((dump.key, f"{dump.limit:g}", "") for dump in RUNGS.dumps)]
+    assert all(f"`{verdict}`" in text for verdict in Verdict)
 
 
 def section(text: str, title: str) -> str:
