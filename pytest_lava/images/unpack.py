@@ -18,7 +18,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
-__all__ = ["PACKINGS", "Damaged", "packing_of", "unpacked"]
+__all__ = ["FAULTS", "PACKINGS", "Damaged", "Unpacks", "packing_of", "unpacked", "unpacks"]
 
 #: how the first bytes of each begin
 PACKINGS = {
@@ -31,6 +31,9 @@ _IN = 1 << 17
 _OUT = 1 << 17
 _XZ_MEMORY = 256 << 20  # bytes; xz -9 takes 65 MB
 _ZSTD = {int(DecompressionParameter.window_log_max): 27}  # 128 MB, which zstd takes without --long, too
+
+#: what decompressors raise for damaged data
+FAULTS = (OSError, lzma.LZMAError, zlib.error, ZstdError)
 
 #: gives at most so many bytes, and none at the end
 Read = Callable[[int], bytes]
@@ -57,6 +60,29 @@ def packing_of(head: bytes) -> str:
     return next((name for name, magic in PACKINGS.items() if head.startswith(magic)), "")
 
 
+class Unpacks(Protocol):
+    """One stream of packed data, as far as all four have it in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def unpacks(packing: str) -> Unpacks:
+    """A decompressor for one stream, for who has to know where it ends. It raises what :data:`FAULTS` lists."""
+    match packing:
+        case "gzip":
+            return zlib.decompressobj(wbits=31)
+        case "zstd":
+            return ZstdDecompressor(options=_ZSTD)
+        case "bzip2":
+            return bz2.BZ2Decompressor()
+        case _:
+            return lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY)
+
+
 def unpacked(packing: str, read: Read) -> Iterator[bytes]:
     """The content in pieces of at most 128 KiB. ``Damaged``; ``ValueError`` for an unknown packing."""
     if packing not in (*PACKINGS, ""):
@@ -73,7 +99,7 @@ def unpacked(packing: str, read: Read) -> Iterator[bytes]:
                 yield from _streams(bz2.BZ2Decompressor, read, PACKINGS["bzip2"])
             case _:
                 yield from _streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY), read, PACKINGS["xz"])
-    except (OSError, lzma.LZMAError, zlib.error, ZstdError) as error:
+    except FAULTS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # reading failed, not unpacking
         raise Damaged(f"this is damaged {packing} data: {error}") from error

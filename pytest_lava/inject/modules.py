@@ -1,0 +1,104 @@
+"""Kernel modules as entries: found in what a build made, with the data that modprobe needs (``depmod``)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_lava.errors import ConfigurationError
+from pytest_lava.images.cpio import open_tar, placed_module
+from pytest_lava.inject.additions import Addition
+from pytest_lava.inject.entries import Entry, Staging, from_archive, from_tree
+
+__all__ = ["modules_of", "with_depmod"]
+
+_MODULE = re.compile(r"(?:.*/)?lib/modules/([^/]+)/.+\.ko(?:\.gz|\.xz|\.zst)?")
+_RELEASE = re.compile(r"\d+\.\d+[^/]*")
+#: seconds for depmod: 3,500 modules take it two
+_LIMIT = 300.0
+
+
+def modules_of(addition: Addition, staging: Staging) -> Iterator[Entry]:
+    """Modules below ``lib/modules`` of the target; all else that a folder or archive has is left out.
+
+    The source holds ``lib/modules/RELEASE``, perhaps below other folders, or begins with ``RELEASE``, or is the folder
+    ``RELEASE``. ``ConfigurationError`` if there are none, or depmod is needed and missing.
+    """
+    source = addition.source
+    if source.is_dir():
+        bare = any((source / name).exists() for name in ("modules.dep", "modules.order", "kernel"))
+        if bare and not _RELEASE.fullmatch(source.resolve().name):
+            raise ConfigurationError(
+                f"{addition.option}: this holds modules, but its name is no kernel release: give its parent folder"
+            )
+        found = [*_placed(from_tree(source, source.resolve().name if bare else ""), addition.target)]
+    else:
+        with open_tar(source) as tar:
+            found = [*_placed(from_archive(tar, "", staging, addition.option), addition.target)]
+    if not any(entry.kind == "file" for entry in found):
+        raise ConfigurationError(
+            f"{addition.option}: there is no lib/modules/RELEASE in it; "
+            "give what 'make modules_install INSTALL_MOD_PATH=DIR' made"
+        )
+    yield from with_depmod(found, staging)
+
+
+def with_depmod(entries: Iterable[Entry], staging: Staging) -> Iterator[Entry]:
+    """The entries, and for each kernel release whose modules have no ``modules.dep`` what ``depmod`` makes of them.
+
+    ``ConfigurationError`` if that program (Debian: kmod) is missing or fails.
+    """
+    listed = list(entries)
+    yield from listed
+    files = {entry.path: entry for entry in listed if entry.kind == "file"}
+    releases: dict[str, str] = {}
+    for path in files:
+        if match := _MODULE.fullmatch(path):
+            releases.setdefault(match[1], path[: match.start(1)])
+    for release, base in releases.items():
+        if f"{base}{release}/modules.dep" not in files:
+            yield from _made(release, base, files, staging)
+
+
+def _placed(entries: Iterable[Entry], target: str) -> Iterator[Entry]:
+    base = "/".join(filter(None, [target.strip("/"), "lib/modules"]))
+    for entry in entries:
+        name = placed_module(entry.path)
+        if name is None:
+            continue
+        linked = placed_module(entry.target) if entry.kind == "link" else None
+        yield replace(entry, path=f"{base}/{name}", uid=0, gid=0, target=f"{base}/{linked}" if linked else entry.target)
+
+
+def _made(release: str, base: str, files: dict[str, Entry], staging: Staging) -> Iterator[Entry]:
+    program = shutil.which("depmod") or shutil.which("depmod", path="/usr/sbin:/sbin")
+    if program is None:
+        raise ConfigurationError(
+            f"the modules of {release} have no modules.dep, and depmod is missing: "
+            "install it (Debian: apt-get install kmod), or give what 'make modules_install' made"
+        )
+    prefix = f"{base}{release}/"
+    with tempfile.TemporaryDirectory(dir=staging.folder) as root:
+        folder = Path(root, "lib/modules", release)
+        for path, entry in files.items():
+            if path.startswith(prefix) and entry.content is not None:
+                link = folder / path.removeprefix(prefix)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(entry.content.absolute())
+        done = subprocess.run(
+            [program, "-b", root, release], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            errors="replace", timeout=_LIMIT, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise ConfigurationError(f"depmod cannot read the modules of {release}: {done.stderr.strip()}")
+        for made in sorted(folder.glob("modules.*")):
+            if not made.is_symlink():  # what came with the modules is there already
+                content = staging.new()
+                made.rename(content)
+                yield Entry(f"{prefix}{made.name}", "file", 0o644, content=content, size=content.stat().st_size,
+                            mtime=int(content.stat().st_mtime))  # fmt: skip

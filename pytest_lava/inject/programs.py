@@ -1,0 +1,45 @@
+"""Runs the programs that edit file systems, and tells which package has one that is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import ConfigurationError, InfrastructureError
+
+__all__ = ["run"]
+
+#: program -> Debian's package
+_PACKAGES = {
+    "debugfs": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs",
+    "mcopy": "mtools", "mdir": "mtools", "mmd": "mtools", "qemu-img": "qemu-utils",
+}  # fmt: skip
+
+
+def run(
+    command: Sequence[str], deadline: Deadline, *, cwd: Path, given: bytes = b"", more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run one to its end with ``given`` as its input, whatever its status. It speaks English and asks nothing.
+
+    ``ConfigurationError`` if it is not here, ``InfrastructureError`` if it is over its time or cannot be started.
+    """
+    program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/sbin")
+    if program is None:
+        package = _PACKAGES[command[0]]
+        raise ConfigurationError(
+            f"{command[0]} is needed to edit this image: install it (Debian: apt-get install {package})"
+        )
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBUGFS_PAGER": "__none__", **(more or {})}
+    try:
+        return subprocess.run(
+            [program, *command[1:]], cwd=cwd, env=environment, input=given, capture_output=True,
+            timeout=deadline.remaining(), check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise InfrastructureError(f"{command[0]} did not end in time while editing an image") from None
+    except OSError as error:
+        raise InfrastructureError(f"{command[0]} cannot be started: {error.strerror}") from error
