@@ -65,7 +65,7 @@ def open_agent(folder: Path, command: str = "dash -i", *, line: Transport | None
         console.attach(line or open_process(command)[0])
         shell = AgentShell(console)
         console.write(b"\n", soon())
-        console.expect([re.compile(rb"[$#] ")], deadline=soon())
+        console.expect([re.compile(Login().shell_prompt.encode())], deadline=soon())
         console.arm(FindingKind.FATAL, FindingKind.BOOT)
         shell.take_over(soon())
         yield shell
