@@ -246,7 +246,7 @@ class MarkerShell(Interactive):
             if found := look():
                 return found, None
             finding = self._console.finding
-            early = finding and finding.offset < seen and not self._has_begun(tag, start, finding.offset)
+            early = finding and start <= finding.offset < seen and not self._has_begun(tag, start, finding.offset)
             return (None, finding) if early else None
 
         while True:
