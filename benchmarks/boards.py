@@ -18,8 +18,11 @@ from pytest_lava.board.board import Board, State
 from pytest_lava.config.boards import BoardFiles
 from pytest_lava.config.paths import board_folders
 from pytest_lava.events import EventLog
+from pytest_lava.images.cache import cache_dir
 from pytest_lava.lab.guardian import Guardian
+from pytest_lava.plan import CachePlan
 from pytest_lava.planning import Options, make_plan
+from pytest_lava.preparation import Preparation
 from pytest_lava.registry import Registry, plugin_manager
 
 __all__ = ["BareBoard", "direct_boot", "loop_round_trips", "our_board", "qemu_command_line"]
@@ -45,12 +48,15 @@ def our_board(name: str, folder: Path) -> Iterator[Board]:
         files = BoardFiles(board_folders(CHECKOUT), Registry(plugin_manager()))
         target = make_plan(Options(boards=(name,)), files, folder, guardian).targets[0]
         events = EventLog(folder / "events.jsonl")
+        preparation = Preparation([target], CachePlan(cache_dir()), events)
+        prepared = preparation.of(target)
         board = Board(target.request.candidates[0], log=folder / "console.log", guard=guardian, events=events)
         try:
-            board.deploy(target.kernel, target.image)
+            board.deploy(prepared.kernel, prepared.image)
             yield board
         finally:
             board.close()
+            preparation.close()
             events.close()
 
 

@@ -9,15 +9,69 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_lava.config.boards import BoardConfig
+    from pytest_lava.images.artefact import Artefact
     from pytest_lava.images.kernel import KernelFile
+    from pytest_lava.images.kernel_parts import KernelSource, Origin
     from pytest_lava.transfer.api import Mode
 
-__all__ = ["BoardRequest", "ImagePlan", "KernelPlan", "RunPlan", "Target"]
+__all__ = [
+    "BoardRequest",
+    "CachePlan",
+    "ImagePlan",
+    "ImageRequest",
+    "KernelPlan",
+    "KernelRequest",
+    "Prepared",
+    "RunPlan",
+    "Target",
+]
+
+
+@dataclass(frozen=True)
+class KernelRequest:
+    """A kernel as it was asked for, before anything is fetched. ``given`` by the user: the kernel under test.
+
+    ``label`` is what the user wrote, for messages; ``modules`` are others than those of the source, which are left out
+    with ``bare``; ``dtb_name`` is a device tree that the source is to have.
+    """
+
+    name: str
+    label: str
+    source: KernelSource
+    modules: Artefact | None = None
+    bare: bool = False
+    dtb: Artefact | None = None
+    dtb_name: str = ""
+    initrd: Artefact | None = None
+    append: str = ""
+    given: bool = True
+
+    @property
+    def arch(self) -> str:
+        """The architecture as far as it is known by now."""
+        return self.source.arch
+
+    @property
+    def release(self) -> str:
+        """What ``uname -r`` will say, as far as it is known by now."""
+        return self.source.release
+
+
+@dataclass(frozen=True)
+class ImageRequest:
+    """An image as it was asked for: one file, or several for named parts. The unnamed part is ``""``."""
+
+    name: str
+    parts: Mapping[str, Artefact]
 
 
 @dataclass(frozen=True)
 class KernelPlan:
-    """A kernel to boot and what goes with it. ``given`` by the user: the kernel under test, not the lab's default."""
+    """A kernel to boot and what goes with it: files on this machine, none of which may be written to.
+
+    ``given`` by the user: the kernel under test, not the lab's default. ``modules`` is a folder with
+    ``lib/modules/RELEASE``; where there is an ``initrd`` they are in it already. ``origin`` tells where it is from.
+    """
 
     name: str
     file: KernelFile
@@ -26,6 +80,7 @@ class KernelPlan:
     initrd: Path | None = None
     append: str = ""
     given: bool = True
+    origin: Origin | None = None
 
     @property
     def sha256(self) -> str:
@@ -61,11 +116,29 @@ class Target:
 
     id: str
     request: BoardRequest
-    kernel: KernelPlan | None
-    image: ImagePlan | None
+    kernel: KernelRequest | None
+    image: ImageRequest | None
 
     def __repr__(self) -> str:
         return f"<target {self.id}>"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a target asked for, on this machine and ready to be deployed."""
+
+    kernel: KernelPlan | None = None
+    image: ImagePlan | None = None
+
+
+@dataclass(frozen=True)
+class CachePlan:
+    """Where what is fetched and made is kept: ``limit`` in bytes, 0 for none; ``passing``: it goes with the run."""
+
+    folder: Path
+    limit: int = 0
+    offline: bool = False
+    passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +150,7 @@ class RunPlan:
     run_folder: Path
     bundle: Path
     bundle_format: str
+    cache: CachePlan
     board_wait: float = 0.0
     command_timeout: float = 600.0
     transfer: Mode = "auto"

@@ -112,6 +112,7 @@ class Defaults(Strict):
     kernel: str | None = None
     initrd: str | None = None
     dtb: str | None = None
+    dtb_name: str = Field(default="", description="the device tree to take from a kernel's package, tree or build")
     append: str = ""
     hint: str = Field(default="", description="how to get the default files when they are not there")
 
@@ -140,6 +141,7 @@ class Transfer(Strict):
 class Timeouts(Strict):
     """Limits in seconds."""
 
+    fetch: float = Field(default=3600, gt=0, description="download and unpack what is deployed")
     power: float = Field(default=60, gt=0)
     deploy: float = Field(default=600, gt=0)
     bootloader: float = Field(default=60, gt=0)
@@ -172,6 +174,7 @@ class BoardModel(Strict):
     deploy: Driver = DriverTable(method="none")
     boot: Driver
     login: Login = Login()
+    kernels: tuple[str, ...] = Field(default=(), description="kinds of kernel file that it boots; none: all")
     defaults: Defaults = Defaults()
     transfer: Transfer = Transfer()
     timeouts: Timeouts = Timeouts()

@@ -56,7 +56,7 @@ class Artefact:
     @classmethod
     def parse(cls, text: str, option: str = "") -> Artefact:
         """Read what a user wrote. ``ConfigurationError`` (beginning with ``option``) says what to change in it."""
-        where = f"{option} {text}: ".lstrip()
+        where = f"{f'{option} {text}'.strip()}: "
         place, _, fragment = text.partition("#")
         if fragment and not _SCHEME.match(text) and Path(text).expanduser().exists():
             place, fragment = text, ""  # a file with a # in its name
@@ -78,10 +78,15 @@ class Artefact:
         elif scheme:
             raise ConfigurationError(f"{where}{scheme}:// is unknown; write a path, file://, http:// or https://")
         if not place:
-            raise ConfigurationError(f"{where or 'an empty name: '}give a path or a URL")
+            raise ConfigurationError(f"{where}give a path or a URL")
         path = Path(place).expanduser().absolute()
         sums = str(path.parent / facts["sums"]) if facts.get("sums") else ""
         return cls(text, path.name, path=path, checksum=checksum, sums=sums, member=member)
+
+    @classmethod
+    def of(cls, path: Path) -> Artefact:
+        """A file of this machine that nobody had to name."""
+        return cls(str(path), path.name, path=path)
 
     def checksum_in(self, sums: str) -> Checksum:
         """Its checksum in the text of a file of checksums. ``ConfigurationError`` if that does not list it."""

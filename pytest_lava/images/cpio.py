@@ -19,7 +19,7 @@ from typing import IO, Protocol, cast
 
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.contents import Stream, whole
-from pytest_lava.images.unpack import Damaged, packing_of, unpacked
+from pytest_lava.images.unpack import Damaged, Read, packing_of, unpacked
 
 __all__ = ["CpioWriter", "concatenate", "module_files", "modules_archive", "open_tar", "placed_module"]
 
@@ -153,13 +153,14 @@ def modules_archive(source: Path, destination: Path, *, root: str = "lib/modules
 
 
 @contextmanager
-def open_tar(source: Path, file: IO[bytes] | None = None) -> Iterator[tarfile.TarFile]:
-    """Read a tarball (plain, gz, bz2, xz, zst) from front to back; ``file`` is an open stream of it, if there is one.
+def open_tar(source: Path, file: IO[bytes] | None = None, size: int | None = None) -> Iterator[tarfile.TarFile]:
+    """Read a tarball (plain, gz, bz2, xz, zst) from front to back; ``file`` is an open stream of it, if there is one,
+    and ``size`` how many bytes of that it has.
 
     ``ConfigurationError`` if this is no tarball, or not a whole one.
     """
     with file or source.open("rb") as raw:
-        packed = Stream(raw.read)
+        packed = Stream(raw.read if size is None else _at_most(raw, size))
         pieces = iter(unpacked(packing_of(packed.peek(8)), packed.read))
         plain = whole(Stream(lambda size: next(pieces, b"")))
         try:
@@ -167,6 +168,19 @@ def open_tar(source: Path, file: IO[bytes] | None = None) -> Iterator[tarfile.Ta
                 yield tar
         except (tarfile.TarError, EOFError, Damaged) as error:
             raise ConfigurationError(f"{source} is not a complete tarball ({error}): pack it again") from error
+
+
+def _at_most(file: IO[bytes], size: int) -> Read:
+    """Reads no further than so many bytes."""
+    left = size
+
+    def read(wanted: int) -> bytes:
+        nonlocal left
+        data = file.read(min(wanted, left))
+        left -= len(data)
+        return data
+
+    return read
 
 
 _Item = tuple[str, int, bytes | str | None]

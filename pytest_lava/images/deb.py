@@ -95,19 +95,18 @@ def _member(deb: Path, prefix: str) -> Iterator[TarFile]:
     with raw:
         if raw.read(len(_MAGIC)) != _MAGIC:
             raise ConfigurationError(f"{deb} is not a Debian package: give a file that ends in .deb")
-        _seek(raw, deb, prefix)
-        # Members after this one do not disturb: a tar archive says itself where it ends.
-        with open_tar(deb, raw) as tar:
+        size = _seek(raw, deb, prefix)
+        with open_tar(deb, raw, size) as tar:
             yield tar
 
 
-def _seek(raw: IO[bytes], deb: Path, prefix: str) -> None:
-    """Go to the first byte of a member. Header: name 16, date 12, uid 6, gid 6, mode 8, size 10, end 2."""
+def _seek(raw: IO[bytes], deb: Path, prefix: str) -> int:
+    """Go to the first byte of a member; its size. Header: name 16, date 12, uid 6, gid 6, mode 8, size 10, end 2."""
     while len(header := raw.read(60)) == 60 and header[58:] == b"`\n":
         size = int(header[48:58])
         if header[:16].decode("ascii", "replace").strip().startswith(prefix):
             if raw.tell() + size <= deb.stat().st_size:
-                return
+                return size
             break
         raw.seek(size + size % 2, 1)
     raise ConfigurationError(f"{deb} is a damaged Debian package (no complete {prefix}): fetch it again")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pytest_lava.board.board import Board, BootRecord, State
 from pytest_lava.config.boards import BoardConfig
@@ -17,10 +18,13 @@ from pytest_lava.errors import BoardBusy, Effect, ErrorInfo, KernelCrash, LavaEr
 from pytest_lava.events import EventLog, utc_now
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.lease import Lease, lease_first
-from pytest_lava.plan import BoardRequest, Target
+from pytest_lava.plan import BoardRequest, Prepared, Target
+from pytest_lava.preparation import Preparation
 from pytest_lava.transfer.api import TransferPolicy
 
 __all__ = ["BoardManager", "BoardUnavailable", "Failure", "LabContext", "Reports"]
+
+T = TypeVar("T")
 
 _RESYNC = 1.0  # seconds that the line has to take a Ctrl-C
 
@@ -55,7 +59,7 @@ class BoardUnavailable(Exception):
 class Reports:
     """Whom the manager tells what happened."""
 
-    target: Callable[[Target, BoardConfig], None]
+    target: Callable[[Target, BoardConfig, Prepared], None]
     boot: Callable[[Target, Board, BootRecord], None]
     failure: Callable[[Failure], None]
 
@@ -70,6 +74,7 @@ class LabContext:
     events: EventLog
     wait: float
     reports: Reports
+    preparation: Preparation
     transfer: TransferPolicy | None = None
 
 
@@ -96,9 +101,14 @@ class BoardManager:
         """Why this target is out, if it is."""
         return self._failures.get(target.id) or self._failures.get("")
 
+    def prepared(self, target: Target) -> Prepared:
+        """What the target asks for, on this machine; no board is needed for it. ``BoardUnavailable``."""
+        return self._try("deploy", target, lambda: self._context.preparation.of(target), alone=True)
+
     def ready(self, target: Target) -> Board:
         """The leased board with the target's kernel and image deployed. ``BoardUnavailable``."""
-        return self._try("deploy", target, lambda: self._deploy(target))
+        prepared = self.prepared(target)
+        return self._try("deploy", target, lambda: self._deploy(target, prepared))
 
     def with_shell(self, target: Target) -> Board:
         """The same, booted to a shell that answers; recovered first if it died. ``BoardUnavailable``."""
@@ -162,7 +172,8 @@ class BoardManager:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _try(self, stage: str, target: Target, step: Callable[[], Board]) -> Board:
+    def _try(self, stage: str, target: Target, step: Callable[[], T], *, alone: bool = False) -> T:
+        """Do a step; a failure is remembered and told. It is the target's ``alone``, or as its error says."""
         if known := self.failure(target):
             raise BoardUnavailable(known)
         start, t0 = utc_now(), monotonic()
@@ -181,7 +192,7 @@ class BoardManager:
                 console_log=board.console.log.name if board else "",
             )
             # a broken lab takes the board away from every kernel, a bad kernel only from itself
-            alone = error.effect is Effect.BOARD and describe(error).blame.value == "job"
+            alone = alone or (error.effect is Effect.BOARD and describe(error).blame.value == "job")
             self._failures[target.id if alone else ""] = failure
             if board is not None:
                 with suppress(LavaError):
@@ -189,11 +200,11 @@ class BoardManager:
             self._context.reports.failure(failure)
             raise BoardUnavailable(failure) from error
 
-    def _deploy(self, target: Target) -> Board:
+    def _deploy(self, target: Target, prepared: Prepared) -> Board:
         board = self._board or self._take(target)
         if self._deployed is not target:
-            self._context.reports.target(target, board.config)
-            board.deploy(target.kernel, target.image)
+            self._context.reports.target(target, board.config, prepared)
+            board.deploy(prepared.kernel, prepared.image)
             self._deployed = target
         return board
 
@@ -232,6 +243,7 @@ class BoardManager:
             guard=guard,
             events=self._context.events,
             transfer=self._context.transfer,
+            shelf=self._context.preparation.shelf,
         )
         return self._board
 

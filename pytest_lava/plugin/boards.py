@@ -13,7 +13,7 @@ from pytest_lava.boot.api import Bootloader
 from pytest_lava.console.shell import Shell
 from pytest_lava.errors import ConsoleLost, Hang, KernelCrash, LavaError
 from pytest_lava.lab.manager import BoardManager, BoardUnavailable, Failure, LabContext
-from pytest_lava.plan import Target
+from pytest_lava.plan import Prepared, Target
 
 __all__ = ["BoardView", "Boards"]
 
@@ -97,6 +97,12 @@ class Boards:
             self.manager(target).ready(target)
         return self._views[target.id]
 
+    def prepared(self, target: Target) -> Prepared:
+        """What the target asks for, on this machine; nothing if it cannot be had: items ask :meth:`ready`."""
+        with suppress(BoardUnavailable):
+            return self.manager(target).prepared(target)
+        return Prepared()
+
     def ready(self, target: Target) -> Board:
         """The deployed board, or the item is skipped."""
         return self._or_skip(self.manager(target).ready, target)
@@ -153,6 +159,7 @@ class Boards:
                 manager.close()
             except LavaError as error:
                 errors.append(error)
+        self._context.preparation.close()
         return errors
 
     @staticmethod

@@ -41,15 +41,19 @@ def board(request: pytest.FixtureRequest, lava_target: Target) -> BoardView:
 
 
 @pytest.fixture(scope="session")
-def kernel(lava_target: Target) -> KernelPlan | None:
+def kernel(request: pytest.FixtureRequest, lava_target: Target) -> KernelPlan | None:
     """The kernel under test: ``kernel.name``, ``kernel.file.release``; None if the board boots its own."""
-    return lava_target.kernel
+    from pytest_lava.plugin.boards import Boards
+
+    return request.config.stash[Boards.key].prepared(lava_target).kernel
 
 
 @pytest.fixture(scope="session")
-def image(lava_target: Target) -> ImagePlan | None:
+def image(request: pytest.FixtureRequest, lava_target: Target) -> ImagePlan | None:
     """The deployed image: ``image.name``, ``image.sha256``; None if there is none."""
-    return lava_target.image
+    from pytest_lava.plugin.boards import Boards
+
+    return request.config.stash[Boards.key].prepared(lava_target).image
 
 
 @pytest.fixture

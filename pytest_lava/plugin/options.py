@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["pytest_addoption", "read_options", "wanted"]
 
 
+_CACHE_LIMIT = "20G"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ours."""
     group = parser.getgroup("lava", "boards, kernels and results (pytest-lava)")
@@ -30,17 +33,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         metavar="PATH[,modules=...][,dtb=...][,initrd=...]",
         dest="lava_kernel",
-        help="boot this kernel; repeat it to run everything on each",
+        help="boot this kernel: a file, Debian package or tarball, here or behind a URL; repeat it to run on each",
     )
-    add("--initrd", metavar="PATH", dest="lava_initrd", help="initial RAM file system for the one kernel")
-    add("--dtb", metavar="PATH", dest="lava_dtb", help="device tree for the one kernel")
+    add(
+        "--kernel-tree",
+        action="append",
+        metavar="DIR[,modules=...][,dtb=...][,initrd=...]",
+        dest="lava_kernel_tree",
+        help="boot what make built in this kernel tree (or O= folder), or a TuxMake or KernelCI build, also behind a "
+        "URL; repeatable",
+    )
+    add(
+        "--modules", metavar="PATH", dest="lava_modules",
+        help="put these modules (folder, tarball, URL) into the initial RAM file system; none: not those of the package",
+    )  # fmt: skip
+    add("--initrd", metavar="PATH", dest="lava_initrd", help="initial RAM file system for the one kernel, path or URL")
+    add("--dtb", metavar="PATH", dest="lava_dtb", help="device tree for the one kernel: path, URL, or name in it")
     add("--append", metavar="ARGS", default="", dest="lava_append", help="more kernel arguments")
     add(
         "--image",
         action="append",
         metavar="[PART=]PATH",
         dest="lava_image",
-        help="deploy this image; named parts form one, the unnamed form is repeatable",
+        help="deploy this image (path or URL); named parts form one, the unnamed form is repeatable",
     )
     add(
         "--command",
@@ -80,6 +95,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="lava_bundle_format",
         help="version of the Dashboard Bundle Format (default: 1.5)",
     )
+    add("--lava-cache", metavar="DIR", dest="lava_cache", help="keep what is fetched here (default: the user's cache)")
+    add("--no-cache", action="store_true", dest="lava_no_cache", help="fetch everything anew and keep nothing")
+    add("--offline", action="store_true", dest="lava_offline", help="use no network: only what the cache has")
+    parser.addini(
+        "lava_cache_limit", "remove from the cache what was not used for longest above this size (0: never)",
+        default=_CACHE_LIMIT,
+    )  # fmt: skip
     add(
         "--lava-dir", metavar="DIR", dest="lava_dir",
         help="run folder: journal, console log, reports (default: lava-runs/TIME-BOARD); an earlier run is moved aside",
@@ -91,7 +113,10 @@ def wanted(config: pytest.Config) -> bool:
     option = config.option
     if getattr(option, "help", False) or getattr(option, "version", 0):
         return False
-    names = ("lava_board", "lava_kernel", "lava_image", "lava_command", "lava_initrd", "lava_dtb", "lava_append")
+    names = (
+        "lava_board", "lava_kernel", "lava_kernel_tree", "lava_image", "lava_command", "lava_initrd", "lava_dtb",
+        "lava_modules", "lava_append",
+    )  # fmt: skip
     return any(getattr(option, name, None) for name in names)
 
 
@@ -103,10 +128,16 @@ def read_options(config: pytest.Config) -> Options:
     return Options(
         boards=tuple(option.lava_board or ()),
         kernels=tuple(option.lava_kernel or ()),
+        kernel_trees=tuple(option.lava_kernel_tree or ()),
         images=tuple(option.lava_image or ()),
         commands=tuple(option.lava_command or ()),
         initrd=option.lava_initrd,
         dtb=option.lava_dtb,
+        modules=option.lava_modules,
+        cache=option.lava_cache,
+        cache_limit=str(config.getini("lava_cache_limit")),
+        no_cache=option.lava_no_cache,
+        offline=option.lava_offline,
         append=option.lava_append,
         bundle=option.lava_bundle,
         bundle_format=option.lava_bundle_format,

@@ -55,6 +55,11 @@ class Reporting:
         """The target of the item that runs now."""
         return target_of(self._item) if self._item else None
 
+    @property
+    def items(self) -> list[pytest.Item]:
+        """All that this session is to run."""
+        return self._session.items if self._session else []
+
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Child reports are counted as items of the session."""
         self._session = session
@@ -199,8 +204,8 @@ class Reporting:
         found: list[tuple[str, object]] = [("board", board.name)]
         if board.last_boot:
             found += [("kernel", board.last_boot.release), ("boot_seconds", round(board.last_boot.seconds, 3))]
-        if target and target.image:
-            found.append(("image", f"{target.image.name} sha256:{target.image.sha256}"))
+        if image := board.deployment.image:
+            found.append(("image", f"{image.name} sha256:{image.sha256}"))
         return [*found, ("run_folder", str(self._run.folder)), ("console_log", str(board.console.log))]
 
     def _slice_name(self, nodeid: str) -> str:
@@ -312,7 +317,7 @@ class Reporting:
 
 def _release(target: Target) -> str | None:
     """Of the kernel that is to boot, as its file tells."""
-    return target.kernel.file.release if target.kernel else None
+    return target.kernel.release or None if target.kernel else None
 
 
 def _both_ends(evidence: str) -> str:

@@ -26,13 +26,14 @@ from pytest_lava.events import EventLog, Phase
 from pytest_lava.hookspecs import hookimpl
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.manager import LabContext, Reports
-from pytest_lava.plan import RunPlan, Target
+from pytest_lava.plan import Prepared, RunPlan, Target
 from pytest_lava.planning import make_plan
 from pytest_lava.plugin import folder as run_folder
 from pytest_lava.plugin.boards import Boards
-from pytest_lava.plugin.collection import Collection
+from pytest_lava.plugin.collection import Collection, target_of
 from pytest_lava.plugin.options import read_options
 from pytest_lava.plugin.progress import ProgressLine
+from pytest_lava.preparation import Preparation
 from pytest_lava.registry import Registry, plugin_manager
 from pytest_lava.results.journal import Journal, read
 from pytest_lava.transfer.api import TransferPolicy
@@ -144,7 +145,10 @@ class Run:
         only_board = len({target.request.name for target in self.plan.targets}) == 1
         announce = None if self.is_worker else ProgressLine(self.config)
         transfer = TransferPolicy(self.plan.transfer, announce)
-        context = LabContext(folder, only_board, self._guardian, self.events, self.plan.board_wait, reports, transfer)
+        preparation = Preparation(self._wanted(), self.plan.cache, self.events)
+        context = LabContext(
+            folder, only_board, self._guardian, self.events, self.plan.board_wait, reports, preparation, transfer
+        )
         self.boards = self.config.stash[Boards.key] = Boards(context)
         if self.is_worker:
             self.journal.write("worker", pid=os.getpid())
@@ -152,6 +156,11 @@ class Run:
             self.journal.write("run", durable=True, **_about(self.config, self.plan))
         if self.html is not None:
             self.html.begin()
+
+    def _wanted(self) -> tuple[Target, ...]:
+        """The targets that selected items run on, in their order."""
+        found = {target.id: target for item in self.reporting.items if (target := target_of(item))}
+        return tuple(found.values())
 
     # -- what boards tell ---------------------------------------------------------------------------------------
 
@@ -161,9 +170,9 @@ class Run:
             target = self.reporting.current_target
             self.journal.write("phase", **fields, target=target.id if target else "")
 
-    def _on_target(self, target: Target, config: BoardConfig) -> None:
+    def _on_target(self, target: Target, config: BoardConfig, prepared: Prepared) -> None:
         assert self.journal is not None
-        kernel, image = target.kernel, target.image
+        kernel, image = prepared.kernel, prepared.image
         self.journal.write(
             "target",
             board=config.name,
@@ -177,8 +186,10 @@ class Run:
                 "path": str(kernel.file.path),
                 "sha256": kernel.sha256,
                 "release": kernel.file.release,
+                "build": kernel.file.build,
                 "arch": kernel.file.arch,
                 "kind": kernel.file.kind,
+                "origin": asdict(kernel.origin) if kernel.origin else None,
             },
             image=image
             and {

@@ -80,7 +80,8 @@ def _describe(target: Target) -> str:
         text += f", first free of {', '.join(config.name for config in request.candidates)}"
     if kernel:
         name = "its default kernel" if kernel.name == "default" else f"kernel {kernel.name}"
-        text += f", {name} {kernel.file.release or ''}".rstrip()
+        release = "" if kernel.release == kernel.name else kernel.release
+        text += f", {name} {release}".rstrip()
     if target.image:
         text += f", image {target.image.name}"
     return text

@@ -11,9 +11,12 @@ from pytest_lava.board.board import Board
 from pytest_lava.config.boards import BoardFiles
 from pytest_lava.config.paths import shipped
 from pytest_lava.events import EventLog
+from pytest_lava.images.cache import cache_dir
 from pytest_lava.lab.guardian import Guardian
+from pytest_lava.plan import CachePlan
 from pytest_lava.planning import Options, make_plan
 from pytest_lava.power.api import Forget
+from pytest_lava.preparation import Preparation
 from pytest_lava.registry import Registry
 from pytest_lava.transfer.api import TransferPolicy
 
@@ -47,7 +50,12 @@ def open_board(
     files = BoardFiles([folder, shipped("boards")], Registry())
     asked = Options(boards=(name,), append=append, kernels=(kernel,) if kernel else (), images=images)
     (target,) = make_plan(asked, files, folder, NobodyToGuard()).targets
-    with Guardian() as guardian, closing(EventLog(folder / "events.jsonl")) as events:
+    with (
+        Guardian() as guardian,
+        closing(EventLog(folder / "events.jsonl")) as events,
+        closing(Preparation([target], CachePlan(cache_dir()), events)) as preparation,
+    ):
+        prepared = preparation.of(target)
         board = Board(
             files.load(name),
             log=folder / "console.log",
@@ -56,7 +64,7 @@ def open_board(
             transfer=transfer,
         )
         try:
-            board.deploy(target.kernel, target.image)
+            board.deploy(prepared.kernel, prepared.image)
             yield board
         finally:
             board.close()

@@ -1,0 +1,228 @@
+"""Brings what a target asks for to this machine before its board is leased: fetched, unpacked, checked."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import ConfigurationError, FetchFailed
+from pytest_lava.events import EventLog
+from pytest_lava.images.artefact import Artefact
+from pytest_lava.images.fetch import Fetched, Fetcher
+from pytest_lava.images.initrd import with_modules
+from pytest_lava.images.kernel import KernelFile, inspect
+from pytest_lava.images.kernel_parts import KernelParts, Workshop, content_of
+from pytest_lava.images.module_tree import modules_of, releases
+from pytest_lava.images.parallel import Parallel
+from pytest_lava.images.shelf import Shelf
+from pytest_lava.plan import CachePlan, ImagePlan, KernelPlan, KernelRequest, Prepared, Target
+
+__all__ = ["Preparation"]
+
+
+class Preparation:
+    """Prepares the targets of a run, of which all that one board serves are fetched before it is leased.
+
+    Several downloads run at once. What was prepared stays where it is until :meth:`close`.
+    """
+
+    def __init__(self, targets: Sequence[Target], cache: CachePlan, events: EventLog) -> None:
+        self._targets = targets
+        self._events = events
+        self._shelf = Shelf(cache.folder)
+        self._fetcher = Fetcher(cache.folder, self._shelf.store, offline=cache.offline, report=events.emit)
+        self._parallel = Parallel()
+        self._jobs: dict[object, Future[Any]] = {}
+        self._deadlines: dict[str, Deadline] = {}
+        self._done: dict[str, Prepared] = {}
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where more can be made of what was prepared."""
+        return self._shelf
+
+    def known(self, target: Target) -> Prepared | None:
+        """What :meth:`of` returned for this target."""
+        return self._done.get(target.id)
+
+    def of(self, target: Target) -> Prepared:
+        """All that ``target`` asks for.
+
+        ``FetchFailed``, ``NetworkError``, ``ConfigurationError`` or ``InfrastructureError``; all concern this target
+        alone.
+        """
+        if target.id not in self._done:
+            for other in self._targets:
+                if other.request is target.request:
+                    self._start(other)
+            self._start(target)
+            if self._slow(target):
+                with self._events.phase("fetch"):
+                    self._wait(target)
+            else:
+                self._wait(target)
+            self._done[target.id] = Prepared(self._kernel(target), self._image(target))
+        return self._done[target.id]
+
+    def close(self) -> None:
+        """Nothing of it is in use any more."""
+        self._shelf.close()
+
+    # -- jobs ---------------------------------------------------------------------------------------------------
+
+    def _start(self, target: Target) -> None:
+        deadline = self._deadline(target)
+        workshop = Workshop(self._fetcher, self._shelf, deadline)
+        kernel = target.kernel
+        if kernel and kernel.source not in self._jobs:
+            source = kernel.source
+            self._jobs[source] = self._run(kernel.name, lambda: source.parts(workshop))
+        for wanted in _files(target):
+            if wanted not in self._jobs:
+                self._jobs[wanted] = self._run(wanted[0].name, self._fetching(*wanted, deadline))
+
+    def _fetching(self, artefact: Artefact, unpack: bool, deadline: Deadline) -> Callable[[], Fetched]:
+        return lambda: self._fetcher.fetch(artefact, unpack=unpack, deadline=deadline)
+
+    def _run(self, name: str, job: Callable[[], Any]) -> Future[Any]:
+        return self._parallel.start(f"prepare {name}", job)
+
+    def _deadline(self, target: Target) -> Deadline:
+        request = target.request
+        if request.name not in self._deadlines:
+            self._deadlines[request.name] = Deadline.after(request.candidates[0].model.timeouts.fetch)
+        return self._deadlines[request.name]
+
+    def _slow(self, target: Target) -> bool:
+        """Whether more is to be done than to look at files of this machine."""
+        kernel = target.kernel
+        if kernel and not kernel.source.simple:
+            return True
+        return any(artefact.url or artefact.checksum or artefact.member for artefact, _ in _files(target))
+
+    def _wait(self, target: Target) -> None:
+        """For all that the board's targets want: it is leased afterwards. Only what this target wants raises."""
+        for other in self._targets:
+            if other.request is target.request:
+                for future in self._futures(other):
+                    future.exception()
+        for future in self._futures(target):
+            future.result()
+
+    def _futures(self, target: Target) -> Iterator[Future[Any]]:
+        if target.kernel:
+            yield self._jobs[target.kernel.source]
+        yield from (self._jobs[wanted] for wanted in _files(target))
+
+    def _fetched(self, artefact: Artefact, *, unpack: bool) -> Fetched:
+        found: Fetched = self._jobs[artefact, unpack].result()
+        return found
+
+    # -- what they gave -----------------------------------------------------------------------------------------
+
+    def _kernel(self, target: Target) -> KernelPlan | None:
+        kernel = target.kernel
+        if kernel is None:
+            return None
+        parts: KernelParts = self._jobs[kernel.source].result()
+        file = self._checked(target, kernel, parts)
+        dtb = self._fetched(kernel.dtb, unpack=False).path if kernel.dtb else None
+        if kernel.dtb_name and parts.dtbs:
+            dtb = _device_tree(kernel, parts.dtbs)
+        elif kernel.dtb_name and dtb is None and kernel.source.simple is False:
+            raise FetchFailed(
+                f"{kernel.label} comes without device trees, so there is no {kernel.dtb_name}: give --dtb"
+            )
+        initrd = self._fetched(kernel.initrd, unpack=False).path if kernel.initrd else None
+        modules = self._modules(target, kernel, parts, file)
+        if modules and initrd:
+            with self._events.phase("inject"):
+                initrd = with_modules(initrd, modules, self._shelf, self._deadline(target))
+        return KernelPlan(
+            kernel.name, file, modules, dtb, initrd, kernel.append, given=kernel.given, origin=parts.origin
+        )
+
+    def _checked(self, target: Target, kernel: KernelRequest, parts: KernelParts) -> KernelFile:
+        """The kernel as its header tells, which has to fit the board."""
+        try:
+            file = inspect(parts.kernel, self._shelf.folder, option="")
+        except ConfigurationError as error:
+            raise FetchFailed(str(error).replace(f" {parts.kernel}", kernel.label, 1)) from error
+        board = target.request.candidates[0]
+        if file.arch != target.request.arch:
+            raise FetchFailed(
+                f"{kernel.label} is a kernel for {file.arch}, but board {board.name!r} is {target.request.arch}: "
+                "give one that fits"
+            )
+        kinds = board.model.kernels
+        if kinds and file.kind not in kinds:
+            raise FetchFailed(
+                f"{kernel.label} is a {file.kind}, which board {board.name!r} does not boot: give {' or '.join(kinds)}"
+            )
+        if parts.release and file.release and parts.release != file.release:
+            raise FetchFailed(
+                f"{kernel.label} should be {parts.release}, but the kernel in it is {file.release}: build it again"
+            )
+        return replace(file, release=file.release or parts.release)
+
+    def _modules(self, target: Target, kernel: KernelRequest, parts: KernelParts, file: KernelFile) -> Path | None:
+        if kernel.bare:
+            return None
+        modules = parts.modules
+        if kernel.modules is not None:
+            path = kernel.modules.path
+            if path is None or not path.is_dir():
+                fetched = self._fetched(kernel.modules, unpack=False)
+                path, sha256 = fetched.path, fetched.sha256
+            else:
+                sha256 = ""
+            with content_of(f"modules={kernel.modules}"):
+                modules = modules_of(path, sha256, self._shelf, self._deadline(target))
+        if modules and file.release and file.release not in releases(modules):
+            raise FetchFailed(
+                f"{kernel.label} is {file.release}, but its modules are for {', '.join(releases(modules))}: "
+                "give those that were built with it, or modules=none"
+            )
+        return modules
+
+    def _image(self, target: Target) -> ImagePlan | None:
+        image = target.image
+        if image is None:
+            return None
+        found = {part: self._fetched(artefact, unpack=True) for part, artefact in image.parts.items()}
+        sums = [one.sha256 for one in found.values()]
+        sha256 = sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+        return ImagePlan(image.name, {part: one.path for part, one in found.items()}, sha256)
+
+
+def _files(target: Target) -> Iterator[tuple[Artefact, bool]]:
+    """All but the kernel: what to fetch, and whether to unpack it."""
+    kernel = target.kernel
+    for artefact in (kernel.initrd, kernel.dtb) if kernel else ():
+        if artefact:
+            yield artefact, False
+    if kernel and (modules := kernel.modules) and not (modules.path and modules.path.is_dir()):
+        yield modules, False
+    for artefact in target.image.parts.values() if target.image else ():
+        yield artefact, True
+
+
+def _device_tree(kernel: KernelRequest, folder: Path) -> Path:
+    """The one with this name, wherever below the folder; vendors have folders of their own on some architectures."""
+    found = sorted(path for path in folder.rglob(Path(kernel.dtb_name).name) if path.is_file())
+    exact = [path for path in found if path.relative_to(folder).as_posix() == kernel.dtb_name] or found
+    if len(exact) == 1:
+        return exact[0]
+    if exact:
+        names = ", ".join(path.relative_to(folder).as_posix() for path in exact[:4])
+        raise FetchFailed(f"{kernel.label} has several {kernel.dtb_name}: name one of {names}")
+    names_there = {path.name for path in folder.rglob("*.dtb*")}
+    near = difflib.get_close_matches(Path(kernel.dtb_name).name, names_there, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"it has {len(names_there)} others"
+    raise FetchFailed(f"{kernel.label} has no device tree {kernel.dtb_name}; {hint}")
