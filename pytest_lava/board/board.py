@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from pytest_lava.board.blame import blamed
+from pytest_lava.board.record import BootRecord
 from pytest_lava.boot.api import Boot, BootContext, Bootloader
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.console.console import Console
@@ -34,6 +34,8 @@ from pytest_lava.errors import (
     Timeout,
 )
 from pytest_lava.events import EventLog
+from pytest_lava.images.cache import cache_dir
+from pytest_lava.images.shelf import Shelf
 from pytest_lava.plan import ImagePlan, KernelPlan
 from pytest_lava.power.api import Forget, Guard, Power, PowerContext, ProvidesConsole
 from pytest_lava.transfer.api import Network, TransferPolicy
@@ -57,21 +59,6 @@ class State(StrEnum):
     LOST = "lost"
 
 
-@dataclass(frozen=True)
-class BootRecord:
-    """One boot that reached a shell; ``console`` is its range in the log.
-
-    ``seconds`` are from the moment when switching on began, so a first cycle's time without power is in it.
-    """
-
-    boot_id: int
-    seconds: float
-    release: str
-    version: str
-    machine: str
-    console: tuple[int, int]
-
-
 class Board:
     """One board and all it takes to use it.
 
@@ -91,6 +78,7 @@ class Board:
         guard: Guard,
         events: EventLog,
         transfer: TransferPolicy | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -112,7 +100,17 @@ class Board:
             config.power.options, PowerContext(config.name, base, guard, self.events)
         )
         self._deploy: Deploy = config.deploy.driver(
-            config.deploy.options, DeployContext(config.name, base, self._power, self.events)
+            config.deploy.options,
+            DeployContext(
+                config.name,
+                base,
+                self._power,
+                self.events,
+                guard,
+                config.model.console.url,
+                lambda: self.bootloader,
+                shelf or Shelf(cache_dir()),
+            ),
         )
         self.console = Console(log)
         self.console.on_mark = lambda text: self.events.emit(text, level="input")
@@ -140,6 +138,9 @@ class Board:
                 self.deployment = self._deploy.deploy(kernel, image, limit)
             except OSError as error:  # a file went, the disk is full
                 raise InfrastructureError(f"cannot prepare what {self.name} is to boot: {error}") from error
+            finally:
+                if self.state is not State.OFF:  # it was needed in its boot loader
+                    self.power_off()
 
     def reach(self, state: State) -> None:
         """Walk forward to ``bootloader`` or ``shell``. ``BootFailed`` or an ``InfrastructureError`` if it cannot."""
@@ -238,6 +239,7 @@ class Board:
         with contextlib.ExitStack() as last:  # from its end to its beginning, each whatever became of the others
             last.callback(self.console.close)
             last.callback(self._drop_line)
+            last.callback(self._deploy.close)
             if not self._never_switched:
                 last.callback(self.power_off)
 
@@ -326,11 +328,11 @@ class Board:
 
     def _check_release(self, record: BootRecord) -> None:
         kernel = self.deployment.kernel
-        if kernel and kernel.file.release and kernel.file.release != record.release:
-            raise BootFailed(
-                f"{self.name} booted another kernel than the one deployed: {record.release} instead of "
-                f"{kernel.file.release}"
-            )
+        # the build tells apart two kernels of one release
+        told = ((record.release, kernel.file.release), (record.version, kernel.file.build)) if kernel else ()
+        for booted, deployed in told:
+            if deployed and deployed != booted:
+                raise BootFailed(f"{self.name} booted another kernel than the one deployed: {booted}, not {deployed}")
 
     def _switch_on(self) -> None:
         limit = Deadline.after(self.config.model.timeouts.power)

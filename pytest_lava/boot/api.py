@@ -34,6 +34,9 @@ class Bootloader(Protocol):
     def run(self, command: str, *, timeout: float = 30.0) -> str:
         """Run a command and return what it printed. ``OperationFailed`` if it says that it failed, ``Timeout``."""
 
+    def start(self, command: str) -> None:
+        """Type a command that does not come back by itself, such as ``ums 0 mmc 0``. Nothing is checked."""
+
     def load(
         self,
         file: str | os.PathLike[str],

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 from pytest_lava.boot.api import BootContext, Bootloader
 from pytest_lava.boot.loadx import Loadx
 from pytest_lava.boot.login import log_in
+from pytest_lava.boot.script import Script, fill
+from pytest_lava.boot.uboot_faults import boot_error, complaint
 from pytest_lava.config.model import Regex, Strict
-from pytest_lava.console.console import Console
+from pytest_lava.console.console import Console, Found
 from pytest_lava.console.files import Progress
 from pytest_lava.console.shell import Shell
 from pytest_lava.deadline import Deadline
 from pytest_lava.deploy.api import Deployment
-from pytest_lava.errors import BootFailed, ConfigurationError, InfrastructureError, OperationFailed, Timeout
+from pytest_lava.errors import (
+    BootFailed,
+    ConfigurationError,
+    InfrastructureError,
+    LavaError,
+    OperationFailed,
+    Timeout,
+)
 
 __all__ = ["UBoot", "UBootBoot"]
 
-#: what U-Boot prints when it gives up though its prompt comes back (cmd/, boot/ and fs/ of its source)
-_COMPLAINTS = re.compile(
-    rb"(?m)^(?:##? Error[^\r\n]*|\*\* [^\r\n]*\*\*|Bad Linux [^\r\n]*|Wrong [Ii]mage [^\r\n]*|Unknown command[^\r\n]*"
-    rb"|[^\r\n]*not a valid (?:image|Image)[^\r\n]*|ERROR: [^\r\n]*|Failed to load[^\r\n]*|T(?:FTP)? error[^\r\n]*"
-    rb"|Retry count exceeded[^\r\n]*|Could not find a valid device tree[^\r\n]*|[^\r\n]*resetting \.\.\.[^\r\n]*)"
-)
 _STARTS = re.compile(rb"Starting kernel \.\.\.|EFI stub: |Booting Linux on |Linux version \d")
 _ENDS = ("", "its prompt came back", "it reset")  # of a command that should have started the kernel
 _BANNER = r"(?:^|[\r\n])U-Boot (?:SPL |TPL )?20\d\d"
-_PLACEHOLDER = re.compile(r"(?<!\$)\{(\w+)\}")
-_PLACEHOLDERS = ("kernel", "initrd", "dtb", "append", "ramdisk", "fdt")
+_RESETS = re.compile(_BANNER.encode())
+#: it tries again for minutes, or for ever (netretry=yes), and no byte came from the server: net/tftp.c, net/net.c
+_IN_VAIN = re.compile(rb"Loading: \*\x08(?:T ){3}|[^\r\n]*[Rr]etry (?:count|time) exceeded; starting again")
+_CTRL_C = b"\x03"
+_KEY = 1.0  # seconds until a key is sent again
+_KEYS = 10
+_COMES_BACK = 3.0  # seconds that a prompt has to come after Ctrl-C
 
 
 class UBoot:
@@ -59,18 +64,47 @@ class UBoot:
         deadline = Deadline.after(timeout)
         self._console.write(f"{command}; echo {tag}=$?\n".encode(), deadline)
         ending = re.compile(rf"{tag}=(\d+)\r?\n".encode())
-        found = self._console.expect([ending], start=start, deadline=deadline, what=f"end of {command!r}")
+        found = self._ending(command, ending, start, deadline)
         self._console.expect([self._prompt], start=found.end, deadline=deadline, what="boot loader prompt")
-        text = self._console.read(start, found.start).replace(b"\r", b"")
-        _echo, _, output = text.partition(b"\n")
-        said = output.decode(errors="replace")
+        said = self._said(start, found.start)
         if found.match[1] != b"0":
-            last = said.strip().splitlines()
-            raise OperationFailed(
-                f"U-Boot: {command} failed{': ' + last[-1] if last else f' with status {found.match[1].decode()}'}",
-                evidence=said,
-            )
+            raise OperationFailed(f"U-Boot: {command} failed{_why(said, found.match[1].decode())}", evidence=said)
         return said
+
+    def start(self, command: str) -> None:
+        """Run a command line that does not come back by itself."""
+        self._console.write(f"{command}\n".encode(), Deadline.after(30.0))
+
+    def interrupt(self) -> None:
+        """Ctrl-C: end what runs, or drop what was typed. The prompt comes, or it does not."""
+        start = self._console.end
+        with suppress(LavaError):
+            self._console.write(_CTRL_C, Deadline.after(_COMES_BACK))
+            self._console.expect([self._prompt], start=start, deadline=Deadline.after(_COMES_BACK), what="prompt")
+
+    def _ending(self, command: str, ending: re.Pattern[bytes], start: int, deadline: Deadline) -> Found:
+        """Where the status is. What goes on in vain is ended."""
+        expect, what = self._console.expect, f"end of {command!r}"
+        try:
+            found = expect([ending, _RESETS, _IN_VAIN], start=start, deadline=deadline, what=what)
+            if found.index == 2:
+                with suppress(Timeout):  # its last words?
+                    return expect([ending], start=found.end, deadline=deadline.at_most(_KEY), what=what)
+        except Timeout:
+            self.interrupt()
+            raise
+        if found.index == 0:
+            return found
+        said = self._said(start, self._console.end)
+        if found.index == 1:
+            raise OperationFailed(f"U-Boot: the board reset itself during {command!r}", evidence=said)
+        self.interrupt()
+        raise OperationFailed(f"U-Boot: {command} goes on in vain{_why(said, 'no answer')}", evidence=said)
+
+    def _said(self, start: int, end: int | None) -> str:
+        """The output of a command, without its echo."""
+        _echo, _, output = self._console.read(start, end).replace(b"\r", b"").partition(b"\n")
+        return output.decode(errors="replace")
 
     def load(
         self,
@@ -94,32 +128,23 @@ class UBoot:
         self._console.write(command.encode() + b"\n", deadline)
         try:
             found = self._console.expect(
-                [_STARTS, self._prompt, re.compile(_BANNER.encode())], start=start, deadline=deadline, what="kernel"
+                [_STARTS, self._prompt, _RESETS], start=start, deadline=deadline, what="kernel"
             )
         except Timeout:
             found = None
         if found is None or found.index > 0:
-            said = self._console.read(start, found.end if found else None)
+            said = self._said(start, found.end if found else None)
             what = "no kernel started in time" if found is None else _ENDS[found.index]
-            why = _complaint(said[: said.rfind(b"\n") + 1]) or f"{what} after {command!r}"
-            raise BootFailed(f"U-Boot could not start the kernel: {why}", evidence=said.decode(errors="replace"))
+            why = _why(said[: said.rfind("\n") + 1], f"{what} after {command!r}")
+            raise boot_error(f"U-Boot could not start the kernel{why}", said)
 
 
-def _complaint(said: bytes) -> str:
-    """The line that says why, or else the last one; what is said begins with the echo of a command."""
-    said = said.replace(b"\r", b"")
-    if match := _COMPLAINTS.search(said):
-        return match[0].decode(errors="replace")
-    output = [line for line in said.split(b"\n")[1:] if line.strip()]
-    return output[-1].decode(errors="replace").strip() if output else ""
-
-
-def _known_placeholders(command: str) -> str:
-    for name in _PLACEHOLDER.findall(command):
-        # a deploy driver may have placeholders of its own, so only what looks like a slip of the finger is refused
-        if name not in _PLACEHOLDERS and (near := difflib.get_close_matches(name, _PLACEHOLDERS, n=1)):
-            raise ValueError(f"there is no placeholder {{{name}}}; did you mean {{{near[0]}}}?")
-    return command
+def _why(said: str, otherwise: str) -> str:
+    """The line that says why, or else the last one."""
+    if found := complaint(said):
+        return f": {found[0]}"
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return f": {lines[-1] if lines else otherwise}"
 
 
 class UBootBoot:
@@ -136,7 +161,7 @@ class UBootBoot:
         prompt: Regex = r"=> $"
         autoboot: Regex = r"Hit any key to stop autoboot"
         interrupt: str = " "
-        commands: tuple[Annotated[str, AfterValidator(_known_placeholders)], ...]
+        commands: Script
 
     has_bootloader = True
     attaches = False
@@ -154,8 +179,7 @@ class UBootBoot:
         try:
             found = console.expect([countdown, self._prompt], deadline=deadline, what="boot loader")
             if found.index == 0:
-                console.write(self._options.interrupt.encode(), deadline)
-                console.expect([self._prompt], start=found.end, deadline=deadline, what="boot loader prompt")
+                self._stop(found.end, deadline)
         except Timeout as error:
             seen = console.end > console.boundary
             advice = "check [boot] prompt and autoboot" if seen else "nothing came over the serial line at all"
@@ -164,16 +188,38 @@ class UBootBoot:
             ) from error
         return UBoot(console, self._prompt)
 
+    def _stop(self, start: int, deadline: Deadline) -> None:
+        """Type the key until there is a prompt: a UART that is being set up loses the first one."""
+        console = self._context.console
+        for sent in range(1, _KEYS + 1):
+            console.write(self._options.interrupt.encode(), deadline)
+            limit = deadline if sent == _KEYS else deadline.at_most(_KEY)
+            try:
+                found = console.expect([self._prompt, _STARTS], start=start, deadline=limit, what="boot loader prompt")
+            except Timeout:
+                if deadline.expired or sent == _KEYS:
+                    raise
+                continue
+            if found.index == 1:
+                raise InfrastructureError(
+                    f"{self._context.board} booted by itself before its boot loader took the key: raise its bootdelay, "
+                    "or set [boot] interrupt and autoboot to what it wants and says",
+                    evidence=console.text(start),
+                )
+            if sent > 1:
+                UBoot(console, self._prompt).interrupt()  # a key too many would stand before the first command
+            return
+
     def kernel(self, bootloader: Bootloader | None, deployment: Deployment, deadline: Deadline) -> None:
         """Run the script; only its last line may not come back."""
         if not isinstance(bootloader, UBoot):
             raise ConfigurationError(f"board {self._context.board!r}: the boot loader is not at its prompt")
-        *script, start = _fill(self._options.commands, deployment)
+        *script, start = fill(self._options.commands, _values(deployment))
         for command in script:
             try:
                 bootloader.run(command, timeout=max(1.0, deadline.remaining()))
             except OperationFailed as error:
-                raise BootFailed(str(error), evidence=error.evidence) from error
+                raise boot_error(str(error), error.evidence) from error
             except Timeout as error:
                 raise BootFailed(f"U-Boot did not finish {command!r}: {error}", evidence=error.evidence) from error
         self._kernel_from = self._context.console.end
@@ -185,16 +231,10 @@ class UBootBoot:
         return log_in(self._context, deadline, start=self._kernel_from, not_a_shell={_BANNER: reset})
 
 
-def _fill(commands: tuple[str, ...], deployment: Deployment) -> list[str]:
+def _values(deployment: Deployment) -> dict[str, str]:
+    """All placeholders."""
     files = dict(deployment.files)
     values = {"append": ""} | files
     values["ramdisk"] = "${ramdisk_addr_r}:${filesize}" if "initrd" in files else "-"
     values["fdt"] = "${fdt_addr_r}" if "dtb" in files else "${fdtcontroladdr}"
-    filled = []
-    for command in commands:
-        if any(name not in values for name in _PLACEHOLDER.findall(command)):
-            continue
-        filled.append(_PLACEHOLDER.sub(lambda match: values[match[1]], command))
-    if not filled:
-        raise ConfigurationError("[boot] commands are empty for what this run deploys: no kernel was given")
-    return filled
+    return values

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
+
+from pydantic import Field
 
 from pytest_lava.config.model import Strict
 from pytest_lava.deadline import Deadline
 from pytest_lava.deploy.api import DeployContext, Deployment
-from pytest_lava.errors import ConfigurationError, DeployFailed
-from pytest_lava.images.cache import entry, produce
-from pytest_lava.images.media import boot_medium, sha256_of
+from pytest_lava.deploy.drives import Drive, Drives, DriveTable
+from pytest_lava.deploy.parts import NAMES, kernel_parts
+from pytest_lava.deploy.scratch import Scratch
+from pytest_lava.errors import ConfigurationError
+from pytest_lava.images.media import boot_medium
 from pytest_lava.plan import ImagePlan, KernelPlan
 from pytest_lava.power.api import TakesMedia
 
@@ -18,13 +23,19 @@ __all__ = ["QemuDeploy"]
 
 
 class QemuDeploy:
-    """``kernel = "direct"`` hands kernel, initrd and arguments to QEMU; ``"fat"`` builds a boot medium for U-Boot."""
+    """``kernel = "direct"`` hands kernel, initrd and arguments to QEMU; ``"fat"`` and ``"ext4"`` build a boot medium
+    for its boot loader. Images are drives of the machine.
+    """
 
     class Options(Strict):
         """Keys of ``[deploy]``."""
 
-        kernel: Literal["direct", "fat"] = "direct"
-        drive: str = "virtio-blk-device"
+        kernel: Literal["direct", "fat", "ext4"] = "direct"
+        drive: DriveTable = Drive(device="virtio-blk-device")
+        drives: Mapping[str, DriveTable] = Field(default={}, description="name of an image -> the drive it becomes")
+        writes: Literal["forget", "keep"] = Field(
+            default="forget", description="what becomes of that which the board writes, at its next power-on"
+        )
         append: str = ""
 
     takes_kernel = True
@@ -34,83 +45,61 @@ class QemuDeploy:
         if not isinstance(context.power, TakesMedia):
             raise ConfigurationError(f'board {context.board!r}: deploy = "qemu" needs power = "qemu"')
         self._options = options
+        self._context = context
         self._machine = context.power
-        self._events = context.events
+        self._scratch = Scratch(context.guard)
+        self._drives = Drives(self._scratch, keep=options.writes == "keep")
+
+    def check(self, kernel: bool, images: Collection[str]) -> None:
+        """``ConfigurationError`` for an image that has no place in the machine, or without what makes a drive of it."""
+        for part in images:
+            self._drives.check(self._drive(part))
 
     def deploy(self, kernel: KernelPlan | None, image: ImagePlan | None, deadline: Deadline) -> Deployment:
         """Put the files where the machine finds them at its next power-on."""
-        arguments: list[str] = []
-        drives: list[list[str]] = []
-        files: dict[str, str] = {}
+        self._scratch.clear()
+        options, arguments, files = self._options, list[str](), dict[str, str]()
+        inserted: list[tuple[str, Drive, Path]] = []
         if kernel is not None:
-            sources = {"Image": kernel.file.path}
-            if kernel.dtb:
-                sources["board.dtb"] = kernel.dtb
-            if initrd := self._initrd(kernel):
-                sources["initrd.img"] = initrd
-            append = " ".join(filter(None, [self._options.append, kernel.append]))
-            if self._options.kernel == "direct":
-                arguments += self._direct(sources, append)
+            parts = kernel_parts(kernel, options.append)
+            files = {part: NAMES[part] for part in parts.files} | {"append": parts.append}
+            if options.kernel == "direct":
+                arguments += _direct(parts.files, parts.append)
             else:
-                with self._events.phase("inject"):
-                    medium = boot_medium(sources)
-                drives.append(self._drive("boot", medium))
-            names = {"Image": "kernel", "board.dtb": "dtb", "initrd.img": "initrd"}
-            files = {names[name]: name for name in sources}
-            files["append"] = append
-        for part, path in (image.parts if image else {}).items():
-            drives.append(self._drive(f"image{part}", path))
-        if self._options.drive == "virtio-blk-device":
-            drives.reverse()  # virtio-mmio slots are filled from the last one: so the boot medium is the first
-        self._machine.insert([*arguments, *(word for drive in drives for word in drive)])
+                with self._context.events.phase("inject"):
+                    medium = boot_medium(parts.named(), self._context.shelf, fs=options.kernel, deadline=deadline)
+                inserted.append(("boot", options.drive, medium))
+        inserted += [(f"image{part}", self._drive(part), path) for part, path in _images(image).items()]
+        if any(drive.device.startswith("virtio-blk-device") for _, drive, _ in inserted):
+            inserted.reverse()  # virtio-mmio slots are filled from the last one: so the boot medium is the first
+        for name, drive, path in inserted:
+            arguments += self._drives.arguments(name, drive, path, deadline)
+        self._machine.insert(arguments)
         return Deployment(kernel, image, files)
 
-    @staticmethod
-    def _direct(sources: dict[str, Path], append: str) -> list[str]:
-        arguments = ["-kernel", str(sources["Image"]), "-append", append]
-        if "initrd.img" in sources:
-            arguments += ["-initrd", str(sources["initrd.img"])]
-        if "board.dtb" in sources:
-            arguments += ["-dtb", str(sources["board.dtb"])]
-        return arguments
+    def close(self) -> None:
+        """Remove the overlays."""
+        self._scratch.clear()
 
-    def _drive(self, name: str, path: Path) -> list[str]:
-        name = "".join(char if char.isalnum() else "-" for char in name)
-        form = "qcow2" if path.suffix == ".qcow2" else "raw"
-        return [
-            "-drive", f"file={str(path).replace(',', ',,')},format={form},if=none,id={name},snapshot=on",
-            "-device", f"{self._options.drive},drive={name}",
-        ]  # fmt: skip
-
-    def _initrd(self, kernel: KernelPlan) -> Path | None:
-        """The initial RAM file system, the modules as one more archive behind it."""
-        if kernel.modules is None:
-            return kernel.initrd
-        from pytest_lava.images.cpio import modules_archive
-
-        base, modules = kernel.initrd, kernel.modules
-        if base is None:
-            raise DeployFailed("modules= needs an initrd= to go into: the board has no default one")
-
-        def make(target: Path) -> None:
-            archive = target.with_suffix(".modules")
-            modules_archive(modules, archive)
-            padded = base.read_bytes()
-            target.write_bytes(padded + b"\0" * (-len(padded) % 512) + archive.read_bytes())
-            archive.unlink()
-
-        with self._events.phase("inject"):
-            key = f"{sha256_of(base)[:32]}-{_identity(modules)}"
-            return produce(entry("initrd", f"{key}.img"), make)
+    def _drive(self, part: str) -> Drive:
+        known = self._options.drives
+        if part in known:
+            return known[part]
+        if part and known:
+            raise ConfigurationError(
+                f"board {self._context.board!r} has no drive for --image {part}=: it has "
+                f"{', '.join(f'{name}=' for name in known)} ([deploy.drives] of its board file)"
+            )
+        return self._options.drive
 
 
-def _identity(source: Path) -> str:
-    if source.is_file():
-        return sha256_of(source)[:32]
-    import hashlib
+def _images(image: ImagePlan | None) -> Mapping[str, Path]:
+    return image.parts if image else {}
 
-    digest = hashlib.sha256()
-    for path in sorted(source.rglob("*")):
-        status = path.lstat()
-        digest.update(f"{path.relative_to(source)} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:32]
+
+def _direct(files: Mapping[str, Path], append: str) -> list[str]:
+    arguments = ["-kernel", str(files["kernel"]), "-append", append]
+    for part in ("initrd", "dtb"):
+        if part in files:
+            arguments += [f"-{part}", str(files[part])]
+    return arguments
