@@ -55,21 +55,22 @@ def transfer(rounds: int, folder: Path) -> str:
         ("clean", "text", {}, lambda seed: prose(_SIZE, seed)),
     ]
     samples: dict[tuple[str, str, str], list[_Sample]] = {}
-    again: list[float] = []
+    again: dict[str, list[float]] = {"put": [], "get": []}
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds}")
-        with ThreadPoolExecutor(len(jobs) + 1) as pool:
+        with ThreadPoolExecutor(len(jobs) + 2) as pool:
             futures = {
                 (line, what): pool.submit(
                     _there_and_back, folder / f"{number}-{line}-{what}", faults, make(number), number
                 )
                 for line, what, faults, make in jobs
             }
-            cut = pool.submit(_cut, folder / f"{number}-cut", noise(_SIZE, number))
+            cuts = {way: pool.submit(_cut, folder / f"{number}-cut-{way}", noise(_SIZE, number), way) for way in again}
             for (line, what), future in futures.items():
                 for way, sample in zip(("put", "get"), future.result(), strict=True):
                     samples.setdefault((line, what, way), []).append(sample)
-            again.append(cut.result())
+            for way, cut in cuts.items():
+                again[way].append(cut.result())
     progress("")
     for (line, what, way), found in samples.items():
         wires = [sample.wire for sample in found]
@@ -80,7 +81,11 @@ def transfer(rounds: int, folder: Path) -> str:
         table.target(f"line left unused, {way}", 100 - min(s.share for s in clean) * 100, 5, "%")
         worst = max(s.wire for (line, what, w), found in samples.items() if w == way for s in found)
         table.target(f"worst wire / payload of a bad line, {way}", worst, 1.4, "")
-    table.target("sent twice after a cut in the middle", max(again) / 1024, 33, "KB (one block and 1 KB of requests)")
+    for way, found in again.items():
+        what = "KB (one block, and 1 KB of requests and answers)"
+        table.target(f"sent twice after a cut in the middle, {way}", max(found) / 1024, 34, what)
+    text = [sample.share for way in ("put", "get") for sample in samples["clean", "text", way]]
+    table.target("text, slowest: time on the line as a share of its plain size", 100 / min(text), 100 / 3, "%")
     return str(table)
 
 
@@ -99,22 +104,29 @@ def _there_and_back(folder: Path, faults: dict[str, float], data: bytes, seed: i
     return put, get
 
 
-def _cut(folder: Path, data: bytes) -> float:
-    """Bytes that had been sent when the line was cut in the middle, but did not count."""
+def _cut(folder: Path, data: bytes, way: str) -> float:
+    """Bytes that had been on the line when it was cut in the middle, but did not count."""
     folder.mkdir(parents=True)
     with open_bench(folder) as bench:
+        there, here = folder / "there", folder / "here"
+        if way == "get":
+            there.write_bytes(data)
+        move = {
+            "put": lambda: bench.files.write_bytes(str(there), data),
+            "get": lambda: bench.files.get(str(there), here),
+        }[way]
         _throttle(bench, {})
         bench.line.cut = bench.wire + len(data) // 2
-        before = bench.line.sent
+        before = bench.line.sent if way == "put" else bench.line.received
         with suppress(ConsoleLost):
-            bench.files.write_bytes(str(folder / "there"), data)
-        first = bench.line.sent - before
+            move()
+        first = (bench.line.sent if way == "put" else bench.line.received) - before
         (part,) = folder.glob(".lava*.part")
         twice = first - part.stat().st_size
         bench.again()
-        bench.files.write_bytes(str(folder / "there"), data)
-        if (folder / "there").read_bytes() != data:
-            raise RuntimeError("what was put after a cut is not what was sent")
+        move()
+        if (there if way == "put" else here).read_bytes() != data:
+            raise RuntimeError(f"what was {way} after a cut is not what was sent")
         return twice
 
 
