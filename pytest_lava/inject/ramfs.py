@@ -183,7 +183,10 @@ def _read_archive(source: _Bytes, tree: _Tree) -> None:
         header = source.take(110)
         if header[:6] not in _MAGIC:
             raise NotEditable("its archive is damaged")
-        fields = [int(header[at : at + 8], 16) for at in range(6, 110, 8)]
+        try:
+            fields = [int(header[at : at + 8], 16) for at in range(6, 110, 8)]
+        except ValueError:
+            raise NotEditable("its archive is damaged") from None
         mode, links, size, name_size = fields[1], fields[4], fields[6], fields[11]
         name = source.take(name_size + -(110 + name_size) % 4)[: name_size - 1].decode("utf-8", "surrogateescape")
         if name == "TRAILER!!!":
