@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_lava.config.boards import BoardConfig, BoardFiles
+from pytest_lava.deploy.api import DeployContext
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.events import EventLog
 from pytest_lava.images.artefact import Artefact
@@ -72,7 +73,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
             mistakes.collect(_check_power, board, guard)
             mistakes.collect(_check_transfer, board, options.transfer)
     mistakes.raise_all()
-    targets, remarks = _targets(requests, kernels, images, options, mistakes)
+    targets, remarks = _targets(requests, kernels, images, options, mistakes, guard=guard)
     mistakes.raise_all()
     assert cache is not None
     return RunPlan(
@@ -95,6 +96,8 @@ def _targets(
     images: Sequence[ImageRequest],
     options: Options,
     mistakes: Mistakes,
+    *,
+    guard: Guard,
 ) -> tuple[list[Target], list[str]]:
     remarks: list[str] = []
     arches = ", ".join(f"{request.name} ({request.arch})" for request in requests)
@@ -116,7 +119,7 @@ def _targets(
             remarks.append(f"nothing runs on {request.name}: no given kernel fits it")
         for kernel_plan in fitting_kernels:
             for image in choices:
-                mistakes.collect(_check_deploy, request, kernel_plan, image)
+                mistakes.collect(_check_deploy, request, kernel_plan, image, guard)
                 parts = [request.name]
                 if len(kernels) > 1 and kernel_plan:
                     parts.append(kernel_plan.name)
@@ -144,7 +147,9 @@ def _cache(options: Options, run_folder: Path) -> CachePlan:
     return CachePlan(folder, limit, options.offline)
 
 
-def _check_deploy(request: BoardRequest, kernel: KernelRequest | None, image: ImageRequest | None) -> None:
+def _check_deploy(
+    request: BoardRequest, kernel: KernelRequest | None, image: ImageRequest | None, guard: Guard
+) -> None:
     for board in request.candidates:
         driver = board.deploy.driver
         if kernel and kernel.given and not driver.takes_kernel:
@@ -157,6 +162,10 @@ def _check_deploy(request: BoardRequest, kernel: KernelRequest | None, image: Im
             raise ConfigurationError(
                 f"board {board.name!r} cannot take an image (deploy = {board.deploy.method!r}): leave out --image"
             )
+        power = board.power.driver(board.power.options, PowerContext(board.name, board.path.parent, guard, EventLog()))
+        url = board.model.console.url
+        context = DeployContext(board.name, board.path.parent, power, EventLog(), guard, console=url)
+        driver(board.deploy.options, context).check(bool(kernel and kernel.given), tuple(image.parts) if image else ())
 
 
 def _check_power(board: BoardConfig, guard: Guard) -> None:

@@ -68,7 +68,9 @@ class UBoot:
         self._console.expect([self._prompt], start=found.end, deadline=deadline, what="boot loader prompt")
         said = self._said(start, found.start)
         if found.match[1] != b"0":
-            raise OperationFailed(f"U-Boot: {command} failed{_why(said, found.match[1].decode())}", evidence=said)
+            raise OperationFailed(
+                f"U-Boot: {command} failed{_why(said, f' with status {found.match[1].decode()}')}", evidence=said
+            )
         return said
 
     def start(self, command: str) -> None:
@@ -99,7 +101,7 @@ class UBoot:
         if found.index == 1:
             raise OperationFailed(f"U-Boot: the board reset itself during {command!r}", evidence=said)
         self.interrupt()
-        raise OperationFailed(f"U-Boot: {command} goes on in vain{_why(said, 'no answer')}", evidence=said)
+        raise OperationFailed(f"U-Boot: {command} goes on in vain{_why(said, '')}", evidence=said)
 
     def _said(self, start: int, end: int | None) -> str:
         """The output of a command, without its echo."""
@@ -135,16 +137,16 @@ class UBoot:
         if found is None or found.index > 0:
             said = self._said(start, found.end if found else None)
             what = "no kernel started in time" if found is None else _ENDS[found.index]
-            why = _why(said[: said.rfind("\n") + 1], f"{what} after {command!r}")
+            why = _why(said[: said.rfind("\n") + 1], f": {what} after {command!r}")
             raise boot_error(f"U-Boot could not start the kernel{why}", said)
 
 
 def _why(said: str, otherwise: str) -> str:
-    """The line that says why, or else the last one."""
+    """The line that says why, or else the last one, or else what is given."""
     if found := complaint(said):
         return f": {found[0]}"
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return f": {lines[-1] if lines else otherwise}"
+    return f": {lines[-1]}" if lines else otherwise
 
 
 class UBootBoot:
