@@ -18,7 +18,7 @@ from pytest_lava.console.lines import open_line
 from pytest_lava.console.settings import LineSettings
 from pytest_lava.errors import ConsoleLost, NetworkError
 
-IAC, SB, SE, WILL, DO, DONT = 255, 250, 240, 251, 253, 254
+IAC, SB, SE, BRK, WILL, DO, DONT = 255, 250, 240, 243, 251, 253, 254
 GREETING = bytes([IAC, WILL, 3, IAC, WILL, 1, IAC, DO, 0])
 
 Serve = Callable[[Callable[[socket.socket], None]], str]
@@ -79,9 +79,10 @@ def test_telnet(serve: Serve, tmp_path: Path) -> None:
     console.attach(open_line(f"telnet://{serve(talk)}", LineSettings())[0])
     console.expect([re.compile(rb"^login: \xff\.")], deadline=soon())
     console.write(b"r\xffoot\n", soon())
+    console.send_break()
     console.close()
     said = heard.get(timeout=5)
-    assert said.endswith(b"r\xff\xffoot\n")
+    assert said.endswith(b"r\xff\xffoot\n" + bytes([IAC, BRK]))
     assert bytes([IAC, DO, 1]) in said  # it may echo
 
 
