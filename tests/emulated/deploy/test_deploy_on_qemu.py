@@ -8,6 +8,7 @@ import pytest
 from support.boards import open_board
 
 from pytest_lava.images.cache import cache_dir
+from pytest_lava.images.kernel import inspect
 
 pytestmark = pytest.mark.emulated
 
@@ -15,7 +16,8 @@ pytestmark = pytest.mark.emulated
 def test_modules_and_images(tmp_path: Path) -> None:
     folder = cache_dir() / "debian-x86_64"
     (initrd,) = folder.glob("initrd-*.img")
-    module = tmp_path / "tree" / "lib" / "modules" / "1.2.3-test" / "kernel" / "test.ko"
+    release = inspect(folder / "vmlinuz").release
+    module = tmp_path / "tree" / "lib" / "modules" / str(release) / "kernel" / "test.ko"
     module.parent.mkdir(parents=True)
     module.write_bytes(b"a module")
     for name, letter in (("root.img", b"r"), ("data,with=comma.img", b"d")):
@@ -24,7 +26,7 @@ def test_modules_and_images(tmp_path: Path) -> None:
     images = (f"root={tmp_path}/root.img", f"data={tmp_path}/data,with=comma.img")
     with open_board(tmp_path, "qemu-x86_64", kernel=kernel, images=images, append="lava.test=1") as board:
         shell = board.shell
-        assert shell.run("find /lib/modules/1.2.3-test -name test.ko | xargs cat").stdout == "a module"
+        assert shell.run("find /lib/modules/$(uname -r) -name test.ko | xargs cat").stdout == "a module"
         assert shell.run("cat /dev/vda /dev/vdb").stdout == "r" * 4096 + "d" * 4096
         assert "lava.test=1" in shell.run("cat /proc/cmdline").stdout
         shell.check("echo changed >/dev/vda; sync")
