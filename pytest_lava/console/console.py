@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 from collections import deque
@@ -17,7 +18,7 @@ from pytest_lava.console.incidents import Incident, ends_trace, evidence_of, inc
 from pytest_lava.console.reading import LineReader
 from pytest_lava.console.transport import Transport
 from pytest_lava.console.watch import Finding, FindingKind, Watch
-from pytest_lava.deadline import Deadline
+from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, Timeout, UnexpectedReset
 from pytest_lava.responsiveness import Responsiveness
 
@@ -68,6 +69,7 @@ class Console:
         self._reader: threading.Thread | None = None
         self._reading: LineReader | None = None
         self._lost: str | None = None
+        self._heard_at = monotonic()
         #: the finding that an error was made of
         self.told: Finding | None = None
         #: why the shell does not come back; None once it answers again or the board was switched off
@@ -215,6 +217,10 @@ class Console:
         with self._bell:
             self._findings.dismiss(begin, end)
 
+    def certain(self, finding: Finding) -> bool:
+        """Whether it is the kernel's, and its last words have ended: nobody needs to be asked any more."""
+        return not finding.doubtful and ends_trace(self.read(finding.offset, finding.offset + _TRACE))
+
     def crash(self, finding: Finding) -> KernelCrash:
         """The error for a finding, with the trace once it is complete (or the line is quiet)."""
         deadline = Deadline.after(_TRACE_SECONDS)
@@ -237,15 +243,21 @@ class Console:
         what: str,
         watched: bool = True,
         grown_to: int = 0,
+        quiet: float = math.inf,
     ) -> T:
         """Call ``check`` after each chunk until it returns something.
 
         Who knows that it will not before the log has ``grown_to`` some offset is not woken before, which is cheaper.
-        Raises ``Timeout`` ("no *what* within ..."), ``ConsoleLost`` at end of file, ``KernelCrash`` on a finding.
+        Raises ``Timeout`` ("no *what* in time", also if nothing comes for ``quiet`` seconds), ``ConsoleLost`` at end of
+        file, ``KernelCrash`` on a finding.
         """
+        silence, heard = Deadline.after(quiet), self.end
         while True:
             last_look = deadline.expired  # also on a line that never falls silent
             seen = self.end
+            if seen != heard:
+                silence, heard = Deadline(self._heard_at + quiet), seen
+            last_look |= silence.expired
             value = check()
             if value is not None:
                 return value
@@ -263,7 +275,7 @@ class Console:
                 need = max(grown_to, seen + 1)
                 if self._lost is None and self._bytes.end < need:
                     self._needs.append(need)
-                    self._bell.wait(min(deadline.remaining(), until.remaining()))
+                    self._bell.wait(min(deadline.remaining(), until.remaining(), silence.remaining()))
                     self._needs.remove(need)
 
     def expect(
@@ -359,6 +371,7 @@ class Console:
         with self._bell:
             offset = self._bytes.end
             self._bytes.append(data)
+            self._heard_at = monotonic()
             found = self._findings.feed(data, offset, self._doubt)
             if found or any(need <= self._bytes.end for need in self._needs):
                 self._bell.notify_all()

@@ -22,7 +22,7 @@ from pytest_lava.console.console import Console
 from pytest_lava.console.interactive import Interactive
 from pytest_lava.console.kernel_records import excise, excise_surely
 from pytest_lava.console.ladder import Ladder, refuse_if_hung
-from pytest_lava.console.shell import DEFAULT_TIMEOUT, CommandResult
+from pytest_lava.console.shell import DEFAULT_TIMEOUT, CommandResult, OnOutput
 from pytest_lava.console.watch import Finding
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConsoleLost, KernelCrash, Timeout
@@ -143,6 +143,7 @@ class MarkerShell(Interactive):
         env: Mapping[str, str] | None = None,
         input: str | bytes | None = None,
         max_output: int = 16 << 20,
+        on_output: OnOutput | None = None,
     ) -> CommandResult:
         """See :meth:`pytest_lava.console.shell.Shell.run`."""
         script = _script(command, cwd, env)
@@ -151,6 +152,8 @@ class MarkerShell(Interactive):
         timeout = self._timeout if timeout is None else timeout
         deadline = Deadline.after(timeout)
         refuse_if_hung(self._console, lambda _, limit: self.alive(limit))
+        if (finding := self._console.finding) is not None and self._console.certain(finding):
+            raise self._console.crash(finding)  # it came while nobody waited
         self._console.mark(f"$ {command}")
         tag, start, t0 = self._tag(), self._console.end, monotonic()
         data = input.encode() if isinstance(input, str) else input
@@ -165,6 +168,8 @@ class MarkerShell(Interactive):
             raise ladder.give_up(command, timeout, said) from None
         finally:
             self._skip_output()
+        if on_output is not None and (written := frame.stdout + frame.stderr):
+            on_output(written)
         return CommandResult(
             command=command,
             returncode=frame.status,
@@ -250,17 +255,14 @@ class MarkerShell(Interactive):
             return (None, finding) if early else None
 
         while True:
-            before = self._console.end
             try:
-                until = deadline.at_most(_SILENCE)
-                ending, early = self._console.wait(look_for_either, until, what="end", watched=False)
+                ending, early = self._console.wait(look_for_either, deadline, what="end", watched=False, quiet=_SILENCE)
             except Timeout:
-                quiet, finding = self._console.end == before, self._console.finding
-                if quiet and finding is not None:
-                    raise self._console.crash(finding) from None
                 if deadline.expired:
                     raise
-                if quiet and self._has_begun(tag, start):
+                if (finding := self._console.finding) is not None:
+                    raise self._console.crash(finding) from None
+                if self._has_begun(tag, start):
                     return None
                 continue
             error = self._console.crash(early) if early else None
