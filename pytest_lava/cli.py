@@ -20,10 +20,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     boards = subparsers.add_parser("boards", help="list the boards that --board may name")
     boards.set_defaults(func=_boards)
+    from pytest_lava.images.cache_commands import add_parsers as add_cache_parsers
     from pytest_lava.images.commands import add_parsers as add_image_parsers
     from pytest_lava.results.commands import add_parsers as add_result_parsers
 
     add_image_parsers(subparsers)
+    add_cache_parsers(subparsers)
     add_result_parsers(subparsers)
     arguments = parser.parse_args(argv)
     try:

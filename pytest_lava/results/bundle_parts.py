@@ -96,6 +96,7 @@ def target_attributes(record: Record, target: str) -> dict[str, object]:
     """What a run was made on, as attributes; the names with a dot are those of LAVA where it had one."""
     line = record.target(target)
     kernel, image = line.get("kernel") or {}, line.get("image") or {}
+    origin = kernel.get("origin") or {}
     boots = [boot for boot in record.boots if boot.get("target") == target]
     return {
         "target": target,
@@ -105,7 +106,12 @@ def target_attributes(record: Record, target: str) -> dict[str, object]:
         "target.emulated": line.get("emulated"),
         "kernel.name": kernel.get("name"),
         "kernel.release": record.kernel_release(target),
+        "kernel.build": kernel.get("build"),
+        "kernel.kind": kernel.get("kind"),
         "kernel.sha256": kernel.get("sha256"),
+        "kernel.origin": origin.get("text"),
+        "kernel.package": origin.get("package"),
+        "kernel.commit": origin.get("commit"),
         "image.name": image.get("name"),
         "image.sha256": image.get("sha256"),
         "boot.seconds": boots[0].get("seconds") if boots else None,
@@ -124,10 +130,23 @@ def contexts(record: Record, target: str) -> Bundle:
     version = record.kernel_release(target) or str(kernel.get("sha256") or "")[:12]
     if version:
         software["packages"] = [{"name": "linux", "version": plain(version)[:128]}]
+    origin = kernel.get("origin") or {}
+    if origin.get("commit"):
+        software["sources"] = [_source(origin)]
     facts = attributes({"arch": line.get("arch"), "emulated": line.get("emulated"), "type": line.get("device_type")})
     board = plain(str(line.get("board") or target))[:256]
     device = {"device_type": "device.board", "description": board, "attributes": facts}
     return {"hardware_context": {"devices": [device]}, **({"software_context": software} if software else {})}
+
+
+def _source(origin: Bundle) -> Bundle:
+    """A kernel's commit; the schema wants all four, and git needs no URL to tell a commit."""
+    return {
+        "project_name": "linux",
+        "branch_vcs": "git",
+        "branch_url": plain(str(origin.get("url") or origin.get("text") or ""))[:256],
+        "branch_revision": plain(str(origin["commit"]))[:256],
+    }
 
 
 def attachment(pathname: str, data: bytes | str, *, mime: str = "text/plain") -> Bundle:
