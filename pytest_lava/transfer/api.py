@@ -8,6 +8,7 @@ from typing import IO, Literal, Protocol
 
 from pytest_lava.console.files import Progress
 from pytest_lava.deadline import Deadline
+from pytest_lava.errors import Timeout
 
 __all__ = ["Announce", "Carrier", "Contents", "Mode", "Network", "TransferPolicy"]
 
@@ -26,10 +27,12 @@ class Contents:
         self.file.seek(at)
         return self.file.read(size)
 
-    def chunks(self, end: int | None = None) -> Iterator[bytes]:
-        """All of it, or what is before ``end``."""
+    def chunks(self, deadline: Deadline, end: int | None = None) -> Iterator[bytes]:
+        """All of it, or what is before ``end``. ``Timeout`` if whoever works on it takes longer than ``deadline``."""
         at, end = 0, self.size if end is None else end
         while at < end and (chunk := self.read(at, min(_CHUNK, end - at))):
+            if deadline.expired:
+                raise Timeout("no time is left for a file that is summed up or compressed here")
             yield chunk
             at += len(chunk)
 

@@ -15,7 +15,7 @@ from io import BytesIO
 from typing import IO
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import InfrastructureError, Timeout
+from pytest_lava.errors import InfrastructureError
 from pytest_lava.transfer.api import Contents
 
 __all__ = ["SAMPLES", "keeps_up", "known_here", "packed", "unpack"]
@@ -112,16 +112,9 @@ def _pack(name: str, contents: Contents, deadline: Deadline) -> Contents:
         _zstd(contents, out, deadline)
     else:
         with _PACK[name](contents.size, out) as packer:
-            for chunk in _in_time(contents, deadline):
+            for chunk in contents.chunks(deadline):
                 packer.write(chunk)
     return Contents(out, out.seek(0, 2))
-
-
-def _in_time(contents: Contents, deadline: Deadline) -> Iterator[bytes]:
-    for chunk in contents.chunks():
-        if deadline.expired:
-            raise Timeout("no time is left for the file that is being compressed here")
-        yield chunk
 
 
 def _zstd(contents: Contents, out: IO[bytes], deadline: Deadline) -> None:
@@ -130,7 +123,7 @@ def _zstd(contents: Contents, out: IO[bytes], deadline: Deadline) -> None:
             ["zstd", "-q", "-19", "-c"], stdin=subprocess.PIPE, stdout=made, stderr=subprocess.DEVNULL
         ) as packer:
             assert packer.stdin is not None
-            for chunk in _in_time(contents, deadline):
+            for chunk in contents.chunks(deadline):
                 packer.stdin.write(chunk)
         if packer.returncode:
             raise InfrastructureError(f"zstd ended with status {packer.returncode} here")

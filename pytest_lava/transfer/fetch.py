@@ -70,7 +70,7 @@ class Fetch:
                 carrier.get(offer.wire, wire.write, 0, report, deadline)
             wire.seek(0)
             compression.unpack(offer.method, wire, data.write)
-            self._check(offer, Contents(data, data.tell()))
+            self._check(offer, Contents(data, data.tell()), deadline)
             whole[:] = [data.getvalue()]
 
         self._carry(offer, act, deadline)
@@ -83,7 +83,7 @@ class Fetch:
         if path.is_file():
             with path.open("rb") as file:
                 known = Contents(file, file.seek(0, os.SEEK_END))
-                size, total = known.size, file_sum(self.board.facts(self.deadline).sums, known.chunks())
+                size, total = known.size, file_sum(self.board.facts(self.deadline).sums, known.chunks(self.deadline))
         offer = self._offer(size, total)
         report = self.scaled(offer.size, progress)
         if offer.same:
@@ -115,7 +115,7 @@ class Fetch:
                     raise
             with part.open("rb") as packed, new.open("wb+") as whole:
                 compression.unpack(offer.method, packed, whole.write)
-                self._check(offer, Contents(whole, whole.tell()))
+                self._check(offer, Contents(whole, whole.tell()), deadline)
             _dress(new, offer)
             new.replace(path)
         finally:
@@ -149,8 +149,8 @@ class Fetch:
 
         self.ways.carry("get", move, first.size, deadline)
 
-    def _check(self, offer: _Offer, contents: Contents) -> None:
-        total = file_sum(self.board.facts(self.deadline).sums, contents.chunks()) if offer.sum != "-" else "-"
+    def _check(self, offer: _Offer, contents: Contents, deadline: Deadline) -> None:
+        total = file_sum(self.board.facts(deadline).sums, contents.chunks(deadline)) if offer.sum != "-" else "-"
         if contents.size != offer.size or total != offer.sum:
             raise OperationFailed(f"{self.remote} is not what the board's sum says: did it change while it was read?")
 

@@ -146,8 +146,8 @@ class FileTransfer:
         deadline = _enough(contents.size) if timeout is None else Deadline.after(timeout)
         self._console.mark(f"put {contents.size} bytes to {parcel.remote}")
         self._ways.prepare(deadline)
-        sha256, program = file_sum("sha256sum", contents.chunks()), self._board.facts(deadline).sums
-        total = sha256 if program == "sha256sum" else file_sum(program, contents.chunks())
+        sha256, program = file_sum("sha256sum", contents.chunks(deadline)), self._board.facts(deadline).sums
+        total = sha256 if program == "sha256sum" else file_sum(program, contents.chunks(deadline))
         whole = replace(parcel, sha256=sha256, total=total)
         if contents.size < _ASK_FIRST or not self._is_there(whole, deadline):
             self._ways.carry("put", lambda carrier: self._put_by(carrier, whole, deadline), contents.size, deadline)
@@ -178,7 +178,9 @@ class FileTransfer:
         if begun[0] == "same":
             return None
         begin, free = int(begun[1]), begun[3]
-        if begin and (begin > contents.size or begun[2] not in {"-", board.sum(contents.chunks(begin), deadline)}):
+        if begin and (
+            begin > contents.size or begun[2] not in {"-", board.sum(contents.chunks(deadline, begin), deadline)}
+        ):
             board.ask(': >"$__f.p"; echo lava-ok', remote, deadline)  # a power cut spoiled it
             begin = 0
         needed = contents.size - begin + (size if method != "none" else 0)

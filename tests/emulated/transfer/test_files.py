@@ -330,7 +330,7 @@ def test_boards_that_lack_things(tmp_path: Path, has: tuple[str, ...]) -> None:
 def pack(data: bytes, can_undo: tuple[str, ...], rate: float) -> tuple[str, bytes]:
     contents = Contents(BytesIO(data), len(data))
     with compression.packed(contents, can_undo, rate, Deadline.after(60)) as (name, packed):
-        return name, b"".join(packed.chunks())
+        return name, b"".join(packed.chunks(Deadline.after(60)))
 
 
 def test_what_each_format_makes_is_undone(tmp_path: Path) -> None:
