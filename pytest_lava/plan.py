@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_lava.images.artefact import Artefact
     from pytest_lava.images.kernel import KernelFile
     from pytest_lava.images.kernel_parts import KernelSource, Origin
+    from pytest_lava.inject.additions import Addition
     from pytest_lava.transfer.api import Mode
 
 __all__ = [
@@ -125,10 +126,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a target asked for, on this machine and ready to be deployed."""
+    """What a target asked for, on this machine and ready to be deployed.
+
+    What was to go into its image is there, but for what the booted board has to do itself: ``packages`` lie on it (by
+    their paths) for its own dpkg; ``left`` has to be brought there, as there was no image that could be edited.
+    """
 
     kernel: KernelPlan | None = None
     image: ImagePlan | None = None
+    packages: tuple[str, ...] = ()
+    left: tuple[Addition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,4 +161,5 @@ class RunPlan:
     board_wait: float = 0.0
     command_timeout: float = 600.0
     transfer: Mode = "auto"
+    additions: tuple[Addition, ...] = ()
     remarks: tuple[str, ...] = field(default=())

@@ -13,6 +13,7 @@ from pytest_lava.events import EventLog
 from pytest_lava.images.artefact import Artefact
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.housekeeping import parse_size
+from pytest_lava.inject.additions import Addition, check, parse_addition
 from pytest_lava.plan import BoardRequest, CachePlan, ImageRequest, KernelRequest, RunPlan, Target
 from pytest_lava.planning_kernels import check_kind, completed, default_kernel, given_kernels
 from pytest_lava.planning_mistakes import Mistakes, existing
@@ -28,6 +29,7 @@ BUNDLE_FORMATS = ("1.3", "1.5", "1.6", "1.7")
 class Options:
     """What the user asked for, as typed.
 
+    ``additions`` are pairs of an option (``--deb``, ``--overlay``, ``--file``) and what it says, in order.
     ``assets`` is where ``pytest-lava fetch`` puts the boards' own kernels, ``cache`` where this run keeps what it
     fetches and makes, if not there too.
     """
@@ -41,6 +43,7 @@ class Options:
     dtb: str | None = None
     modules: str | None = None
     append: str = ""
+    additions: tuple[tuple[str, str], ...] = ()
     assets: Path = field(default_factory=cache_dir)
     cache: str | None = None
     cache_limit: str = "20G"
@@ -73,9 +76,10 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
             mistakes.collect(_check_power, board, guard)
             mistakes.collect(_check_transfer, board, options.transfer)
     mistakes.raise_all()
+    assert cache is not None
+    additions = _additions(options, requests, cache, mistakes)
     targets, remarks = _targets(requests, kernels, images, options, mistakes, guard=guard)
     mistakes.raise_all()
-    assert cache is not None
     return RunPlan(
         targets=tuple(targets),
         commands=options.commands,
@@ -86,6 +90,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         board_wait=options.board_wait,
         command_timeout=options.command_timeout,
         transfer=options.transfer,
+        additions=additions,
         remarks=tuple(remarks),
     )
 
@@ -166,6 +171,23 @@ def _check_deploy(
         url = board.model.console.url
         context = DeployContext(board.name, board.path.parent, power, EventLog(), guard, console=url)
         driver(board.deploy.options, context).check(bool(kernel and kernel.given), tuple(image.parts) if image else ())
+
+
+def _additions(
+    options: Options, requests: Sequence[BoardRequest], cache: CachePlan, mistakes: Mistakes
+) -> tuple[Addition, ...]:
+    """What goes into images, as far as it is here by now and fits each board."""
+    found = [one for option, text in options.additions if (one := mistakes.collect(parse_addition, option, text))]
+    for request in requests:
+        for board in request.candidates:
+            if found and board.model.console.url.startswith("exec:"):
+                mistakes.add(
+                    f"board {board.name!r} is a process on this machine, into which nothing is put: "
+                    "leave out --deb, --overlay and --file"
+                )
+        for addition in found:
+            mistakes.collect(check, addition, request.arch, cache.folder)
+    return tuple(found)
 
 
 def _check_power(board: BoardConfig, guard: Guard) -> None:

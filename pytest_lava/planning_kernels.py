@@ -88,7 +88,7 @@ def default_kernel(request: BoardRequest, options: _Asked, mistakes: Mistakes) -
     source = file_source(own["kernel"])
     append = " ".join(filter(None, [defaults.append, options.append]))
     # what the user adds is under test, also on the lab's own kernel
-    under_test = bool(options.append or files)
+    under_test = bool(options.append or options.additions or files)
     kernel = KernelRequest(
         "default", "the default kernel", source, dtb=own.get("dtb"), initrd=own.get("initrd"), append=append,
         given=under_test,

@@ -21,6 +21,8 @@ from pytest_lava.images.kernel_parts import KernelParts, Workshop, content_of
 from pytest_lava.images.module_tree import modules_of, releases
 from pytest_lava.images.parallel import Parallel
 from pytest_lava.images.shelf import Shelf
+from pytest_lava.inject.additions import Addition, check
+from pytest_lava.inject.deciding import Bootable, bring_in
 from pytest_lava.plan import CachePlan, ImagePlan, KernelPlan, KernelRequest, Prepared, Target
 
 __all__ = ["Preparation"]
@@ -32,8 +34,11 @@ class Preparation:
     Several downloads run at once. What was prepared stays where it is until :meth:`close`.
     """
 
-    def __init__(self, targets: Sequence[Target], cache: CachePlan, events: EventLog) -> None:
+    def __init__(
+        self, targets: Sequence[Target], cache: CachePlan, events: EventLog, additions: Sequence[Addition] = ()
+    ) -> None:
         self._targets = targets
+        self._additions = additions
         self._events = events
         self._shelf = Shelf(cache.folder)
         self._fetcher = Fetcher(cache.folder, self._shelf.store, offline=cache.offline, report=events.emit)
@@ -67,7 +72,7 @@ class Preparation:
                     self._wait(target)
             else:
                 self._wait(target)
-            self._done[target.id] = Prepared(self._kernel(target), self._image(target))
+            self._done[target.id] = self._with_additions(target, self._kernel(target), self._image(target))
         return self._done[target.id]
 
     def close(self) -> None:
@@ -83,7 +88,7 @@ class Preparation:
         if kernel and kernel.source not in self._jobs:
             source = kernel.source
             self._jobs[source] = self._run(kernel.name, lambda: source.parts(workshop))
-        for wanted in _files(target):
+        for wanted in self._files(target):
             if wanted not in self._jobs:
                 self._jobs[wanted] = self._run(wanted[0].name, self._fetching(*wanted, deadline))
 
@@ -104,7 +109,7 @@ class Preparation:
         kernel = target.kernel
         if kernel and not kernel.source.simple:
             return True
-        return any(artefact.url or artefact.checksum or artefact.member for artefact, _ in _files(target))
+        return any(artefact.url or artefact.checksum or artefact.member for artefact, _ in self._files(target))
 
     def _wait(self, target: Target) -> None:
         """For all that the board's targets want: it is leased afterwards. Only what this target wants raises."""
@@ -118,7 +123,14 @@ class Preparation:
     def _futures(self, target: Target) -> Iterator[Future[Any]]:
         if target.kernel:
             yield self._jobs[target.kernel.source]
-        yield from (self._jobs[wanted] for wanted in _files(target))
+        yield from (self._jobs[wanted] for wanted in self._files(target))
+
+    def _files(self, target: Target) -> Iterator[tuple[Artefact, bool]]:
+        """What to fetch beside the kernel, and whether to unpack it."""
+        yield from _files(target)
+        for addition in self._additions:
+            if addition.kind != "tree":
+                yield addition.artefact, False
 
     def _fetched(self, artefact: Artefact, *, unpack: bool) -> Fetched:
         found: Fetched = self._jobs[artefact, unpack].result()
@@ -199,6 +211,29 @@ class Preparation:
         sums = [one.sha256 for one in found.values()]
         sha256 = sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
         return ImagePlan(image.name, {part: one.path for part, one in found.items()}, sha256)
+
+    def _with_additions(self, target: Target, kernel: KernelPlan | None, image: ImagePlan | None) -> Prepared:
+        """What is to go into an image goes there, as far as that can be edited."""
+        parts, initrd = image.parts if image else {}, kernel.initrd if kernel else None
+        modules = kernel.modules if kernel else None
+        if not self._additions and not (modules and parts):
+            return Prepared(kernel, image)
+        additions = [
+            one if one.kind == "tree" else one.located(self._fetched(one.artefact, unpack=False).path)
+            for one in self._additions
+        ]
+        for addition in additions:
+            if addition.artefact.url:  # what is here was checked before
+                check(addition, target.request.arch, self._shelf.folder)
+        asked = target.image.parts.values() if target.image else ()
+        partition = next((artefact.partition for artefact in asked if artefact.partition), 0)
+        files = Bootable(parts, initrd, kernel.append if kernel else "", modules, partition)
+        done = bring_in(additions, files, self._shelf, self._events, deadline=self._deadline(target))
+        if kernel:
+            kernel = replace(kernel, initrd=done.files.initrd)
+        if image:
+            image = replace(image, parts=done.files.parts)
+        return Prepared(kernel, image, done.packages, done.left)
 
 
 def _files(target: Target) -> Iterator[tuple[Artefact, bool]]:

@@ -1,7 +1,8 @@
 """What a user names when an image, a kernel or a package is asked for: a path or a URL, with what is known of it.
 
 ``PATH-OR-URL[#key=value[&key=value]]``; keys are a checksum (``sha256``, ``sha512``, ``md5``), ``sums`` (the name of a
-file of checksums beside it, as ``sha256sum`` writes one) and ``member`` (which file of an archive is meant).
+file of checksums beside it, as ``sha256sum`` writes one), ``member`` (which file of an archive is meant) and
+``partition`` (which one of a disk image is, counted from 1, what is added goes into).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["ALGORITHMS", "Artefact", "Checksum"]
 
 #: checksum -> how many hexadecimal digits it has
 ALGORITHMS = {"sha256": 64, "sha512": 128, "md5": 32}
-_KEYS = (*ALGORITHMS, "sums", "member")
+_KEYS = (*ALGORITHMS, "sums", "member", "partition")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _LINE = re.compile(r"([0-9a-fA-F]{32,128})[ \t]+[ *]?(.+)")
 _BSD_LINE = re.compile(r"(\w+) ?\((.+)\) ?= ?([0-9a-fA-F]{32,128})")
@@ -49,6 +50,7 @@ class Artefact:
     checksum: Checksum | None = None
     sums: str = ""
     member: str = ""
+    partition: int = 0
 
     def __str__(self) -> str:
         return self.text
@@ -65,14 +67,14 @@ class Artefact:
         if checksum and "sums" in facts:
             raise ConfigurationError(f"{where}give either a checksum or sums=, not both")
         scheme = match[1].lower() if (match := _SCHEME.match(place)) else ""
-        member = facts.get("member", "")
+        member, partition = facts.get("member", ""), _partition(facts, where)
         if scheme in ("http", "https"):
             parts = urlsplit(place)
             name = unquote(parts.path).rsplit("/", 1)[-1]
             if not parts.hostname or not name:
                 raise ConfigurationError(f"{where}this URL names no file; write {scheme}://HOST/PATH/FILE")
             sums = urljoin(place, facts["sums"]) if facts.get("sums") else ""
-            return cls(text, name, url=place, checksum=checksum, sums=sums, member=member)
+            return cls(text, name, url=place, checksum=checksum, sums=sums, member=member, partition=partition)
         if scheme == "file":
             place = unquote(urlsplit(place).path)
         elif scheme:
@@ -81,7 +83,7 @@ class Artefact:
             raise ConfigurationError(f"{where}give a path or a URL")
         path = Path(place).expanduser().absolute()
         sums = str(path.parent / facts["sums"]) if facts.get("sums") else ""
-        return cls(text, path.name, path=path, checksum=checksum, sums=sums, member=member)
+        return cls(text, path.name, path=path, checksum=checksum, sums=sums, member=member, partition=partition)
 
     @classmethod
     def of(cls, path: Path) -> Artefact:
@@ -116,6 +118,13 @@ def _facts(fragment: str, where: str) -> dict[str, str]:
             raise ConfigurationError(f"{where}{part!r} behind the # is not understood; {hint}")
         facts[key] = unquote(value)
     return facts
+
+
+def _partition(facts: dict[str, str], where: str) -> int:
+    number = facts.get("partition", "0")
+    if not number.isdecimal() or ("partition" in facts and int(number) == 0):
+        raise ConfigurationError(f"{where}partition={number} is no number of a partition; write partition=1 or more")
+    return int(number)
 
 
 def _checksum(facts: dict[str, str], where: str) -> Checksum | None:

@@ -24,7 +24,7 @@ from pytest_lava.images.store import Store
 __all__ = ["KINDS", "Made", "Shelf", "check_of", "made", "remove"]
 
 #: the folders of things that are made, and may be made again
-KINDS = ("kernels", "initrd", "media")
+KINDS = ("kernels", "initrd", "media", "injected")
 _PIECE = 1 << 20
 
 

@@ -15,9 +15,9 @@ from pytest_lava.images.cpio import open_tar
 from pytest_lava.images.deb import read_package
 from pytest_lava.images.memo import remembered, sha256_of
 
-__all__ = ["Addition", "Kind", "check", "identity", "parse_deb", "parse_file", "parse_modules", "parse_overlay"]
+__all__ = ["Addition", "Kind", "check", "identity", "modules_tree", "parse_addition"]
 
-Kind = Literal["file", "tree", "tar", "deb", "modules"]
+Kind = Literal["file", "tree", "tar", "deb"]
 
 #: a path on the board begins with one slash, so that URLs keep theirs; a part without a slash behind it is the mode
 _FILE = re.compile(r"(?P<source>.+?):(?P<target>/(?!/).*?)(?::(?P<mode>[^:/]*))?")
@@ -49,7 +49,6 @@ class Addition:
     tree      a folder whose content goes below ``target`` its own, owned by root
     tar       an archive to unpack below ``target``        as in the archive
     deb       a Debian package                             as in the package
-    modules   what ``make modules_install`` made           its own, owned by root
     ========= ============================================ ==========================================
     """
 
@@ -73,7 +72,7 @@ class Addition:
         return replace(self, fetched=path)
 
 
-def parse_file(text: str) -> Addition:
+def _file(text: str) -> Addition:
     """``SRC:DST[:MODE]``: a file, or a folder with all that is in it. ``ConfigurationError``."""
     option = f"--file {text}"
     match = _FILE.fullmatch(text)
@@ -95,7 +94,7 @@ def parse_file(text: str) -> Addition:
     return Addition("tree" if folder else "file", artefact, option, target, int(mode, 8) if mode else None)
 
 
-def parse_overlay(text: str) -> Addition:
+def _overlay(text: str) -> Addition:
     """``TAR[:/path]``: an archive, plain, gz, bz2, xz or zst. ``ConfigurationError``."""
     match = _OVERLAY.fullmatch(text)
     if not match:
@@ -106,14 +105,20 @@ def parse_overlay(text: str) -> Addition:
     )
 
 
-def parse_deb(text: str) -> Addition:
+def _deb(text: str) -> Addition:
     """A Debian package. ``ConfigurationError``."""
     return Addition("deb", Artefact.parse(text, "--deb"), f"--deb {text}")
 
 
-def parse_modules(text: str) -> Addition:
-    """Kernel modules, a folder or an archive. ``ConfigurationError``."""
-    return Addition("modules", Artefact.parse(text, "--modules"), f"--modules {text}")
+def modules_tree(folder: Path) -> Addition:
+    """Kernel modules, of which ``folder`` has ``lib/modules/RELEASE`` with the tables that modprobe reads."""
+    return Addition("tree", Artefact.of(folder), f"modules in {folder}")
+
+
+def parse_addition(option: str, text: str) -> Addition:
+    """What ``--deb``, ``--overlay`` or ``--file`` says. ``ConfigurationError``."""
+    parse = {"--deb": _deb, "--overlay": _overlay, "--file": _file}[option]
+    return parse(text)
 
 
 def check(addition: Addition, arch: str, cache: Path) -> None:
@@ -126,7 +131,7 @@ def check(addition: Addition, arch: str, cache: Path) -> None:
     path, option = addition.source, addition.option
     if not path.exists():
         raise ConfigurationError(f"{option}: there is no such file: {path}")
-    if path.is_dir() and addition.kind not in ("tree", "modules"):
+    if path.is_dir() and addition.kind != "tree":
         raise ConfigurationError(f"{option}: {path} is a folder; give a {_NEEDED[addition.kind]}")
     if not path.is_file() and not path.is_dir():
         raise ConfigurationError(f"{option}: {path} is no regular file")
@@ -141,7 +146,7 @@ def check(addition: Addition, arch: str, cache: Path) -> None:
             raise ConfigurationError(f"{option}: this package is for {found}, the board needs one for {fitting[0]}")
 
 
-_NEEDED = {"file": "file", "tar": "tar archive", "deb": "Debian package", "tree": "folder", "modules": "folder"}
+_NEEDED = {"file": "file", "tar": "tar archive", "deb": "Debian package"}
 
 
 def identity(addition: Addition, cache: Path) -> str:

@@ -17,10 +17,10 @@ from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, InjectFailed
 from pytest_lava.events import EventLog
 from pytest_lava.images.shelf import Shelf
-from pytest_lava.inject.additions import Addition
+from pytest_lava.inject.additions import Addition, modules_tree
 from pytest_lava.inject.disks import Volume, is_qcow2, volumes
 from pytest_lava.inject.filesystem import NotEditable
-from pytest_lava.inject.inject import inject, open_volume, raw_copy
+from pytest_lava.inject.inject import Injected, inject, open_volume, raw_copy
 
 __all__ = ["Bootable", "Outcome", "Spot", "bring_in", "choose"]
 
@@ -32,12 +32,14 @@ _LIMIT = 60.0  # seconds for a look into a file system
 class Bootable:
     """What a board is given: the image's parts by name, the initramfs, kernel arguments.
 
-    ``partition`` is the one that the user named for what is added, 0 for none.
+    ``modules`` is a folder of kernel modules for it, which are in the initramfs already. ``partition`` is the one that
+    the user named for what is added, 0 for none.
     """
 
     parts: Mapping[str, Path]
     initrd: Path | None = None
     append: str = ""
+    modules: Path | None = None
     partition: int = 0
 
 
@@ -70,27 +72,51 @@ def bring_in(
     *,
     deadline: Deadline | None = None,
 ) -> Outcome:
-    """Put additions where they belong. Errors are those of :func:`~pytest_lava.inject.inject.inject`."""
-    if not additions:
-        return Outcome(files)
+    """Put additions, and the kernel's modules, where they belong.
+
+    Errors are those of :func:`~pytest_lava.inject.inject.inject`.
+    """
     with events.phase("inject"):
         plain = {
             part: raw_copy(path, shelf, deadline) if is_qcow2(path) else path for part, path in files.parts.items()
         }
         files = replace(files, parts=plain)
         try:
-            spot = choose(files)
-            made = inject(spot.file, spot.volume, additions, shelf, deadline=deadline)
+            spot, wanted = _planned(additions, files)
+            made = inject(spot.file, spot.volume, wanted, shelf, deadline=deadline) if wanted else Injected(spot.file)
         except NotEditable as why:
-            message = f"what goes into the image ({len(additions)} options) waits for the running board: {why}"
-            events.emit(message, level="warning", inject="board")
+            if additions:
+                message = f"what goes into the image ({_named_all(additions)}) waits for the running board: {why}"
+                events.emit(message, level="warning", inject="board")
+            elif files.initrd is None:
+                events.emit(f"the kernel's modules are nowhere on the board: {why}", level="warning", inject="")
             return Outcome(files, left=tuple(additions))
-        events.emit(f"{len(additions)} options are in {spot.file.name} ({spot.volume.label})", inject=str(made.path))
+        if wanted:
+            message = f"{_named_all(wanted)}: put into {spot.file.name} ({spot.volume.label})"
+            events.emit(message, inject="initrd" if spot.part is None else "image", path=made.path)
         for remark in made.remarks:
             events.emit(remark, level="warning")
         if spot.part is None:
             return Outcome(replace(files, initrd=made.path), made.packages)
         return Outcome(replace(files, parts={**files.parts, spot.part: made.path}), made.packages)
+
+
+def _planned(additions: Sequence[Addition], files: Bootable) -> tuple[Spot, list[Addition]]:
+    """Where it goes, and all that goes there: modules into a root file system only, and not twice."""
+    try:
+        spot = choose(files)
+    except ConfigurationError as error:
+        if additions:
+            raise
+        raise NotEditable(str(error)) from error  # the user wanted nothing of us but a kernel with an image
+    modules = files.modules
+    if modules is None or spot.part is None or not _is_root(spot):
+        return spot, list(additions)
+    return spot, [modules_tree(modules), *additions]
+
+
+def _named_all(additions: Sequence[Addition]) -> str:
+    return ", ".join(addition.option for addition in additions)
 
 
 def choose(files: Bootable) -> Spot:

@@ -89,10 +89,6 @@ def entries_of(addition: Addition, staging: Staging) -> Iterator[Entry]:
             with open_data(addition.source) as tar:
                 for entry in from_archive(tar, base, staging, addition.option):
                     yield replace(entry, gentle=True) if entry.kind == "symlink" else entry
-        case "modules":
-            from pytest_lava.inject.modules import modules_of
-
-            yield from modules_of(addition, staging)
 
 
 def from_tree(folder: Path, base: str) -> Iterator[Entry]:

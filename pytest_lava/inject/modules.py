@@ -1,4 +1,4 @@
-"""Kernel modules as entries: found in what a build made, with the data that modprobe needs (``depmod``)."""
+"""Kernel modules among entries: where a package leaves the tables of modprobe to its scripts, depmod makes them."""
 
 from __future__ import annotations
 
@@ -7,45 +7,16 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.images.cpio import open_tar, placed_module
-from pytest_lava.inject.additions import Addition
-from pytest_lava.inject.entries import Entry, Staging, from_archive, from_tree
+from pytest_lava.inject.entries import Entry, Staging
 
-__all__ = ["modules_of", "with_depmod"]
+__all__ = ["with_depmod"]
 
 _MODULE = re.compile(r"(?:.*/)?lib/modules/([^/]+)/.+\.ko(?:\.gz|\.xz|\.zst)?")
-_RELEASE = re.compile(r"\d+\.\d+[^/]*")
 #: seconds for depmod: 3,500 modules take it two
 _LIMIT = 300.0
-
-
-def modules_of(addition: Addition, staging: Staging) -> Iterator[Entry]:
-    """Modules below ``lib/modules`` of the target; all else that a folder or archive has is left out.
-
-    The source holds ``lib/modules/RELEASE``, perhaps below other folders, or begins with ``RELEASE``, or is the folder
-    ``RELEASE``. ``ConfigurationError`` if there are none, or depmod is needed and missing.
-    """
-    source = addition.source
-    if source.is_dir():
-        bare = any((source / name).exists() for name in ("modules.dep", "modules.order", "kernel"))
-        if bare and not _RELEASE.fullmatch(source.resolve().name):
-            raise ConfigurationError(
-                f"{addition.option}: this holds modules, but its name is no kernel release: give its parent folder"
-            )
-        found = [*_placed(from_tree(source, source.resolve().name if bare else ""), addition.target)]
-    else:
-        with open_tar(source) as tar:
-            found = [*_placed(from_archive(tar, "", staging, addition.option), addition.target)]
-    if not any(entry.kind == "file" for entry in found):
-        raise ConfigurationError(
-            f"{addition.option}: there is no lib/modules/RELEASE in it; "
-            "give what 'make modules_install INSTALL_MOD_PATH=DIR' made"
-        )
-    yield from with_depmod(found, staging)
 
 
 def with_depmod(entries: Iterable[Entry], staging: Staging) -> Iterator[Entry]:
@@ -63,16 +34,6 @@ def with_depmod(entries: Iterable[Entry], staging: Staging) -> Iterator[Entry]:
     for release, base in releases.items():
         if f"{base}{release}/modules.dep" not in files:
             yield from _made(release, base, files, staging)
-
-
-def _placed(entries: Iterable[Entry], target: str) -> Iterator[Entry]:
-    base = "/".join(filter(None, [target.strip("/"), "lib/modules"]))
-    for entry in entries:
-        name = placed_module(entry.path)
-        if name is None:
-            continue
-        linked = placed_module(entry.target) if entry.kind == "link" else None
-        yield replace(entry, path=f"{base}/{name}", uid=0, gid=0, target=f"{base}/{linked}" if linked else entry.target)
 
 
 def _made(release: str, base: str, files: dict[str, Entry], staging: Staging) -> Iterator[Entry]:

@@ -87,6 +87,7 @@ class BoardManager:
         self._lease: Lease | None = None
         self._board: Board | None = None
         self._deployed: Target | None = None
+        self._prepared = Prepared()
         self._failures: dict[str, Failure] = {}
         self._suspect = False
 
@@ -206,6 +207,7 @@ class BoardManager:
             self._context.reports.target(target, board.config, prepared)
             board.deploy(prepared.kernel, prepared.image)
             self._deployed = target
+            self._prepared = prepared
         return board
 
     def _boot(self, target: Target, board: Board) -> Board:
@@ -245,7 +247,20 @@ class BoardManager:
             transfer=self._context.transfer,
             shelf=self._context.preparation.shelf,
         )
+        self._board.on_boot(self._put_in_the_rest)
         return self._board
+
+    def _put_in_the_rest(self, board: Board) -> None:
+        """What was to be in the image and could not be; packages for the board's own dpkg."""
+        prepared = self._prepared
+        if not (prepared.left or prepared.packages):
+            return
+        from pytest_lava.inject.onboard import deliver, install
+
+        with self._context.events.phase("inject"):
+            if prepared.left:
+                deliver(board.shell, prepared.left, board.events)
+            install(board.shell, prepared.packages)
 
     def _log(self, board: str) -> Path:
         return self._context.folder / ("console.log" if self._context.only_board else f"console-{board}.log")

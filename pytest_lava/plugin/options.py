@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_lava.planning import Options
 
 __all__ = ["pytest_addoption", "read_options", "wanted"]
@@ -47,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--modules", metavar="PATH", dest="lava_modules",
         help="put these modules (folder, tarball, URL) into the initial RAM file system; none: not those of the package",
     )  # fmt: skip
-    add("--initrd", metavar="PATH", dest="lava_initrd", help="initial RAM file system for the one kernel, path or URL")
+    add("--initrd", metavar="PATH", dest="lava_initrd", help="initial RAM file system for the one kernel (path, URL)")
     add("--dtb", metavar="PATH", dest="lava_dtb", help="device tree for the one kernel: path, URL, or name in it")
     add("--append", metavar="ARGS", default="", dest="lava_append", help="more kernel arguments")
     add(
@@ -57,6 +59,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="lava_image",
         help="deploy this image (path or URL); named parts form one, the unnamed form is repeatable",
     )
+    for name, metavar, text in (
+        ("--deb", "PACKAGE", "put this Debian package into the image; where there is dpkg, it installs it at boot"),
+        ("--overlay", "TAR[:/PATH]", "unpack this archive into the image"),
+        ("--file", "SRC:DST[:MODE]", "put this file, or folder, into the image at an absolute path"),
+    ):
+        add(
+            name, action="append", metavar=metavar, dest="lava_additions", type=_named(name),
+            help=f"{text}; path or URL; repeatable, the later one wins",
+        )  # fmt: skip
     add(
         "--command",
         action="append",
@@ -115,7 +126,7 @@ def wanted(config: pytest.Config) -> bool:
         return False
     names = (
         "lava_board", "lava_kernel", "lava_kernel_tree", "lava_image", "lava_command", "lava_initrd", "lava_dtb",
-        "lava_modules", "lava_append",
+        "lava_modules", "lava_append", "lava_additions",
     )  # fmt: skip
     return any(getattr(option, name, None) for name in names)
 
@@ -139,12 +150,18 @@ def read_options(config: pytest.Config) -> Options:
         no_cache=option.lava_no_cache,
         offline=option.lava_offline,
         append=option.lava_append,
+        additions=tuple((name, text) for name, text in option.lava_additions or ()),
         bundle=option.lava_bundle,
         bundle_format=option.lava_bundle_format,
         board_wait=option.lava_board_wait,
         command_timeout=option.lava_command_timeout,
         transfer=option.lava_transfer,
     )
+
+
+def _named(option: str) -> Callable[[str], tuple[str, str]]:
+    """Several options in one list, so that their order is kept."""
+    return lambda text: (option, text)
 
 
 def _seconds(text: str) -> float:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.inject.additions import check, identity, parse_deb, parse_file, parse_modules, parse_overlay
+from pytest_lava.images.cache import cache_dir
+from pytest_lava.inject.additions import check, identity, modules_tree, parse_addition
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/:\0\n"), min_size=1).filter(
     lambda name: name not in (".", "..") and name.strip() == name
@@ -30,7 +31,7 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/:\0\n"), min_s
     ],
 )
 def test_file(text: str, source: str, target: str, mode: int | None) -> None:
-    addition = parse_file(text)
+    addition = parse_addition("--file", text)
     assert (addition.artefact.name, addition.target, addition.mode, addition.kind) == (source, target, mode, "file")
     assert bool(addition.artefact.url) == text.startswith("http")
 
@@ -40,7 +41,7 @@ def test_any_file(source: str, parts: list[str], mode: int | None) -> None:
     text = f"./{source}:/{'/'.join(parts)}" + ("" if mode is None else f":{mode:04o}")
     if "#" in source or "://" in text:
         return
-    addition = parse_file(text)
+    addition = parse_addition("--file", text)
     assert (addition.target, addition.mode) == (f"/{'/'.join(parts)}", mode)
     assert addition.artefact.path == Path(f"./{source}").absolute()
 
@@ -61,7 +62,7 @@ def test_any_file(source: str, parts: list[str], mode: int | None) -> None:
 )
 def test_a_file_that_is_written_wrong(text: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        parse_file(text)
+        parse_addition("--file", text)
 
 
 @pytest.mark.parametrize(
@@ -75,36 +76,39 @@ def test_a_file_that_is_written_wrong(text: str, message: str) -> None:
     ],
 )
 def test_overlay(text: str, source: str, target: str) -> None:
-    addition = parse_overlay(text)
+    addition = parse_addition("--overlay", text)
     assert (addition.artefact.name, addition.target, addition.kind) == (source, target, "tar")
 
 
 def test_a_folder_takes_all_that_is_in_it(tmp_path: Path) -> None:
-    assert (parse_file(f"{tmp_path}:/").kind, parse_file(f"{tmp_path}:/x/").target) == ("tree", "/x")
+    assert (parse_addition("--file", f"{tmp_path}:/").kind, parse_addition("--file", f"{tmp_path}:/x/").target) == (
+        "tree",
+        "/x",
+    )
     with pytest.raises(ConfigurationError, match="keeps the modes"):
-        parse_file(f"{tmp_path}:/x:755")
+        parse_addition("--file", f"{tmp_path}:/x:755")
 
 
 def test_what_is_no_such_thing(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("no archive")
-    deb = Path.home() / ".cache/pytest-lava/debian-arm64/debs"
+    deb = cache_dir() / "debian-arm64/debs"
     arm64 = next(deb.glob("busybox-static_*.deb"))
     cases = [
-        (parse_file(f"{tmp_path}/none:/a"), "there is no such file"),
-        (parse_overlay(f"{tmp_path}/none.tar"), "there is no such file"),
-        (parse_overlay(str(tmp_path)), "is a folder; give a tar archive"),
-        (parse_overlay(str(text)), "not a complete tarball"),
-        (parse_deb(str(text)), "not a Debian package"),
-        (parse_deb(str(tmp_path)), "is a folder; give a Debian package"),
-        (parse_deb(str(arm64)), "this package is for arm64, the board needs one for amd64"),
-        (parse_file("/dev/null:/a"), "no regular file"),
+        (parse_addition("--file", f"{tmp_path}/none:/a"), "there is no such file"),
+        (parse_addition("--overlay", f"{tmp_path}/none.tar"), "there is no such file"),
+        (parse_addition("--overlay", str(tmp_path)), "is a folder; give a tar archive"),
+        (parse_addition("--overlay", str(text)), "not a complete tarball"),
+        (parse_addition("--deb", str(text)), "not a Debian package"),
+        (parse_addition("--deb", str(tmp_path)), "is a folder; give a Debian package"),
+        (parse_addition("--deb", str(arm64)), "this package is for arm64, the board needs one for amd64"),
+        (parse_addition("--file", "/dev/null:/a"), "no regular file"),
     ]
     for addition, message in cases:
         with pytest.raises(ConfigurationError, match=message):
             check(addition, "x86_64", tmp_path / "cache")
-    check(parse_deb(str(arm64)), "arm64", tmp_path / "cache")
-    check(parse_deb(str(arm64)), "a board of a kind that nobody knows", tmp_path / "cache")
+    check(parse_addition("--deb", str(arm64)), "arm64", tmp_path / "cache")
+    check(parse_addition("--deb", str(arm64)), "a board of a kind that nobody knows", tmp_path / "cache")
 
 
 def test_identity_follows_all_that_goes_in(tmp_path: Path) -> None:
@@ -112,7 +116,7 @@ def test_identity_follows_all_that_goes_in(tmp_path: Path) -> None:
     (tree / "kernel").mkdir(parents=True)
     file = tree / "kernel/a.ko"
     file.write_text("a")
-    folder, one = parse_modules(str(tree)), parse_file(f"{file}:/a")
+    folder, one = modules_tree(tree), parse_addition("--file", f"{file}:/a")
     seen = {identity(folder, cache), identity(one, cache)}
     assert identity(folder, cache) in seen
     os.utime(file, (1, 1))
@@ -122,10 +126,12 @@ def test_identity_follows_all_that_goes_in(tmp_path: Path) -> None:
     (tree / "link").symlink_to("kernel")
     seen |= {
         identity(folder, cache),
-        identity(parse_file(f"{file}:/b"), cache),
-        identity(parse_file(f"{file}:/a:600"), cache),
+        identity(parse_addition("--file", f"{file}:/b"), cache),
+        identity(parse_addition("--file", f"{file}:/a:600"), cache),
     }
     assert len(seen) == 9
     with tarfile.open(tmp_path / "x.tar", "w") as tar:
         tar.add(file, "a")
-    assert identity(parse_overlay(f"{tmp_path}/x.tar"), cache) != identity(parse_overlay(f"{tmp_path}/x.tar:/x"), cache)
+    assert identity(parse_addition("--overlay", f"{tmp_path}/x.tar"), cache) != identity(
+        parse_addition("--overlay", f"{tmp_path}/x.tar:/x"), cache
+    )

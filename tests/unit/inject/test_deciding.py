@@ -12,7 +12,7 @@ from support.volumes import MIB, facts_of, make_disk, make_ext4, run
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.events import EventLog
 from pytest_lava.images.shelf import Shelf
-from pytest_lava.inject.additions import parse_file
+from pytest_lava.inject.additions import parse_addition
 from pytest_lava.inject.deciding import Bootable, bring_in, choose
 from pytest_lava.inject.filesystem import NotEditable
 from pytest_lava.inject.ramfs import Ramfs
@@ -80,7 +80,7 @@ def where(images: dict[str, Path], files: str) -> str:
     """``images | initramfs | kernel arguments | partition``."""
     parts, initrd, append, partition = (word.strip() for word in files.split("|"))
     named = {name: images[name] for name in parts.split()}
-    spot = choose(Bootable(named, images.get(initrd), append, int(partition)))
+    spot = choose(Bootable(named, images.get(initrd), append, partition=int(partition)))
     return "initrd" if spot.part is None else f"{spot.part}:{spot.volume.partition}"
 
 
@@ -96,13 +96,12 @@ def test_what_is_not_clear(images: dict[str, Path]) -> None:
 def test_a_whole_decision_is_in_the_event_log(images: dict[str, Path], tmp_path: Path) -> None:
     file, log = tmp_path / "new", tmp_path / "events.jsonl"
     file.write_text("new")
-    shelf, events, additions = Shelf(tmp_path / "cache"), EventLog(log), [parse_file(f"{file}:/etc/new")]
+    shelf, events, additions = Shelf(tmp_path / "cache"), EventLog(log), [parse_addition("--file", f"{file}:/etc/new")]
     in_image = bring_in(additions, Bootable({"": images["qcow2"]}, append="x"), shelf, events)
     in_initrd = bring_in(additions, Bootable({}, images["initrd"]), shelf, events)
     nowhere = bring_in(additions, Bootable({"": images["squashfs"]}), shelf, events)
-    nothing = bring_in([], Bootable({"": images["squashfs"]}), shelf, events)
     assert facts_of(in_image.files.parts[""], 9 * MIB)["etc/new"].what == b"new"
-    assert in_image.left == in_initrd.left == nothing.left == ()
+    assert in_image.left == in_initrd.left == ()
     assert in_initrd.files.initrd is not None
     assert "new" in Ramfs(in_initrd.files.initrd, "x").listings(["etc"])["etc"]
     assert nowhere.left == tuple(additions)
@@ -117,3 +116,19 @@ def test_a_cut_disk(images: dict[str, Path]) -> None:
         file.truncate(9 * MIB)
     with pytest.raises(NotEditable, match="is cut off"):
         choose(Bootable({"": images["disk"]}))
+
+
+def test_modules_go_into_a_root_file_system_and_nowhere_else(images: dict[str, Path], tmp_path: Path) -> None:
+    modules, log = tmp_path / "m", tmp_path / "events.jsonl"
+    (modules / "lib/modules/6.1").mkdir(parents=True)
+    (modules / "lib/modules/6.1/modules.dep").write_text("")
+    shelf, events = Shelf(tmp_path / "cache"), EventLog(log)
+    root = bring_in([], Bootable({"": images["root"]}, images["initrd"], modules=modules), shelf, events)
+    assert "lib/modules/6.1/modules.dep" in facts_of(root.files.parts[""])
+    for name in ("data", "squashfs", "two"):
+        files = Bootable({"": images[name]}, images["initrd"], modules=modules)
+        done = bring_in([], files, shelf, events)
+        assert (done.files, done.left) == (files, ())
+    lost = bring_in([], Bootable({"": images["squashfs"]}, modules=modules), shelf, events)
+    assert lost.left == ()
+    assert "modules are nowhere on the board: x.squashfs" in log.read_text()

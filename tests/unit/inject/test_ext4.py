@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import subprocess
 import tarfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from stat import filemode
 
 import pytest
 from support.volumes import MIB, CannotMount, Fact, check_ext4, facts_of, make_disk, make_ext4, mounted, run
 
 from pytest_lava.errors import ConfigurationError, InjectFailed
+from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.shelf import Shelf
-from pytest_lava.inject.additions import Addition, parse_deb, parse_file, parse_modules, parse_overlay
+from pytest_lava.inject.additions import Addition, parse_addition
 from pytest_lava.inject.disks import Volume, volumes
 from pytest_lava.inject.inject import Injected, inject
 
@@ -36,7 +37,7 @@ def rootfs(tmp_path: Path) -> Path:
     (tree / "etc/old").write_text("old")
     os.link(tree / "etc/old", tree / "etc/other-name")
     (tree / "etc/alternative").symlink_to("old")
-    return make_ext4(tmp_path / "root.img", tree)
+    return make_ext4(tmp_path / "root.img", tree, 96 * MIB)
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_all_that_an_archive_holds(rootfs: Path, shelf: Shelf, tmp_path: Path, p
         run("zstd", "-q", archive)
     elif packing:
         run({"gz": "gzip", "bz2": "bzip2", "xz": "xz"}[packing], archive)
-    made = put(rootfs, shelf, parse_overlay(f"{archive}.{packing}".rstrip(".")))
+    made = put(rootfs, shelf, parse_addition("--overlay", f"{archive}.{packing}".rstrip(".")))
     check_ext4(made.path)
     after = facts_of(made.path)
     assert {path: fact for path, fact in after.items() if path not in before} == expected()
@@ -148,7 +149,7 @@ def test_all_that_an_archive_holds(rootfs: Path, shelf: Shelf, tmp_path: Path, p
 def test_the_same_as_tar_on_a_mounted_image(rootfs: Path, shelf: Shelf, tmp_path: Path) -> None:
     """The judge is GNU tar as root; where nothing can be mounted, what the other tests expect of the same archive."""
     archive = everything(tmp_path / "all.tar")
-    made = put(rootfs, shelf, parse_overlay(f"{archive}:/usr/local"))
+    made = put(rootfs, shelf, parse_addition("--overlay", f"{archive}:/usr/local"))
     below = "usr/local/"
     got = {path.removeprefix(below): fact for path, fact in facts_of(made.path).items() if path.startswith(below)}
     try:
@@ -176,7 +177,7 @@ def test_a_second_time_is_a_look_into_the_cache(rootfs: Path, shelf: Shelf, tmp_
     for number in range(300):
         (tree / str(number % 10)).mkdir(parents=True, exist_ok=True)
         (tree / str(number % 10) / str(number)).write_text(str(number))
-    wanted = parse_file(f"{tree}:/opt/many")
+    wanted = parse_addition("--file", f"{tree}:/opt/many")
     first = put(rootfs, shelf, wanted)
     status = first.path.stat()
     begin = time.perf_counter()
@@ -196,8 +197,8 @@ def test_what_is_there_is_replaced(rootfs: Path, shelf: Shelf, tmp_path: Path) -
     new = tmp_path / "new"
     new.write_text("new")
     new.chmod(0o640)
-    made = put(rootfs, shelf, parse_file(f"{new}:/etc/old"), parse_file(f"{new}:/etc/alternative:4711"),
-               parse_file(f"{new}:/bin/"), parse_file(f"{new}:/a/b/c/d:0600"))  # fmt: skip
+    places = ("/etc/old", "/etc/alternative:4711", "/bin/", "/a/b/c/d:0600")
+    made = put(rootfs, shelf, *(parse_addition("--file", f"{new}:{place}") for place in places))
     check_ext4(made.path)
     facts = facts_of(made.path)
     assert (facts["etc/old"].what, facts["etc/old"].mode, facts["etc/old"].links) == (b"new", "100640", 1)
@@ -222,7 +223,7 @@ def test_the_later_addition_wins(rootfs: Path, shelf: Shelf, tmp_path: Path) -> 
         member("etc/third", tarfile.LNKTYPE, linkname="etc/old"),
         member("x/c", tarfile.LNKTYPE, linkname="x/b"),
     )
-    made = put(rootfs, shelf, parse_overlay(str(first)), parse_overlay(str(second)))
+    made = put(rootfs, shelf, parse_addition("--overlay", str(first)), parse_addition("--overlay", str(second)))
     check_ext4(made.path)
     facts = facts_of(made.path)
     assert (facts["x/a"].what, facts["x/a"].links) == (b"two", 1)
@@ -243,7 +244,7 @@ def test_a_folder_with_its_hard_links_and_holes(rootfs: Path, shelf: Shelf, tmp_
         file.write(b"end")
     (tree / "link").symlink_to("/nowhere")
     os.setxattr(tree / "holes", "user.note", b"\0\1\2")
-    made = put(rootfs, shelf, parse_file(f"{tree}:/data"))
+    made = put(rootfs, shelf, parse_addition("--file", f"{tree}:/data"))
     check_ext4(made.path)
     facts = facts_of(made.path)
     assert facts["data/a"] == facts["data/sub/b"]
@@ -256,32 +257,28 @@ def test_a_folder_with_its_hard_links_and_holes(rootfs: Path, shelf: Shelf, tmp_
     assert made.path.stat().st_blocks * 512 < rootfs.stat().st_size
 
 
-def test_modules_get_the_data_that_modprobe_needs(rootfs: Path, shelf: Shelf, tmp_path: Path) -> None:
-    deb = max((Path.home() / ".cache/pytest-lava/debian-x86_64/debs").glob("linux-image-*.deb"))
-    out = tmp_path / "out"
-    names = ("virtio_blk", "virtio_net", "net_failover", "failover")
-    listed = [line.split()[-1] for line in run("dpkg-deb", "-c", deb).splitlines()]
-    wanted = [name for name in listed if name.endswith(tuple(f"/{name}.ko" for name in names))]
-    assert len(wanted) == len(names)
-    archive = tmp_path / "data.tar"
-    with archive.open("wb") as file:
-        subprocess.run(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=file, check=True)
-    out.mkdir()
-    run("tar", "-x", "-C", out, "-f", archive, *wanted)
-    before = sorted(path for path in out.rglob("*"))
-    made = put(rootfs, shelf, parse_modules(str(out)))
+def test_modules_of_a_kernel_package(rootfs: Path, shelf: Shelf) -> None:
+    """A package leaves depmod to its scripts, which nothing runs here. It was made for folders, not for links."""
+    deb = max((cache_dir() / "debian-x86_64/debs").glob("linux-image-*.deb"))
+    made = put(rootfs, shelf, parse_addition("--deb", str(deb)))
     check_ext4(made.path)
     facts = facts_of(made.path)
-    release = wanted[0].split("/")[3]
+    listed = [line.split(maxsplit=5) for line in run("dpkg-deb", "-c", deb).splitlines()]
+    release = next(words[5].split("/")[3] for words in listed if words[5].endswith(".ko"))
+    for mode, owner, size, _, _, name in listed:
+        path = name.removeprefix("./").rstrip("/").partition(" -> ")[0]
+        path = f"usr/{path}" if path.startswith("lib/") else path
+        if mode[0] == "-":
+            fact = facts[path]
+            assert (owner, len(fact.what), filemode(int(fact.mode, 8))) == ("root/root", int(size), mode), path
     depends = facts[f"usr/lib/modules/{release}/modules.dep"].what
     assert isinstance(depends, bytes)
     assert b"virtio_net.ko: kernel/drivers/net/net_failover.ko kernel/net/core/failover.ko" in depends
     assert f"usr/lib/modules/{release}/modules.alias.bin" in facts
-    assert sorted(path for path in out.rglob("*")) == before, "the user's own folder was written to"
 
 
 def test_a_package_on_an_image_without_dpkg(rootfs: Path, shelf: Shelf, tmp_path: Path) -> None:
-    made = put(rootfs, shelf, parse_deb(str(package(tmp_path))))
+    made = put(rootfs, shelf, parse_addition("--deb", str(package(tmp_path))))
     check_ext4(made.path)
     facts = facts_of(made.path)
     assert (facts["etc/hello.conf"].what, facts["etc/hello.conf"].mode) == (b"greeting=hello\n", "100640")
@@ -294,9 +291,9 @@ def test_a_package_on_an_image_without_dpkg(rootfs: Path, shelf: Shelf, tmp_path
 def test_a_package_on_an_image_with_dpkg_waits_for_it(rootfs: Path, shelf: Shelf, tmp_path: Path) -> None:
     status = tmp_path / "status"
     status.touch()
-    debian = put(rootfs, shelf, parse_file(f"{status}:/var/lib/dpkg/status")).path
+    debian = put(rootfs, shelf, parse_addition("--file", f"{status}:/var/lib/dpkg/status")).path
     deb = package(tmp_path)
-    made = put(debian, shelf, parse_deb(str(deb)))
+    made = put(debian, shelf, parse_addition("--deb", str(deb)))
     check_ext4(made.path)
     assert made.packages == ("/var/cache/pytest-lava/hello_1.0_all.deb",)
     facts = facts_of(made.path)
@@ -331,7 +328,7 @@ def test_an_image_that_is_too_small_grows(tmp_path: Path, shelf: Shelf) -> None:
     tree.mkdir()
     for number in range(400):
         (tree / f"{number}").write_bytes(os.urandom(30_000))
-    made = put(small, shelf, parse_file(f"{tree}:/srv"))
+    made = put(small, shelf, parse_addition("--file", f"{tree}:/srv"))
     check_ext4(made.path)
     assert made.path.stat().st_size > 12 * MIB
     facts = facts_of(made.path)
@@ -349,7 +346,7 @@ def test_a_partition_of_a_disk(rootfs: Path, shelf: Shelf, tmp_path: Path, label
         (1, begins[0], "ext4"),
         (2, begins[1], "ext4"),
     ]
-    made = put(disk, shelf, parse_overlay(str(everything(tmp_path / "all.tar"))), volume=found[1])
+    made = put(disk, shelf, parse_addition("--overlay", str(everything(tmp_path / "all.tar"))), volume=found[1])
     check_ext4(made.path, begins[1])
     facts = facts_of(made.path, begins[1])
     assert {path: facts[path] for path in expected()} == expected()
@@ -362,14 +359,14 @@ def test_a_partition_that_is_too_small_says_so(rootfs: Path, shelf: Shelf, tmp_p
     disk, big = tmp_path / "disk.img", tmp_path / "big"
     make_disk(disk, "gpt", rootfs)
     big.write_bytes(os.urandom(rootfs.stat().st_size))
-    with pytest.raises(InjectFailed, match=r"disk.img, partition 1 \(ext4\) is too small: 48 MiB and 1 files"):
-        put(disk, shelf, parse_file(f"{big}:/big"))
+    with pytest.raises(InjectFailed, match=r"disk.img, partition 1 \(ext4\) is too small: 96 MiB and 1 files"):
+        put(disk, shelf, parse_addition("--file", f"{big}:/big"))
     assert list((tmp_path / "cache/injected").glob("[!.]*")) == []
 
 
 def test_a_journal_is_replayed_first(rootfs: Path, shelf: Shelf, tmp_path: Path) -> None:
     run("debugfs", "-w", "-R", "feature +needs_recovery", rootfs)
-    made = put(rootfs, shelf, parse_overlay(str(everything(tmp_path / "all.tar"))))
+    made = put(rootfs, shelf, parse_addition("--overlay", str(everything(tmp_path / "all.tar"))))
     check_ext4(made.path)
     assert {path: fact for path, fact in facts_of(made.path).items() if path in expected()} == expected()
 
@@ -390,18 +387,18 @@ def test_what_cannot_be(
     rootfs: Path, shelf: Shelf, tmp_path: Path, members: list[tarfile.TarInfo], message: str
 ) -> None:
     with pytest.raises(InjectFailed, match=message):
-        put(rootfs, shelf, parse_overlay(str(pack(tmp_path / "x.tar", *members))))
+        put(rootfs, shelf, parse_addition("--overlay", str(pack(tmp_path / "x.tar", *members))))
     assert list((tmp_path / "cache/injected").glob("[!.]*")) == []
 
 
 def test_archives_that_are_bad(rootfs: Path, shelf: Shelf, tmp_path: Path) -> None:
     outside = pack(tmp_path / "outside.tar", (member("../../etc/passwd"), b"x"))
     with pytest.raises(ConfigurationError, match="would leave the folder"):
-        put(rootfs, shelf, parse_overlay(str(outside)))
+        put(rootfs, shelf, parse_addition("--overlay", str(outside)))
     cut = tmp_path / "cut.tar"
     cut.write_bytes(pack(tmp_path / "whole.tar", (member("x"), bytes(100_000))).read_bytes()[:50_000])
     with pytest.raises(ConfigurationError, match="not a complete tarball"):
-        put(rootfs, shelf, parse_overlay(str(cut)))
+        put(rootfs, shelf, parse_addition("--overlay", str(cut)))
 
 
 def test_an_image_that_is_damaged(tmp_path: Path, rootfs: Path, shelf: Shelf) -> None:
@@ -409,4 +406,4 @@ def test_an_image_that_is_damaged(tmp_path: Path, rootfs: Path, shelf: Shelf) ->
         file.seek(2048)
         file.write(os.urandom(4096))
     with pytest.raises(InjectFailed, match=r"root.img"):
-        put(rootfs, shelf, parse_overlay(str(everything(tmp_path / "all.tar"))))
+        put(rootfs, shelf, parse_addition("--overlay", str(everything(tmp_path / "all.tar"))))

@@ -13,7 +13,7 @@ from support.volumes import MIB, make_disk, run
 
 from pytest_lava.errors import InjectFailed
 from pytest_lava.images.shelf import Shelf
-from pytest_lava.inject.additions import Addition, parse_file
+from pytest_lava.inject.additions import Addition, parse_addition
 from pytest_lava.inject.disks import volumes
 from pytest_lava.inject.inject import inject
 
@@ -56,8 +56,8 @@ def test_files_come_back(card: tuple[Path, int], tmp_path: Path) -> None:
     (tree / "empty").touch()
     (tmp_path / "grub").write_bytes(b"new")
     os.utime(tmp_path / "grub", (1234567890, 1234567890))
-    image = put(base, tmp_path, parse_file(f"{tmp_path}/grub:/efi/boot/GRUB.CFG"), parse_file(f"{tree}:/"),
-                parse_file(f"{tmp_path}/grub:/EFI/new/"))  # fmt: skip
+    wanted = (f"{tmp_path}/grub:/efi/boot/GRUB.CFG", f"{tree}:/", f"{tmp_path}/grub:/EFI/new/")
+    image = put(base, tmp_path, *(parse_addition("--file", text) for text in wanted))
     cut = tmp_path / "cut.img"
     run("dd", f"if={image}", f"of={cut}", "bs=1M", f"skip={begin // MIB}", f"count={40}")
     run("fsck.fat", "-n", cut)
@@ -79,11 +79,11 @@ def test_what_fat_cannot_hold(card: tuple[Path, int], tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(os.urandom(41 * MIB))
     (tmp_path / "small").touch()
     with pytest.raises(InjectFailed, match=r"/link is a symlink, and \S+ is FAT|/link is a symlink, and .* is FAT"):
-        put(card[0], tmp_path, parse_file(f"{tmp_path}/tree:/"))
+        put(card[0], tmp_path, parse_addition("--file", f"{tmp_path}/tree:/"))
     with pytest.raises(InjectFailed, match="too small"):
-        put(card[0], tmp_path, parse_file(f"{tmp_path}/big:/big"))
+        put(card[0], tmp_path, parse_addition("--file", f"{tmp_path}/big:/big"))
     with pytest.raises(InjectFailed, match="cannot be a name"):
-        put(card[0], tmp_path, parse_file(f"{tmp_path}/small:/what?"))
+        put(card[0], tmp_path, parse_addition("--file", f"{tmp_path}/small:/what?"))
     with pytest.raises(InjectFailed, match="/efi is a folder"):
-        put(card[0], tmp_path, parse_file(f"{tmp_path}/small:/efi"))
+        put(card[0], tmp_path, parse_addition("--file", f"{tmp_path}/small:/efi"))
     assert list((tmp_path / "cache/injected").glob("[!.]*")) == []

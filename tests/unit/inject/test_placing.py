@@ -85,9 +85,19 @@ def test_paths_lead_where_the_kernel_says(there: list[tuple[str, str | None]], w
             placed = place(entries, system)
         except InjectFailed:
             return
-        system.apply(placed)
-        for path, kind in wanted:
-            assert (root / path).is_dir() if kind == "folder" else (root / path).exists(), (path, kind)
+        # what one question at a time gives is what all at once give
+        for number, (path, kind) in enumerate(wanted):
+            one = place(entries[number : number + 1], system)
+            parent, name = os.path.split(root / path)
+            real = os.path.realpath(root / path) if kind == "folder" else f"{os.path.realpath(parent)}/{name}"
+            if one:
+                assert one[-1].entry.path == os.path.relpath(real, root)
+            else:
+                assert Path(real).is_dir()
+            assert placed[: len(one)] == one
+            del placed[: len(one)]
+            system.apply(one)
+        assert placed == []
 
 
 def _leaves(link: Path, root: Path) -> bool:

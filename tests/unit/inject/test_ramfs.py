@@ -13,7 +13,7 @@ import pytest
 from pytest_lava.errors import InjectFailed
 from pytest_lava.images.cpio import CpioWriter
 from pytest_lava.images.shelf import Shelf
-from pytest_lava.inject.additions import parse_file
+from pytest_lava.inject.additions import parse_addition
 from pytest_lava.inject.disks import kind_at, volumes
 from pytest_lava.inject.entries import Entry
 from pytest_lava.inject.filesystem import NotEditable
@@ -75,8 +75,8 @@ def test_what_is_added_is_read_again_and_the_base_is_as_it_was(tmp_path: Path) -
     before = base.read_bytes()
     new = tmp_path / "new"
     new.write_text("new")
-    made = inject(base, volumes(base)[0], [parse_file(f"{new}:/lib/firmware/x:600"), parse_file(f"{new}:/etc/two")],
-                  Shelf(tmp_path / "cache"))  # fmt: skip
+    wanted = [parse_addition("--file", f"{new}:{place}") for place in ("/lib/firmware/x:600", "/etc/two")]
+    made = inject(base, volumes(base)[0], wanted, Shelf(tmp_path / "cache"))
     assert base.read_bytes() == before
     assert made.path.read_bytes().startswith(before)
     system = Ramfs(made.path, "initrd")
