@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from pytest_lava.boot.api import BootContext, Bootloader
 from pytest_lava.config.model import Strict
+from pytest_lava.console.agent import AgentShell, AgentUnfit
 from pytest_lava.console.console import Console, Found
 from pytest_lava.console.kernel_records import excise
 from pytest_lava.console.marker import MarkerShell
@@ -59,8 +60,8 @@ def log_in(
     """Wait for a login or shell prompt, log in if asked, take the shell over and run the board's login commands.
 
     ``start`` is the offset in the console log to look from (default: the last boundary). ``not_a_shell`` are patterns
-    which say that none will come, with what is raised then. Raises ``BootFailed`` if the login is refused or a login
-    command fails, ``Timeout`` if no prompt comes.
+    which say that none will come, with what is raised then. Raises ``BootFailed`` if the login is refused, a login
+    command fails or no command can be run, ``Timeout`` if no prompt comes.
     """
     start = context.console.boundary if start is None else start
     shell = _await_shell(context, deadline, start, nudge_at_once, not_a_shell or {})
@@ -74,7 +75,7 @@ def log_in(
 
 def _await_shell(
     context: BootContext, deadline: Deadline, start: int, nudge: bool, not_a_shell: Mapping[str, LavaError]
-) -> MarkerShell:
+) -> Shell:
     console, login = context.console, context.login
     prompts = {
         "refused": login.refused,
@@ -116,12 +117,38 @@ def _await_shell(
             case "password":
                 console.write(login.password.encode() + b"\n", deadline)
             case "shell":
-                shell = MarkerShell(console, timeout=context.command_timeout)
                 try:
-                    shell.take_over(deadline.at_most(_ANSWER))
+                    return _take_over(context, deadline)
                 except Timeout:
                     continue  # it only looked like a prompt
-                return shell
+
+
+def _take_over(context: BootContext, deadline: Deadline) -> Shell:
+    """By the agent or, where it cannot live, by markers, as ``[login] protocol`` has it. ``Timeout``: no answer."""
+    wanted = context.login.protocol
+    if wanted != "marker":
+        agent = AgentShell(context.console, timeout=context.command_timeout)
+        try:
+            agent.take_over(deadline)
+        except AgentUnfit as error:
+            if wanted == "agent":
+                why = (
+                    f"commands go by the agent alone ([login] protocol), but it cannot live on {context.board}: {error}"
+                )
+                raise BootFailed(why, evidence=error.evidence) from error
+            if not error.markers:
+                raise BootFailed(
+                    f"no command can be run on {context.board}: {error}", evidence=error.evidence
+                ) from error
+            reason = str(error)
+            context.events.emit(
+                f"commands go by the marker protocol: {reason}", level="warning", protocol="marker", reason=reason
+            )
+        else:
+            return agent
+    markers = MarkerShell(context.console, timeout=context.command_timeout)
+    markers.take_over(deadline.at_most(_ANSWER))
+    return markers
 
 
 def _stands(console: Console, found: Found, pattern: re.Pattern[bytes], deadline: Deadline) -> bool:

@@ -10,7 +10,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pytest_lava.console.settings import LineSettings, Parity
 
-__all__ = ["BoardModel", "Console", "Defaults", "DriverTable", "Login", "Regex", "Strict", "Timeouts", "Transfer"]
+__all__ = [
+    "BoardModel", "Console", "Defaults", "DriverTable", "Login", "Regex", "Strict", "Timeouts", "Transfer", "Watch",
+]  # fmt: skip
 
 Arch = Literal["arm", "arm64", "host", "riscv64", "x86", "x86_64"]
 
@@ -103,6 +105,9 @@ class Login(Strict):
     password: str = ""
     refused: Regex = r"[Ll]ogin incorrect|[Ll]ogin timed out|Authentication failure"
     commands: tuple[str, ...] = Field(default=(), description="run once after login, in the shell that is tested")
+    protocol: Literal["auto", "agent", "marker"] = Field(
+        default="auto", description="how commands are sent; auto: agent, or marker where no agent can live"
+    )
 
 
 class Defaults(Strict):
@@ -136,6 +141,21 @@ class Transfer(Strict):
         if self.ssh and self.ssh.startswith("-"):
             raise ValueError("ssh has to be a host, options go to ssh_options")
         return self
+
+
+class WatchFor(Strict):
+    """One thing more that the watch looks for on this board's console."""
+
+    kind: Literal["fatal", "crash", "stall", "warn", "boot"] = Field(alias="class", description="how grave it is")
+    regex: str = Field(description="searched in each line of the console")
+    traced: bool = Field(default=True, description="more lines belong to it")
+
+
+class Watch(Strict):
+    """What the watch looks for beside, or instead of, what it always does."""
+
+    ignore: tuple[str, ...] = Field(default=(), description="names of what it is not to look for")
+    patterns: Mapping[str, WatchFor] = Field(default={}, description="by names of your own")
 
 
 class Timeouts(Strict):
@@ -177,5 +197,6 @@ class BoardModel(Strict):
     kernels: tuple[str, ...] = Field(default=(), description="kinds of kernel file that it boots; none: all")
     defaults: Defaults = Defaults()
     transfer: Transfer = Transfer()
+    watch: Watch = Watch()
     timeouts: Timeouts = Timeouts()
     locks: tuple[str, ...] = Field(default=(), description="more resources that only one run may use at a time")

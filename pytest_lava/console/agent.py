@@ -9,44 +9,54 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from pytest_lava.console.answers import Answer, Answers, Refused
+from pytest_lava.console.asking import ATTEMPTS, DAMAGED, Asking
 from pytest_lava.console.batch import groups_of, results_of, text_of
 from pytest_lava.console.console import Console
 from pytest_lava.console.interactive import Interactive
-from pytest_lava.console.requests import command_text, request, script_of
-from pytest_lava.console.shell import DEFAULT_TIMEOUT, CommandResult
+from pytest_lava.console.ladder import Ladder, refuse_if_hung
+from pytest_lava.console.requests import by_file, command_text, request, script_of
+from pytest_lava.console.shell import DEFAULT_TIMEOUT, CommandResult, OnOutput
 from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import CommandTimeout, ConsoleLost, InfrastructureError, KernelCrash, LavaError, Timeout
+from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, LavaError, Timeout
 
 __all__ = ["AgentShell", "AgentUnfit", "script_of"]
 
-# Ctrl-C, twice as the first may come before a command that just begins can take it, and Ctrl-\, with the seconds that a
-# command has to die of it
-_INTERRUPTS = ((b"\x03", 0.5), (b"\x03", 1.5), (b"\x1c", 2.0))
 _EVIDENCE = 65536  # bytes of each stream that are fetched when a command was interrupted
-_ATTEMPTS = 3  # for what may be damaged on its way to the board
 _PING = 1.0
-_AT_PROMPT = 2.0  # seconds a shell at its prompt has to answer
-_UPLOAD = 5.0
-_PAUSE = 0.2
+_AT_PROMPT = 10.0  # seconds a shell at its prompt has to answer
+_UPLOAD = 30.0  # seconds that the agent takes at most on a line that is slow or has to be spoken to slowly
+_HEAL = 2.0
+_DEFINE = 5.0
 _KEEP_FILES = 20  # commands whose files stay on the board; removing them costs a process
 _KEEP_BYTES = 1 << 20
 _MANY = 64 << 20  # bytes that all commands of a batch may write
 
+_TTY = "raw -echo isig"
+# how a shell takes all lines up to a dot: by a program that reads many bytes at a time, or where there is none, itself
+_BY_SED = "__a=$(\\sed -n '/^\\.$/q;p')"
+_BY_SHELL = '__a= __n="$(\\printf "\\nx")";while IFS= read -r __i&&[ "$__i" != . ];do __a=$__a${__a:+${__n%x}}$__i;done'
 _UNFIT = {
     "-": "its tty cannot be set: there is no stty, or it is no tty",
-    "!": "no folder can be written, or there is no space left (/dev/shm, /run, /tmp)",
-    "?": "it lacks cat, head or wc",
+    "!": "no folder can be written, or there is no space left (/dev/shm, /run, /tmp): mount a tmpfs on /run",
+    "?": "it lacks head",
 }
 
 
 class AgentUnfit(InfrastructureError):
-    """The agent cannot live in this shell; the message says what it lacks."""
+    """The agent cannot live in this shell; the message says what it lacks.
+
+    ``markers`` says whether :class:`~pytest_lava.console.marker.MarkerShell` can do without that.
+    """
+
+    def __init__(self, message: str, *, markers: bool = False) -> None:
+        super().__init__(message)
+        self.markers = markers
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,16 @@ class _Job:
     data: bytes | None
     timeout: float
     limit: int
-    on_output: Callable[[bytes], None] | None
+    on_output: OnOutput | None
+    #: more functions that it takes
+    script: str = ""
+
+    @property
+    def scripts(self) -> list[str]:
+        """All functions that it takes."""
+        given = self.data is not None or by_file(self.text)
+        needed = {"agent_given.sh": given, "agent_live.sh": self.on_output is not None, self.script: bool(self.script)}
+        return [name for name, needs in needed.items() if needs]
 
 
 class AgentShell(Interactive):
@@ -68,65 +87,62 @@ class AgentShell(Interactive):
         super().__init__(console)
         self._timeout = timeout
         self.prompt = f"lava-{secrets.token_hex(3)}# "
-        self._nonce = secrets.token_hex(2)
-        self._count = 0
-        self._defined: set[str] = set()
-        self._answers = Answers(console, lambda deadline: self.define("agent_encoded.sh", deadline))
+        self._asking = Asking(console)
+        self._answers = Answers(console, self._asking)
         self._files = self._bytes = 0
         self._typing = False
-        #: how the board computes sums: c (cksum), m (md5sum) or w (it cannot)
-        self.sums = "w"
 
     # -- taking over --------------------------------------------------------------------------------------------
 
     def take_over(self, deadline: Deadline) -> None:
-        """Turn the shell that is at its prompt into ours. ``Timeout`` if it does not answer, ``AgentUnfit``."""
-        for _ in range(_ATTEMPTS):
-            facts = self._upload(deadline)
+        """Turn the shell that is at its prompt into ours. ``Timeout`` if there is none, ``AgentUnfit``."""
+        for reader in (_BY_SED, _BY_SED, _BY_SHELL):
+            facts = self._upload(reader, deadline)
             if facts != "~":
                 break
         else:
-            raise AgentUnfit("what is sent to the board arrives damaged")
-        if facts[1:] != "+":
+            raise AgentUnfit(DAMAGED)
+        if facts != "+":
             self.leave(deadline)
-            raise AgentUnfit(_UNFIT.get(facts[1:], f"it answered {facts!r}"))
-        self.sums = facts[0]
+            raise AgentUnfit(_UNFIT.get(facts, f"it answered {facts!r}"), markers=facts == "-")
         self._files = self._bytes = 0
         self._typing = False
-        self._defined.clear()
+        self._asking.forget()
 
     def leave(self, deadline: Deadline) -> None:
         """Give the line back to the shell that it was taken from, for the people who use it after us."""
         with suppress(Timeout):
-            self._tell("Q", deadline, "agent that leaves")
+            self._asking.tell("Q", deadline, "agent that leaves")
 
-    def _tell(self, verb: str, deadline: Deadline, what: str) -> None:
-        """A request that is answered by its letter."""
-        token, start = self._next(), self._console.end
-        self._console.write(f"\n{verb} {token}\n".encode(), deadline)
-        answer = re.compile(f"~{verb}{token}\\.\r?\n".encode())
-        self._answers.await_match(answer, start, deadline, what)
-
-    def define(self, script: str, deadline: Deadline) -> None:
-        """Give the agent the functions of a script of this package, once a boot."""
-        if script in self._defined:
-            return
-        text = script_of(script) + "\n"
-        for _ in range(_ATTEMPTS):
-            token, start = self._next(), self._console.end
-            self._console.write(f"X {token} {len(text)}\n{text}.\n".encode(), deadline)
-            answer = re.compile(rb"~X%s([.!])" % token.encode())
-            if self._answers.await_match(answer, start, deadline, f"agent that takes {script}")[1] == b".":
-                self._defined.add(script)
-                return
-        raise ConsoleLost("what is sent to the board arrives damaged: check cable, speed and flow control")
+    def _upload(self, reader: str, deadline: Deadline) -> str:
+        """Send the agent; what it found out about the board, or ``~`` if it did not arrive whole."""
+        left, right = self._asking.token(), secrets.token_hex(2)
+        body = f'{script_of("agent.sh")}\necho @{left}""{right}$__x'
+        # One line, so that a loop of ours that an earlier run left behind takes it as well. The script ends with a line
+        # of its own: a Ctrl-D would need a tty in canonical mode. After && the loop's commands could not use set -e.
+        loader = (
+            f"\\unalias -a;__o='{_TTY}';\\stty -echo -opost 2>&-;\\echo @{{marker}};{reader};"
+            f'if [ ${{#__a}} = {len(body)} ];then eval "$__a";__loop;else \\echo @{left}""{right}"~";fi\n'
+        )
+        self._asking.await_marker(loader, deadline.at_most(_AT_PROMPT))
+        start, limit = self._console.end, deadline.at_most(_UPLOAD)
+        answer = re.compile(rb"@%s%s([^\r\n]*)\r?\n" % (left.encode(), right.encode()))
+        # busybox's sed reads one line too many; for whom it does not, the loop drops this one
+        self._console.write(f"{body}\n.\n.\n".encode(), limit)
+        try:
+            return self._asking.await_match(answer, start, limit, "agent")[1].decode(errors="replace")
+        except Timeout as error:
+            self._console.write(b"\x03\nstty sane\n", Deadline.after(_HEAL))
+            raise AgentUnfit("the shell does not understand it", markers=True) from error
 
     @property
     def spawn(self) -> ConsoleSpawn:
         """pexpect's interface; the tty is then as interactive programs expect it, until the next command."""
         spawn = super().spawn
         if not self._typing:
-            self._tell("I", Deadline.after(_UPLOAD), "agent that lets people type")
+            limit = Deadline.after(_DEFINE)
+            self._asking.define("agent_typed.sh", limit, f"\n__p='{self.prompt}'")
+            self._asking.tell("I", limit, "agent that lets people type")
             self._typing = True
             self._skip_output()
         return spawn
@@ -135,7 +151,7 @@ class AgentShell(Interactive):
 
     def ping(self, deadline: Deadline) -> bool:
         """Whether the agent answers by ``deadline``; False while a command runs, too."""
-        return self._answers.pong(self._next(), self._console.end, deadline)
+        return self._asking.pong(self._console.end, deadline)
 
     def alive(self, deadline: Deadline) -> bool:
         """Whether the agent answers; heals a tty that lost its settings."""
@@ -153,10 +169,10 @@ class AgentShell(Interactive):
             while not deadline.expired:
                 # a shell at its prompt may throw away what comes together with Ctrl-C
                 self._console.write(b"\x03", deadline)
-                self._pause(deadline)
+                self._asking.pause(deadline)
                 with suppress(Timeout):
-                    self._send_marked("\necho @{marker}\n", deadline.at_most(_AT_PROMPT))
-                    self.take_over(deadline.at_most(_UPLOAD))
+                    self._asking.await_marker("\necho @{marker}\n", deadline.at_most(_HEAL))
+                    self.take_over(deadline)
                     return self.ping(deadline.at_most(_PING))
         except LavaError:
             pass
@@ -173,14 +189,15 @@ class AgentShell(Interactive):
         env: Mapping[str, str] | None = None,
         input: str | bytes | None = None,
         max_output: int = 16 << 20,
-        on_output: Callable[[bytes], None] | None = None,
+        on_output: OnOutput | None = None,
     ) -> CommandResult:
-        """See :meth:`pytest_lava.console.shell.Shell.run`. ``on_output`` gets all output live, as the line says it."""
+        """See :meth:`pytest_lava.console.shell.Shell.run`."""
         text = command_text(command, cwd, env)
         if max_output < 0:
             raise ValueError(f"max_output must not be negative, got {max_output}")
         timeout = self._timeout if timeout is None else timeout
         deadline = Deadline.after(timeout)
+        refuse_if_hung(self._console, lambda _, limit: self.alive(limit))
         self._console.mark(f"$ {command}")
         data = input.encode() if isinstance(input, str) else input
         begin, t0 = self._console.end, monotonic()
@@ -216,13 +233,13 @@ class AgentShell(Interactive):
             raise ValueError(f"max_output must not be negative, got {max_output}")
         timeout = self._timeout if timeout is None else timeout
         deadline = Deadline.after(timeout)
+        refuse_if_hung(self._console, lambda _, limit: self.alive(limit))
         results: list[CommandResult] = []
         for group in groups_of(commands):
-            self.define("agent_many.sh", deadline)
             self._console.mark("\n".join(f"$ {command}" for command in group))
             begin, t0 = self._console.end, monotonic()
             what = f"{len(group)} commands, the first being {group[0]!r}"
-            job = _Job(what, surroundings + text_of(group), None, timeout, _MANY, None)
+            job = _Job(what, surroundings + text_of(group), None, timeout, _MANY, None, "agent_many.sh")
             answer = self._carry_out(job, deadline)
             seconds = (monotonic() - t0) / len(group)
             results += results_of(group, answer, (begin, answer.end), seconds, max_output)
@@ -235,116 +252,78 @@ class AgentShell(Interactive):
         finally:
             self._skip_output()
         if answer.crooked:
-            self._heal(Deadline.after(_AT_PROMPT))
+            self._heal(Deadline.after(_HEAL))
         self._bytes += sum(answer.header.sizes)
-        if "f" in answer.header.flags:
+        if wrong := {"f", "g"} & set(answer.header.flags):
             self._bytes = _KEEP_BYTES  # so that they go before the next command
-            raise InfrastructureError(f"no space left on the board for the output of: {job.name}")
+            if "f" in wrong:
+                raise InfrastructureError(f"no space left on the board for the output of: {job.name}")
+            raise InfrastructureError(
+                "the files for its output are gone, as if something was mounted over them, removed them or made their "
+                f"folder read-only: {job.name}"
+            )
         return answer
 
     def _ask(self, job: _Job, deadline: Deadline) -> Answer:
-        verb = "D" if job.on_output is None else "V"
         frame = ""
         try:
             if self._typing and not self._heal(deadline):
                 raise Timeout("what was typed has not ended")
             self._typing = False
-            if job.on_output is not None:
-                self.define("agent_live.sh", deadline)
-            for _ in range(_ATTEMPTS):
+            for script in job.scripts:
+                self._asking.define(script, deadline)
+            for _ in range(ATTEMPTS):
                 self._tidy(deadline)
-                frame, start = self._next(), self._console.end
+                frame, start = self._asking.token(), self._console.end
                 try:
-                    for piece in request(verb, frame, job.text, job.data, job.limit):
+                    for piece in request("D" if job.on_output is None else "V", frame, job.text, job.data, job.limit):
                         self._console.write(piece, deadline)
                     return self._answers.receive(frame, start, job.limit, deadline, job.on_output)
                 except Refused:
                     self._heal(deadline.at_most(_PING))
         except Timeout:
-            said = self._interrupt(frame)
-            raise CommandTimeout(
-                f"the command did not end within {job.timeout:g} s: {job.name}", evidence=said.decode(errors="replace")
-            ) from None
-        raise ConsoleLost("what is sent to the board arrives damaged: check cable, speed and flow control")
+            ladder = Ladder(self._console)
+            said = self._interrupt(ladder, frame)
+            raise ladder.give_up(job.name, job.timeout, said.decode(errors="replace")) from None
+        raise ConsoleLost(DAMAGED)
 
     # -- inside -------------------------------------------------------------------------------------------------
-
-    def _next(self) -> str:
-        self._count += 1
-        return f"{self._nonce}{self._count:x}"
-
-    def _upload(self, deadline: Deadline) -> str:
-        """Send the agent; what it found out about the board, or ``~`` if it did not arrive whole."""
-        body = (
-            f"{script_of('agent.sh')}\n__p='{self.prompt}'; __tty && __x=+ || __x=-; [ -s \"$__f.x\" ] || __x='!'\n"
-            "[ $( (echo abc | cat | head -c 2 | wc -c) 2>/dev/null)x = 2x ] || __x='?'; echo @{marker}$__m$__x\n"
-        )
-        left, right = self._next(), secrets.token_hex(2)
-        body = body.replace("{marker}", f'{left}""{right}')
-        # one line, so that a loop of ours that an earlier run left behind takes it as well
-        loader = (
-            "\\unalias -a; \\stty -echo -opost 2>/dev/null; echo @{marker}; __a=; "
-            "__n=$(\\printf '\\nx'); __n=${__n%x}; "
-            'while IFS= read -r __i && [ "$__i" != . ]; do __a="$__a$__i$__n"; done; '
-            f'if [ ${{#__a}} = {len(body)} ]; then eval "$__a"; __loop; else echo @{left}""{right}"~"; fi\n'
-        )
-        self._send_marked(loader, deadline)
-        start = self._console.end
-        self._console.write(f"{body}.\n".encode(), deadline)
-        answer = re.compile(rb"@%s%s([^\r\n]*)\r?\n" % (left.encode(), right.encode()))
-        return self._answers.await_match(answer, start, deadline, "answer of the shell")[1].decode(errors="replace")
-
-    def _send_marked(self, line: str, deadline: Deadline) -> None:
-        """Send a line that prints a marker, split so that its echo does not match, and wait for that."""
-        left, right = self._next(), secrets.token_hex(2)
-        start = self._console.end
-        self._console.write(line.replace("{marker}", f'{left}""{right}').encode(), deadline)
-        marker = re.compile(rb"@%s%s" % (left.encode(), right.encode()))
-        self._answers.await_match(marker, start, deadline, "answer of the shell")
-
-    def _pause(self, deadline: Deadline) -> None:
-        """Until the line says something, or a moment."""
-        seen, console = self._console.end, self._console
-        with suppress(Timeout):
-            console.wait(lambda: console.end > seen or None, deadline.at_most(_PAUSE), what="prompt", watched=False)
 
     def _settle(self, deadline: Deadline) -> None:
         """A finding that nobody has told of yet: output of an interactive program, or a dead kernel?"""
         finding = self._console.finding
-        if finding is not None and not self.ping(deadline.at_most(_PING)):
+        if finding is None:
+            return
+        if self._console.certain(finding) or not self.ping(deadline.at_most(_PING)):
             raise self._console.crash(finding)
 
     def _tidy(self, deadline: Deadline) -> None:
         self._files += 1
         if self._files > _KEEP_FILES or self._bytes >= _KEEP_BYTES:
             self._files = self._bytes = 0
-            self._console.write(b"K\n", deadline)
+            self._console.write(b"K 0\n", deadline)
 
     def _heal(self, deadline: Deadline) -> bool:
         """Set the tty again, as a command or we ourselves did otherwise; whether the agent answers."""
         start = self._console.end
         try:
-            self._console.write(b"\nT\n", deadline)
+            self._console.write(b"\nT 0\n", deadline)
         except (Timeout, ConsoleLost):
             return False
-        return self._answers.pong(self._next(), start, deadline)
+        return self._asking.pong(start, deadline)
 
-    def _interrupt(self, frame: str) -> bytes:
-        """Ctrl-C, then Ctrl-\\, until the agent answers; the beginning of what the command wrote.
+    def _interrupt(self, ladder: Ladder, frame: str) -> bytes:
+        """Ctrl-C and Ctrl-\\ until the agent answers; the beginning of what the command wrote."""
 
-        Nothing if the agent does not answer: that leaves the shell to :meth:`resync`.
-        """
-        for key, seconds in _INTERRUPTS:
-            deadline, start = Deadline.after(seconds), self._console.end
-            try:
-                self._console.write(key, deadline)
-                if not self._answers.pong(self._next(), start, deadline):
-                    continue
-                if not frame:
-                    return b""
-                start, deadline = self._console.end, Deadline.after(_UPLOAD)
-                self._console.write(b"A %s %d\n" % (frame.encode(), _EVIDENCE), deadline)
-                return b"".join(self._answers.receive(frame, start, _EVIDENCE, deadline).streams)
-            except (Timeout, ConsoleLost, KernelCrash, Refused):
-                break
+        def ask(key: bytes, deadline: Deadline) -> bool:
+            start = self._console.end
+            self._console.write(key, deadline)
+            return self._asking.pong(start, deadline)
+
+        if not ladder.interrupt(ask) or not frame:
+            return b""
+        start, deadline = self._console.end, Deadline.after(_DEFINE)
+        with suppress(Timeout, ConsoleLost, KernelCrash, Refused):
+            self._console.write(b"A %s %d\n" % (frame.encode(), _EVIDENCE), deadline)
+            return b"".join(self._answers.receive(frame, start, _EVIDENCE, deadline).streams)
         return b""

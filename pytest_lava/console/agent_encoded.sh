@@ -6,8 +6,8 @@ __code() {
 for __x in hexdump od base64; do
  case $( (echo lava | __code $__x) 2>/dev/null) in bGF2YQo=|*6c*61*76*61*0a) __b=$__x;; esac
 done
-__enc() {
- echo "$__nl~$2;$3;$__b~"
- head -c $4 "$__f.$2.$3" | __code $__b
- echo "$__nl~$2;$3."
+__B() {
+ echo "$__nl~$1;$2;$__b~"
+ head -c $3 $__f.$1.$2 | __code $__b
+ echo "$__nl~$1;$2."
 }

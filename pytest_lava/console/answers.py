@@ -5,21 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from pytest_lava.console.asking import Asking
 from pytest_lava.console.console import Console
-from pytest_lava.console.frames import Header, find_header, readings, streams_of, sum_matches
+from pytest_lava.console.frames import Header, find_header, proven, readings, streams_of
 from pytest_lava.console.kernel_records import excise
+from pytest_lava.console.shell import OnOutput
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import ConsoleLost, Timeout
+from pytest_lava.errors import ConsoleLost, InfrastructureError, Timeout
 
 __all__ = ["Answer", "Answers", "Refused"]
 
 T = TypeVar("T")
-Listener = Callable[[bytes], None]
 
 _CHUNK = 1 << 20
 _HEADER = 400  # no header is longer
@@ -27,6 +27,7 @@ _CARRIED = 2048  # bytes looked at again: a header, and a kernel message in it t
 _NOISE = 1 << 20  # bytes of kernel messages that may stand between the halves of a header
 _ASK = 8  # times that a damaged answer is asked for again: first raw, then encoded
 _ASK_RAW = 2
+_LOST = 5.0  # seconds without a byte after which a request to answer again did not arrive; sums of much take their time
 _STALL = 1.0  # seconds without a byte after which an answer that began will not go on, and a doubtful finding counts
 _ENDING = re.compile(rb"~[0-9a-f]+;\d{1,3}\.\r?\n")
 _MAYBE_HEADER = re.compile(rb"\n(?:~[0-9a-f;.-]*)?\Z")
@@ -34,6 +35,10 @@ _MAYBE_HEADER = re.compile(rb"\n(?:~[0-9a-f;.-]*)?\Z")
 
 class Refused(Exception):
     """The request came damaged, and nothing was run."""
+
+
+class _NoSum(Exception):
+    """There is an answer, but the agent cannot sum it or cut it (yet)."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,11 @@ class Answer:
 
 
 class Answers:
-    """Receives on one console. ``encoder`` makes the agent able to encode, when that is first needed."""
+    """Receives what one agent says."""
 
-    def __init__(self, console: Console, encoder: Callable[[Deadline], None]) -> None:
+    def __init__(self, console: Console, asking: Asking) -> None:
         self._console = console
-        self._encoder = encoder
+        self._asking = asking
 
     def receive(
         self,
@@ -60,51 +65,42 @@ class Answers:
         start: int,
         limit: int,
         deadline: Deadline,
-        on_output: Listener | None = None,
+        on_output: OnOutput | None = None,
     ) -> Answer:
         """The answer that comes from ``start`` in the log on. ``Refused``, ``Timeout``, ``ConsoleLost``, a crash."""
-        begin = start
+        begin, clean = start, True
         for asked in range(_ASK):
-            found = self._one(frame, start, deadline, on_output, again=asked > 0)
-            if isinstance(found, Header) and asked >= _ASK_RAW:
-                found = self._encoded(frame, found, limit, deadline)
-            if isinstance(found, Answer):
-                self._console.proven(begin, found.end, *found.streams, exact=asked == 0)
-                return found
+            try:
+                found = self._one(frame, start, deadline, on_output, again=asked > 0)
+            except _NoSum:
+                found = None
+                self._let_it_sum(deadline)
+            else:
+                if isinstance(found, Header) and asked >= _ASK_RAW:
+                    found = self._encoded(frame, found, limit, deadline)
+                if isinstance(found, Answer):
+                    self._console.proven(begin, found.end, *found.streams, exact=clean)
+                    return found
+                clean = False
             on_output = None
             start = self._console.end
             self._console.write(b"\nA %s %d\n" % (frame.encode(), limit), deadline)
         raise ConsoleLost("the console is too noisy: an answer was damaged eight times; lower the kernel's log level")
 
-    def await_match(
-        self, pattern: re.Pattern[bytes], start: int, deadline: Deadline, what: str, *, watched: bool = True
-    ) -> re.Match[bytes]:
-        """Wait for a short answer, also if kernel messages tear it apart."""
-        seen, carried = start, b""
+    def _let_it_sum(self, deadline: Deadline) -> None:
+        if self._unsummed:
+            raise InfrastructureError("the board cannot count bytes, so no output is safe: it lacks cksum and wc")
+        self._asking.define("agent_sums.sh", deadline)
 
-        def look() -> re.Match[bytes] | None:
-            nonlocal seen, carried
-            new = self._console.read(seen)
-            seen += len(new)
-            carried = excise(carried + new)[-_CARRIED:]
-            return pattern.search(carried)
-
-        return self._console.wait(look, deadline, what=what, watched=watched)
-
-    def pong(self, token: str, start: int, deadline: Deadline) -> bool:
-        """Whether the agent answers ping ``token``; then no finding before that was the end of the kernel."""
-        try:
-            self._console.write(b"\nP %s\n" % token.encode(), deadline)
-            self.await_match(re.compile(rb"~P%s\." % token.encode()), start, deadline, "ping", watched=False)
-        except (Timeout, ConsoleLost):
-            return False
-        self._console.kernel_lives()
-        return True
+    @property
+    def _unsummed(self) -> bool:
+        """Whether the board may have no program for sums."""
+        return self._asking.knows("agent_sums.sh")
 
     # -- one answer ---------------------------------------------------------------------------------------------
 
     def _one(
-        self, frame: str, start: int, deadline: Deadline, on_output: Listener | None, *, again: bool
+        self, frame: str, start: int, deadline: Deadline, on_output: OnOutput | None, *, again: bool
     ) -> Answer | Header | None:
         """A verified answer, or the header of one that is damaged beyond repair, or ``None`` if not even that came."""
         console = self._console
@@ -125,18 +121,18 @@ class Answers:
         if behind is None:
             return header
         for text in readings(console.read(begin, behind)):
-            if (read := streams_of(text, frame)) is not None:
+            if (read := streams_of(text, frame, unsummed=self._unsummed)) is not None:
                 return Answer(*read, behind, header.returned)
         return header
 
     def _await_header(
-        self, frame: str, start: int, deadline: Deadline, on_output: Listener | None, *, again: bool
+        self, frame: str, start: int, deadline: Deadline, on_output: OnOutput | None, *, again: bool
     ) -> tuple[int, Header, bool] | None:
         """Where it may begin in the log, the header, and whether its offsets are those of the log."""
         console = self._console
         seen = told = start
-        carried = b""
-        refusal, ending = b"~%s!" % frame.encode(), b"~%s;" % frame.encode()
+        carried, live = b"", on_output is not None
+        ending, refusal = b"~%s;" % frame.encode(), _refusal(frame, live=live)
 
         def tell(end: int) -> None:
             nonlocal told
@@ -149,29 +145,32 @@ class Answers:
             base = max(start, seen - _HEADER)
             window = console.read(base)
             new, seen = window[seen - base :], base + len(window)
-            if (header := find_header(window, frame)) is not None:
+            if (header := find_header(window, frame, live=live)) is not None:
                 tell(base + header.start - 1)
                 return base, header.moved(base), True
             tell(base + len(_MAYBE_HEADER.sub(b"", window)))
             carried = excise(carried + new)[-max(len(new), _CARRIED) :]
-            if (header := find_header(carried, frame)) is not None:
+            if (header := find_header(carried, frame, live=live)) is not None:
                 return max(start, base - _NOISE), header, False
-            if refusal in carried:
-                raise Refused
+            if refused := refusal.search(carried):
+                _refuse(refused[refused.lastindex or 0], again=again)
             # the end of an answer whose beginning nobody could read
-            damaged = ending in carried and _ENDING.search(carried, carried.find(ending))
+            damaged = not live and ending in carried and _ENDING.search(carried, carried.find(ending))
             return (seen, None, False) if damaged else None
 
         if on_output is not None:
             console.doubt(self._probe, raw=True)
         # before the header no output is on the line, if it is not live: a finding is the kernel's own word
         found = self._patiently(look, deadline) if again else console.wait(look, deadline, what="end of the command")
-        begin, header, exact = found
+        begin, header, exact = found or (start, None, False)
         return (begin, header, exact) if header else None
 
-    def _patiently(self, look: Callable[[], T | None], deadline: Deadline) -> T:
-        """Wait where a finding of the watch may be program output: it counts when then nothing comes any more."""
-        console = self._console
+    def _patiently(self, look: Callable[[], T | None], deadline: Deadline) -> T | None:
+        """Wait where a finding of the watch may be program output: it counts when then nothing comes any more.
+
+        ``None`` if nothing at all comes, so that the request was lost.
+        """
+        console, lost = self._console, Deadline.after(_LOST)
         while True:
             before = console.end
             try:
@@ -179,29 +178,34 @@ class Answers:
             except Timeout:
                 if deadline.expired:
                     raise
-                if console.end == before and (finding := console.finding) is not None:
+                if console.end != before:
+                    lost = Deadline.after(_LOST)
+                elif (finding := console.finding) is not None:
                     raise console.crash(finding) from None
+                elif lost.expired:
+                    return None
 
     def _probe(self) -> Callable[[], bool]:
         """Ping beside a command whose output is live."""
-        token, start = secrets.token_hex(3).encode(), self._console.end
+        token, start = self._asking.token().encode(), self._console.end
         self._console.write(b"\nP %s\n" % token, Deadline.after(_STALL))
         return lambda: b"~P%s." % token in excise(self._console.read(start))
 
     def _await_bytes(self, end: int, deadline: Deadline) -> bool:
         """Whether the log grows up to there; not if the line falls silent before."""
         console = self._console
-        while (before := console.end) < end:
-            try:
-                console.wait(
-                    lambda: console.end >= end or None,
-                    deadline.at_most(_STALL),
-                    what="end of the answer",
-                    watched=False,
-                )
-            except Timeout:
-                if not self._goes_on(before, deadline):
-                    return False
+        try:
+            console.wait(
+                lambda: console.end >= end or None,
+                deadline,
+                what="end of the answer",
+                watched=False,
+                grown_to=end,
+                quiet=_STALL,
+            )
+        except Timeout:
+            self._fell_silent(deadline)
+            return False
         return True
 
     def _await_trailer(self, trailer: bytes, begin: int, deadline: Deadline) -> int | None:
@@ -219,26 +223,19 @@ class Answers:
             carried = text[-_CARRIED:]
             return None
 
-        while True:
-            before = console.end
-            try:
-                console.wait(look, deadline.at_most(_STALL), what="end of the answer", watched=False)
-            except Timeout:
-                if not self._goes_on(before, deadline):
-                    return None
-                continue
-            return seen
+        try:
+            console.wait(look, deadline, what="end of the answer", watched=False, quiet=_STALL)
+        except Timeout:
+            self._fell_silent(deadline)
+            return None
+        return seen
 
-    def _goes_on(self, before: int, deadline: Deadline) -> bool:
-        """Whether bytes came in the time that is over. ``Timeout``, or a crash if a finding came before the silence."""
-        console = self._console
-        if console.end != before and not deadline.expired:
-            return True
-        if (finding := console.finding) is not None and console.end == before:
-            raise console.crash(finding) from None
+    def _fell_silent(self, deadline: Deadline) -> None:
+        """Nothing comes any more: a crash if that began with a finding, ``Timeout`` if time is over."""
         if deadline.expired:
             raise Timeout("no end of the answer in time")
-        return False
+        if (finding := self._console.finding) is not None:
+            raise self._console.crash(finding) from None
 
     # -- proof --------------------------------------------------------------------------------------------------
 
@@ -247,7 +244,7 @@ class Answers:
         console, at = self._console, header.end
         streams = []
         for size, expected in zip(header.sizes, header.sums, strict=True):
-            if size and not sum_matches(_chunks(console, at, at + size), expected):
+            if not proven(_chunks(console, at, at + size), expected, size, unsummed=self._unsummed):
                 return None
             streams.append(console.read(at, at + size))
             at += size
@@ -264,7 +261,8 @@ class Answers:
         live = self._console.read(start, header.start - 1)
         for text in (live, *readings(live)):
             data = text[:size]
-            if (len(text) == size or "t" in header.flags) and sum_matches([data], header.sums[which]):
+            whole = len(text) == size or "t" in header.flags
+            if whole and proven([data], header.sums[which], size, unsummed=self._unsummed):
                 return (data, b"") if which == 0 else (b"", data)
         return None
 
@@ -277,11 +275,13 @@ class Answers:
 
     def _encoded(self, frame: str, header: Header, limit: int, deadline: Deadline) -> Answer | None:
         """Each stream in an alphabet without ``[``, from which kernel records can be cut without doubt."""
-        self._encoder(deadline)
+        self._asking.define("agent_encoded.sh", deadline)
         streams = []
         for name, size, expected in zip("oe", header.sizes, header.sums, strict=True):
             data = self._encoded_stream(frame, name, limit, deadline) if size else b""
-            if data is None or len(data) != size or (size and not sum_matches([data], expected)):
+            if data is None or len(data) != size:
+                return None
+            if not proven([data], expected, size, unsummed=self._unsummed):
                 return None
             streams.append(data)
         return Answer(header, (streams[0], streams[1]), self._console.end, header.returned)
@@ -296,6 +296,22 @@ class Answers:
         text = excise(self._console.read(start, end))
         head, tail = begins.search(text), text.rfind(b"~%s;%s." % (frame.encode(), name.encode()))
         return _decode(head[1], text[head.end() : tail]) if head and tail >= head.end() else None
+
+
+def _refusal(frame: str, *, live: bool) -> re.Pattern[bytes]:
+    """What says that nothing was run; while output is live programs could say so, but not before they begin."""
+    mark = b"~%s!" % frame.encode()
+    if live:
+        return re.compile(rb"(?:\A[\s#]*%s(\w{1,12})|%s(k))\.\r?\n" % (mark, mark))
+    return re.compile(rb"%s(\w{1,12})\.\r?\n" % mark)
+
+
+def _refuse(what: bytes, *, again: bool) -> None:
+    if what == b"k":
+        raise _NoSum
+    if again:
+        raise ConsoleLost("the agent on the board has forgotten a command: the shell was started anew")
+    raise Refused
 
 
 def _chunks(console: Console, begin: int, end: int) -> Iterator[bytes]:

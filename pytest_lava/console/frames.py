@@ -2,7 +2,7 @@
 
 ``\\n~id;status;uptime0;uptime1;size1;sum1;size2;sum2;flags~\\n<stdout><stderr>~id;status.\\n``; sizes in bytes, sums as
 ``cksum`` or ``md5sum`` prints them or ``-``, uptimes in seconds or nothing. Flags: ``s`` streamed before, so without
-payload, ``t`` truncated, ``f`` no space left on the board.
+payload, ``f`` no space left on the board, ``g`` the files of the command are gone or were never made, ``t`` truncated.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from pytest_lava.console.checksum import cksum, md5
 from pytest_lava.console.kernel_records import excise, excise_surely
 
-__all__ = ["Header", "find_header", "readings", "streams_of", "sum_matches"]
+__all__ = ["Header", "find_header", "proven", "readings", "streams_of", "sum_matches"]
 
 # numbers are bounded: what noise makes of them must not cost time or memory
+_OF_NOTHING = ("-", "4294967295", "d41d8cd98f00b204e9800998ecf8427e")  # sums of an empty stream
 _UPTIME = rb"(\d{1,10}(?:\.\d{1,6})?|)"
 _SUM = rb"([0-9a-f]{1,32}|-)"
 _FIELDS = re.compile(
-    rb"~[0-9a-f]+;(\d{1,3});%s;%s;(\d{1,12});%s;(\d{1,12});%s;([stf]*)~(\r?)\n" % (_UPTIME, _UPTIME, _SUM, _SUM)
+    rb"~[0-9a-f]+;(\d{1,3});%s;%s;(\d{1,12});%s;(\d{1,12});%s;([sfgt]*)~(\r?)\n" % (_UPTIME, _UPTIME, _SUM, _SUM)
 )
 
 
@@ -51,12 +52,12 @@ class Header:
         return replace(self, start=self.start + base, end=self.end + base)
 
 
-def find_header(text: bytes, frame: str) -> Header | None:
-    """The first complete header of ``frame`` in ``text``."""
+def find_header(text: bytes, frame: str, *, live: bool = False) -> Header | None:
+    """The first complete header of ``frame`` in ``text``; of one that was ``live`` (else programs could forge it)."""
     mark = b"~%s;" % frame.encode()
     at = text.find(mark)
     while at >= 0:
-        if match := _FIELDS.match(text, at):
+        if (match := _FIELDS.match(text, at)) and (not live or b"s" in match[8]):
             status, began, ended, size1, sum1, size2, sum2, flags, returned = match.groups()
             return Header(
                 status=int(status),
@@ -81,8 +82,8 @@ def readings(data: bytes) -> Iterator[bytes]:
         yield excise(data).replace(b"\r\n", b"\n")
 
 
-def streams_of(text: bytes, frame: str) -> tuple[Header, tuple[bytes, bytes]] | None:
-    """The whole answer in ``text``, if its sizes and sums are right."""
+def streams_of(text: bytes, frame: str, *, unsummed: bool) -> tuple[Header, tuple[bytes, bytes]] | None:
+    """The whole answer in ``text``, if its sizes and sums are right; see :func:`proven`."""
     header = find_header(text, frame)
     if header is None or header.payload != header.sizes[0] + header.sizes[1]:
         return None
@@ -91,10 +92,19 @@ def streams_of(text: bytes, frame: str) -> tuple[Header, tuple[bytes, bytes]] | 
         return None
     middle = header.end + header.sizes[0]
     streams = text[header.end : middle], text[middle:end]
-    for data, expected in zip(streams, header.sums, strict=True):
-        if data and not sum_matches([data], expected):
-            return None
-    return header, streams
+    right = (proven([data], s, len(data), unsummed=unsummed) for data, s in zip(streams, header.sums, strict=True))
+    return (header, streams) if all(right) else None
+
+
+def proven(chunks: Iterable[bytes], expected: str, size: int, *, unsummed: bool) -> bool:
+    """Whether so many bytes are those that the board summed up.
+
+    Size alone proves them only on a board that is known to have no program for sums (``unsummed``): else noise, or a
+    program that imitates us, could say so.
+    """
+    if size == 0:
+        return expected in _OF_NOTHING
+    return (unsummed or expected != "-") and sum_matches(chunks, expected)
 
 
 def sum_matches(chunks: Iterable[bytes], expected: str) -> bool:

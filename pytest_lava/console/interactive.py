@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_lava.console.console import Console
 from pytest_lava.console.files import Files, Progress
-from pytest_lava.console.shell import CommandResult
+from pytest_lava.console.shell import CommandResult, OnOutput
 from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.errors import ConfigurationError, OperationFailed
 
@@ -39,6 +39,7 @@ class Interactive(ABC):
         env: Mapping[str, str] | None = None,
         input: str | bytes | None = None,
         max_output: int = 16 << 20,
+        on_output: OnOutput | None = None,
     ) -> CommandResult:
         """See :meth:`pytest_lava.console.shell.Shell.run`."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-__all__ = ["command_text", "quoted", "request", "script_of"]
+__all__ = ["by_file", "command_text", "quoted", "request", "script_of"]
 
 _PIECE = 240  # bytes of escaped text a line
 _SPECIAL = re.compile(rb"[\x03\x1a\x1c]")  # what the tty still takes as signals
@@ -42,10 +42,18 @@ def quoted(text: str) -> bytes:
     return b"'" + text.encode().replace(b"'", b"'\\''") + b"'"
 
 
+def by_file(text: bytes) -> bool:
+    """Whether a command has to go as a file."""
+    return _SPECIAL.search(text) is not None
+
+
 def request(verb: str, frame: str, text: bytes, data: bytes | None, limit: int) -> Iterator[bytes]:
-    """The lines that make the agent run ``text`` with ``data`` as input, and answer with ``limit`` bytes a stream."""
+    """The lines that make the agent run ``text`` with ``data`` as input, and answer with ``limit`` bytes a stream.
+
+    With data, and for a command :func:`by_file`, it needs ``agent_given.sh``.
+    """
     script = given = "-"
-    if _SPECIAL.search(text):
+    if by_file(text):
         script = str(len(text))
         yield from _file(f"{frame}.c", text)
         text = b":"

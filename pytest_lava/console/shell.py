@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pytest_lava.console.files import Files
 from pytest_lava.deadline import Deadline
 
-__all__ = ["DEFAULT_TIMEOUT", "CommandResult", "Shell"]
+__all__ = ["DEFAULT_TIMEOUT", "CommandResult", "OnOutput", "Shell"]
 
 DEFAULT_TIMEOUT = 60.0
+
+#: is called with what a command wrote, as it comes
+OnOutput = Callable[[bytes], None]
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,11 +72,14 @@ class Shell(Files, Protocol):
         env: Mapping[str, str] | None = None,
         input: str | bytes | None = None,
         max_output: int = 16 << 20,
+        on_output: OnOutput | None = None,
     ) -> CommandResult:
         """Run a command in a subshell of its own and wait for it.
 
         ``timeout`` in seconds; without one the board file's ``[timeouts] command`` holds.
         Standard input is ``input`` or empty. ``max_output`` bytes of each stream are kept; the result says if cut.
+        ``on_output`` gets the output live, both streams and perhaps kernel messages mixed as they come; the result is
+        exact all the same. A shell without an agent has it only when the command has ended, and calls it once.
         Raises ``CommandTimeout`` (after Ctrl-C, so that the shell stays usable), ``KernelCrash``, ``ConsoleLost``,
         ``ValueError`` for what cannot be sent (a NUL, a negative timeout, a name that is no variable's).
         """

@@ -45,11 +45,12 @@ def soon(seconds: float = 10) -> Deadline:
 def open_shell(
     folder: Path, command: str = "dash -i", *, line: Transport | None = None, login: Login | None = None
 ) -> Iterator[MarkerShell]:
-    """A shell of ours on a console with its log in ``folder``, got the way a board gets it: by logging in."""
+    """A shell spoken to by markers, its log in ``folder``, got the way a board gets it: by logging in."""
     console = Console(folder / "console.log")
     try:
         console.attach(line or open_process(command)[0])
-        context = BootContext("here", console, login or Login(), EventLog(), 60)
+        login = (login or Login()).model_copy(update={"protocol": "marker"})
+        context = BootContext("here", console, login, EventLog(), 60)
         shell = log_in(context, soon(), nudge_at_once=line is not None)
         assert isinstance(shell, MarkerShell)
         yield shell
@@ -65,7 +66,7 @@ def open_agent(folder: Path, command: str = "dash -i", *, line: Transport | None
         console.attach(line or open_process(command)[0])
         shell = AgentShell(console)
         console.write(b"\n", soon())
-        console.expect([re.compile(Login().shell_prompt.encode())], deadline=soon())
+        console.expect([re.compile(rb"[$#] ?(?:\x1b\[6n)?")], deadline=soon())
         console.arm(FindingKind.FATAL, FindingKind.BOOT)
         shell.take_over(soon())
         yield shell

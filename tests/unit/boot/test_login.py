@@ -68,7 +68,7 @@ class Played:
 
     def is_taken_over(self) -> None:
         """Answer as a shell does: a newline with its prompt, and our loop by running it."""
-        for until in (rb"%s%s\S+ @(\w+) (\w+);", rb"\n\.\n"):
+        for until, facts in ((rb";fi\n", b""), (rb"\n\.\n\.\n", b"+")):
             heard = b""
             while not re.search(until, heard):
                 heard += self.peer.hears()
@@ -76,8 +76,8 @@ class Played:
                     self.typed.append(heard)
                     self.peer.says(b"\r\n# ")
                     heard = b""
-            left, right = re.findall(rb"%s%s\S+ @(\w+) (\w+)", heard)[-1]
-            self.peer.says(b"@" + left + right + b"\n")
+            left, right = re.findall(rb'echo @(\w+)""(\w+)', heard)[0 if not facts else -1]
+            self.peer.says(b"@" + left + right + facts + b"\n")
 
     def close(self) -> None:
         self.peer.close()

@@ -20,6 +20,7 @@ from support.lines import Peer, soon
 from support.torture import count
 
 from pytest_lava.console.answers import Answers, Refused
+from pytest_lava.console.asking import Asking
 from pytest_lava.console.console import Console
 from pytest_lava.console.marker import MarkerShell
 from pytest_lava.console.spawn import ConsoleSpawn
@@ -103,7 +104,7 @@ def test_pexpect(chunks: list[bytes]) -> None:
 def test_answers_of_the_agent(chunks: list[bytes]) -> None:
     with said(chunks) as console, suppress(LavaError, Refused):
         console.arm()
-        answer = Answers(console, lambda deadline: None).receive(FRAME, 0, 1 << 20, Deadline.after(0.3))
+        answer = Answers(console, Asking(console)).receive(FRAME, 0, 1 << 20, Deadline.after(0.3))
         assert len(b"".join(answer.streams)) == sum(answer.header.sizes)
 
 
