@@ -1,4 +1,4 @@
-"""Drivers by kind and name: ours, those of entry points, and those a conftest adds. Imported only when used."""
+"""What plugins add to what is ours: drivers by kind and name, imported only when used, and patterns of the watch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import pluggy
 
 from pytest_lava import hookspecs
+from pytest_lava.console.patterns import PATTERNS
+from pytest_lava.console.watch_pattern import PatternTable, WatchPattern
 from pytest_lava.errors import ConfigurationError
 
 __all__ = ["Registry", "plugin_manager"]
@@ -27,6 +29,8 @@ _BUILTIN = {
     "deploy": {
         "none": "pytest_lava.deploy.none:NoDeploy",
         "qemu": "pytest_lava.deploy.qemu:QemuDeploy",
+        "tftp": "pytest_lava.deploy.tftp:TftpDeploy",
+        "command": "pytest_lava.deploy.command:CommandDeploy",
     },
 }
 
@@ -46,6 +50,7 @@ class Registry:
         self._drivers: dict[str, dict[str, Any]] = {kind: dict(found) for kind, found in _BUILTIN.items()}
         self._manager = manager
         self._asked = manager is None
+        self._patterns: PatternTable | None = None
 
     def add(self, kind: str, name: str, driver: Any) -> None:
         """Add ``driver`` (an object, or ``"module:attribute"``) under ``name``."""
@@ -72,6 +77,15 @@ class Registry:
             module, _, attribute = known[name].partition(":")
             known[name] = getattr(importlib.import_module(module), attribute)
         return known[name]
+
+    def patterns(self) -> tuple[WatchPattern, ...]:
+        """What the watch looks for: ours, and what plugins add. ``ConfigurationError`` if one of theirs is wrong."""
+        if self._patterns is None:
+            table = PatternTable(PATTERNS)
+            if self._manager is not None:
+                self._manager.hook.lava_watch(table=table)
+            self._patterns = table
+        return tuple(self._patterns)
 
     def _ask_plugins(self) -> None:
         if not self._asked and self._manager is not None:

@@ -16,7 +16,7 @@ from pytest_lava.console.files import Files, TakesFiles
 from pytest_lava.console.lines import open_line, open_line_when_there
 from pytest_lava.console.paced import paced
 from pytest_lava.console.shell import Shell
-from pytest_lava.console.watch import FindingKind
+from pytest_lava.console.watch import FindingKind, Watch
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.deploy.api import Deploy, DeployContext, Deployment
 from pytest_lava.errors import (
@@ -112,7 +112,7 @@ class Board:
                 shelf or Shelf(cache_dir()),
             ),
         )
-        self.console = Console(log)
+        self.console = Console(log, watch=Watch(config.watch))
         self.console.on_mark = lambda text: self.events.emit(text, level="input")
         self._boot: Boot = config.boot.driver(
             config.boot.options,

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pytest_lava.config.model import BoardModel, DriverTable
+from pytest_lava.console.watch_pattern import PatternTable, WatchPattern
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.registry import Registry
 
@@ -44,6 +45,8 @@ class BoardConfig:
     power: DriverChoice
     deploy: DriverChoice
     boot: DriverChoice
+    #: what is looked for on the console
+    watch: tuple[WatchPattern, ...]
 
     @property
     def device_type(self) -> str:
@@ -114,12 +117,16 @@ class BoardFiles:
                 mistakes.append(str(error))
             except ValidationError:
                 pass  # told already, with the model
+        try:
+            watch = self._watch(model, sources) if model else ()
+        except ConfigurationError as error:
+            mistakes.append(str(error))
         if mistakes or model is None:
             raise ConfigurationError("\n".join(mistakes))
         machine = platform.machine()
         arch = _HOST_ARCH.get(machine, machine) if model.arch == "host" else model.arch
         chain = tuple(dict.fromkeys(source.name for source in sources))
-        return BoardConfig(name, chain, sources[0].path, model, arch, **drivers)
+        return BoardConfig(name, chain, sources[0].path, model, arch, **drivers, watch=watch)
 
     def _listed(self) -> str:
         return ", ".join(self.names())
@@ -139,6 +146,27 @@ class BoardFiles:
         except ValidationError as error:
             raise ConfigurationError(_explain(error, sources, driver.Options, (kind,))) from None
         return DriverChoice(table.method, driver, options)
+
+    def _watch(self, model: BoardModel, sources: Sequence[_Source]) -> tuple[WatchPattern, ...]:
+        """Ours and those of plugins, less what the board file ignores, and those of the board file."""
+        mistakes, own, ours = [], model.watch.patterns, self._registry.patterns()
+        theirs = {pattern.name for pattern in ours}
+        known = {*theirs, *own}
+        for name in model.watch.ignore:
+            if name not in known:
+                where = _where(sources, ("watch", "ignore"))
+                mistakes.append(f"{where}the watch has no pattern {name!r} to ignore{_near(name, known)}")
+        table = PatternTable(pattern for pattern in ours if pattern.name not in model.watch.ignore)
+        for name, one in own.items():
+            if name in model.watch.ignore and name not in theirs:
+                continue  # a device type's, which this board ignores
+            try:
+                table.add(name, one.kind, one.regex, source="board file", traced=one.traced)
+            except ConfigurationError as error:
+                mistakes.append(f"{_where(sources, ('watch', 'patterns', name))}{error}")
+        if mistakes:
+            raise ConfigurationError("\n".join(mistakes))
+        return tuple(table)
 
     def _chain(self, name: str) -> list[_Source]:
         sources: list[_Source] = []

@@ -270,3 +270,58 @@ def test_device_type_that_no_lab_has_completed(folder: Folder) -> None:
         ),
     ):
         folder.files.candidates("panda")
+
+
+# -- what the watch looks for -----------------------------------------------------------------------------------
+
+WATCH = """
+[watch]
+ignore = ["lockdep", "mine"]
+[watch.patterns]
+myip = { class = "warn", regex = 'myip \\w+: timeout' }
+[watch.patterns.mine]
+class = "crash"
+regex = "my own BUG"
+traced = false
+"""
+
+
+def test_board_adds_to_what_the_watch_looks_for_and_ignores_some(folder: Folder) -> None:
+    folder.write("b", GOOD + WATCH.replace(', "mine"', ""))
+    found = {pattern.name: pattern for pattern in folder.load("b").watch}
+    assert "lockdep" not in found
+    assert (found["myip"].kind, found["myip"].literal, found["myip"].traced) == ("warn", b": timeout", True)
+    assert (found["mine"].kind, found["mine"].traced) == ("crash", False)
+    assert found["panic"].kind == "fatal"
+    folder.write("c", 'extends = "b"\n[watch]\nignore = ["mine"]')
+    names = {pattern.name for pattern in folder.load("c").watch}
+    assert "mine" not in names
+    assert {"myip", "lockdep"} <= names
+
+
+def test_pattern_of_ours_is_replaced(folder: Folder) -> None:
+    text = '[watch]\nignore = ["oom"]\n[watch.patterns.oom]\nclass = "fatal"\nregex = "oom-killer"'
+    folder.write("b", GOOD + text)
+    (found,) = [pattern for pattern in folder.load("b").watch if pattern.name == "oom"]
+    assert (found.kind, found.literal) == ("fatal", b"oom-killer")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[watch]\nignore = ["lokdep"]', "the watch has no pattern 'lokdep' to ignore; did you mean 'lockdep'?"),
+        ('[watch.patterns.oom]\nclass = "warn"\nregex = "x"', "the watch has a pattern 'oom' already; give yours"),
+        (
+            '[watch.patterns.x]\nclass = "warn"\nregex = "("',
+            "watch pattern 'x': this is not a valid regular expression",
+        ),
+        ('[watch.patterns.x]\nclass = "warn"\nregex = "x*"', "watch pattern 'x': this matches an empty line"),
+        ('[watch.patterns.x]\nclass = "bad"\nregex = "x"', "key 'watch.patterns.x.class': input should be 'fatal'"),
+        ('[watch.patterns.x]\nregex = "x"', "the key 'watch.patterns.x.class' is missing"),
+        ("[watch]\nignored = []", "unknown key 'watch.ignored'; did you mean 'ignore'?"),
+    ],
+)
+def test_slips_in_what_the_watch_looks_for(folder: Folder, text: str, sentence: str) -> None:
+    path = folder.write("b", GOOD + text)
+    assert sentence in folder.complaint("b")
+    assert folder.complaint("b").startswith(f"{path}:")

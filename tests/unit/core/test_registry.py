@@ -45,3 +45,31 @@ def test_an_unknown_name_gets_the_nearest_one():
         Registry().get("power", "comand")
     with pytest.raises(ConfigurationError, match="kinds are power, boot, deploy"):
         Registry().add("toaster", "x", Relay)
+
+
+class Watcher:
+    @hookimpl
+    def lava_watch(self, table):
+        table.add("myip", "warn", r"myip \w+: timeout", source="myip.c")
+
+
+def test_a_plugin_adds_to_what_the_watch_looks_for():
+    manager = plugin_manager()
+    manager.register(Watcher())
+    registry = Registry(manager)
+    (mine,) = [pattern for pattern in registry.patterns() if pattern.name == "myip"]
+    assert (mine.kind, mine.source, mine.literal) == ("warn", "myip.c", b": timeout")
+    assert registry.patterns() == registry.patterns()
+    assert len(registry.patterns()) == len(Registry().patterns()) + 1
+
+
+def test_a_pattern_of_the_watch_is_named_once():
+    class Clash:
+        @hookimpl
+        def lava_watch(self, table):
+            table.add("panic", "warn", "x")
+
+    manager = plugin_manager()
+    manager.register(Clash())
+    with pytest.raises(ConfigurationError, match="the watch has a pattern 'panic' already; give yours another name"):
+        Registry(manager).patterns()
