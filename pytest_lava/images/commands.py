@@ -20,7 +20,7 @@ def add_parsers(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Fetch a Debian kernel and a static busybox, and build the initramfs that the emulated boards boot."
         " What is there already is not fetched again.",
     )
-    parser.add_argument("arch", nargs="*", metavar="ARCH", help="arm64 (the default) or x86_64")
+    parser.add_argument("arch", nargs="*", metavar="ARCH", help="arm64 (the default), arm or x86_64")
     parser.add_argument("--kernel-deb", type=Path, metavar="PATH", help="use this linux-image package")
     parser.add_argument("--busybox-deb", type=Path, metavar="PATH", help="use this busybox-static package")
     parser.set_defaults(func=fetch)

@@ -22,7 +22,9 @@ from pytest_lava.images.memo import sha256_of
 __all__ = ["ARCHITECTURES", "DemoAssets", "demo_assets", "fetch"]
 
 #: our names of architectures -> Debian's
-ARCHITECTURES = {"arm64": "arm64", "x86_64": "amd64"}
+ARCHITECTURES = {"arm": "armhf", "arm64": "arm64", "x86_64": "amd64"}
+#: the packages that depend on the newest kernel; those for clouds are small, but there is none for arm
+_KERNELS = {"arm": "linux-image-armmp", "arm64": "linux-image-cloud-arm64", "x86_64": "linux-image-cloud-amd64"}
 
 _MANIFEST = 1
 #: seconds for fetching and building everything of one architecture
@@ -53,7 +55,7 @@ def demo_assets(
     progress: Progress = lambda line: None,
     deadline: Deadline | None = None,
 ) -> DemoAssets:
-    """Kernel and initramfs for ``arch`` (``arm64``, ``x86_64``) in ``cache`` (else the user's).
+    """Kernel and initramfs for ``arch`` (``arm``, ``arm64``, ``x86_64``) in ``cache`` (else the user's).
 
     They are fetched and built if they are not there.
 
@@ -211,7 +213,7 @@ def _packages(
 ) -> dict[str, Path]:
     """Both package files in ``debs``: the given ones, else those of the last time, else fetched ones."""
     known = (_manifest(folder) or {}).get("packages", {})
-    names = {"kernel": f"linux-image-cloud-{ARCHITECTURES[arch]}->", "busybox": "busybox-static"}
+    names = {"kernel": f"{_KERNELS[arch]}->", "busybox": "busybox-static"}
     debs: dict[str, Path] = {}
     for role, deb in given.items():
         kept = folder / "debs" / known[role]["file"] if role in known else None

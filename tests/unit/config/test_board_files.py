@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["localhost", "panda", "qemu-arm64", "qemu-x86_64"])
+@pytest.mark.parametrize("name", ["localhost", "panda", "qemu-arm", "qemu-arm64", "qemu-arm64-ext4", "qemu-arm64-tftp", "qemu-x86_64"])
 def test_shipped_boards_are_valid(folder: Folder, name: str) -> None:
     board = folder.load(name)
     assert board.name == board.device_type == name
