@@ -145,7 +145,7 @@ class Run:
         only_board = len({target.request.name for target in self.plan.targets}) == 1
         announce = None if self.is_worker else ProgressLine(self.config)
         transfer = TransferPolicy(self.plan.transfer, announce)
-        preparation = Preparation(self._wanted(), self.plan.cache, self.events)
+        preparation = Preparation(self._wanted(), self.plan.cache, self.events, self.plan.additions)
         context = LabContext(
             folder, only_board, self._guardian, self.events, self.plan.board_wait, reports, preparation, transfer
         )
