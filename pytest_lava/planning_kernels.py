@@ -38,6 +38,8 @@ class _Asked(Protocol):
     @property
     def append(self) -> str: ...
     @property
+    def additions(self) -> tuple[tuple[str, str], ...]: ...
+    @property
     def assets(self) -> Path: ...
 
 
@@ -62,7 +64,7 @@ def given_kernels(options: _Asked, cache: Path, mistakes: Mistakes) -> list[Kern
     return kernels
 
 
-def default_kernel(request: BoardRequest, options: _Asked, mistakes: Mistakes) -> KernelRequest | None:
+def default_kernel(request: BoardRequest, options: _Asked, cache: Path, mistakes: Mistakes) -> KernelRequest | None:
     """The lab's own kernel of a board: what is booted when the user names none."""
     defaults = request.candidates[0].model.defaults
     files = _files(options)
@@ -85,7 +87,7 @@ def default_kernel(request: BoardRequest, options: _Asked, mistakes: Mistakes) -
                 f"board {request.name!r} has no {key} to boot, {path} is not there: {advice} --{key}"
             )
         own[key] = Artefact.of(path)
-    source = file_source(own["kernel"])
+    source = file_source(own["kernel"], cache)
     append = " ".join(filter(None, [defaults.append, options.append]))
     # what the user adds is under test, also on the lab's own kernel
     under_test = bool(options.append or options.additions or files)
@@ -118,12 +120,12 @@ def completed(kernel: KernelRequest, request: BoardRequest, assets: Path) -> Ker
     return replace(kernel, initrd=initrd, dtb=dtb, dtb_name=named, append=append)
 
 
-def check_kind(kernel: KernelRequest, board: BoardConfig) -> None:
+def check_kind(kernel: KernelRequest, board: BoardConfig, cache: Path) -> None:
     """``ConfigurationError`` if it is seen already that the board's boot chain does not take such a file."""
     kinds, source = board.model.kernels, kernel.source
     if not kinds or not source.simple or not isinstance(source, FileSource) or source.artefact.path is None:
         return
-    kind = inspect(source.artefact.path).kind
+    kind = inspect(source.artefact.path, cache).kind
     if kind not in kinds:
         raise ConfigurationError(
             f"{kernel.label} is a {kind}, which board {board.name!r} does not boot: give {' or '.join(kinds)}"

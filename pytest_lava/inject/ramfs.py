@@ -16,6 +16,7 @@ from pathlib import Path
 from pytest_lava.errors import InjectFailed
 from pytest_lava.images.cpio import CpioWriter
 from pytest_lava.images.unpack import FAULTS, Unpacks, packing_of, unpacks
+from pytest_lava.inject.entries import Entry
 from pytest_lava.inject.filesystem import Node, NodeKind, NotEditable, Placed
 
 __all__ = ["Ramfs"]
@@ -27,7 +28,7 @@ _BLOCK = 512
 _LARGEST = 0xFFFFFFFF  # bytes of a file, as newc writes sizes with eight digits
 _FORMATS: dict[int, NodeKind] = {stat.S_IFDIR: "folder", stat.S_IFREG: "file", stat.S_IFLNK: "symlink"}
 _TYPES = {
-    "folder": stat.S_IFDIR, "file": stat.S_IFREG, "link": stat.S_IFREG, "symlink": stat.S_IFLNK,
+    "folder": stat.S_IFDIR, "file": stat.S_IFREG, "symlink": stat.S_IFLNK,
     "char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO,
 }  # fmt: skip
 
@@ -57,19 +58,24 @@ class Ramfs:
         """See :class:`~pytest_lava.inject.filesystem.Editable`."""
         return {path: self._tree.targets[path] for path in symlinks}
 
+    def _inodes(self, placed: Sequence[Placed]) -> list[int]:
+        """For each the number of the one that brings its content: itself, but for hard links."""
+        numbers: list[int] = []
+        latest: dict[str, int] = {}
+        for number, item in enumerate(placed):
+            entry = item.entry
+            if entry.kind == "link" and entry.target not in latest:
+                raise InjectFailed(
+                    f"/{entry.path} is another name of /{entry.target}, which {self.name} has already: "
+                    "a file in it cannot get one more name; give the file itself"
+                )
+            latest[entry.path] = latest[entry.target] if entry.kind == "link" else number
+            numbers.append(latest[entry.path])
+        return numbers
+
     def apply(self, placed: Sequence[Placed]) -> Sequence[str]:
         """See :class:`~pytest_lava.inject.filesystem.Editable`. Extended attributes have no place in it."""
-        inodes: dict[str, int] = {}
-        for number, item in enumerate(placed):
-            if item.entry.kind == "file":
-                inodes[item.entry.path] = number
-            elif item.entry.kind == "link":
-                if item.entry.target not in inodes:
-                    raise InjectFailed(
-                        f"/{item.entry.path} is another name of /{item.entry.target}, which {self.name} has already: "
-                        "a file in it cannot get one more name; give the file itself"
-                    )
-                inodes[item.entry.path] = inodes[item.entry.target]
+        inodes = self._inodes(placed)
         with self._image.open("r+b") as out:
             out.seek(0, 2)
             out.write(bytes(-out.tell() % _BLOCK))
@@ -196,22 +202,26 @@ def _read_archive(source: _Bytes, tree: _Tree) -> None:
         tree.add(name, mode, links, target)
 
 
-def _write_all(archive: CpioWriter, placed: Sequence[Placed], inodes: Mapping[str, int]) -> None:
-    links = Counter(inodes[item.entry.path] for item in placed if item.entry.kind in ("file", "link"))
-    for number, item in enumerate(placed):
-        entry = item.entry
+def _write_all(archive: CpioWriter, placed: Sequence[Placed], inodes: Sequence[int]) -> None:
+    names = Counter(inodes)
+    for number, (item, inode) in enumerate(zip(placed, inodes, strict=True)):
+        path = item.entry.path
         if item.over is not None and item.over.shared:
-            archive.raw(entry.path, stat.S_IFLNK | 0o777, b"gone")
-        data, mode = b"", _TYPES[entry.kind] | entry.mode
-        inode = inodes[entry.path] if entry.kind == "link" else number
-        if entry.kind == "file":
-            assert entry.content is not None
-            if entry.size > _LARGEST:
-                raise InjectFailed(f"/{entry.path} is larger than the 4 GiB that an initramfs can hold")
-            data = entry.content.read_bytes()
-        elif entry.kind == "symlink":
-            data, mode = entry.target.encode("utf-8", "surrogateescape"), stat.S_IFLNK | 0o777
+            archive.raw(path, stat.S_IFLNK | 0o777, b"gone")
+        # another name brings no content, but the kernel sets owner and mode once more
+        entry = placed[inode].entry
         archive.raw(
-            entry.path, mode, data, owner=(entry.uid, entry.gid), mtime=max(entry.mtime, 0), device=entry.device,
-            inode=inode, links=links.get(inode, 1) if entry.kind in ("file", "link") else 1,
+            path, _TYPES[entry.kind] | (0o777 if entry.kind == "symlink" else entry.mode),
+            _content(entry) if number == inode else b"", owner=(entry.uid, entry.gid), mtime=max(entry.mtime, 0),
+            device=entry.device, inode=inode, links=names[inode],
         )  # fmt: skip
+
+
+def _content(entry: Entry) -> bytes:
+    if entry.kind == "symlink":
+        return entry.target.encode("utf-8", "surrogateescape")
+    if entry.content is None:
+        return b""
+    if entry.size > _LARGEST:
+        raise InjectFailed(f"/{entry.path} is larger than the 4 GiB that an initramfs can hold")
+    return entry.content.read_bytes()
