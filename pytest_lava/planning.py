@@ -78,7 +78,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
     mistakes.raise_all()
     assert cache is not None
     additions = _additions(options, requests, cache, mistakes)
-    targets, remarks = _targets(requests, kernels, images, options, mistakes, guard=guard)
+    targets, remarks = _targets(requests, kernels, images, options, mistakes, cache=cache.folder, guard=guard)
     mistakes.raise_all()
     return RunPlan(
         targets=tuple(targets),
@@ -102,6 +102,7 @@ def _targets(
     options: Options,
     mistakes: Mistakes,
     *,
+    cache: Path,
     guard: Guard,
 ) -> tuple[list[Target], list[str]]:
     remarks: list[str] = []
@@ -119,12 +120,12 @@ def _targets(
             mistakes.collect(completed, kernel, request, options.assets) for kernel in kernels if _fits(kernel, request)
         ]
         if not kernels:
-            fitting_kernels = [mistakes.collect(default_kernel, request, options, mistakes)]
+            fitting_kernels = [mistakes.collect(default_kernel, request, options, cache, mistakes)]
         elif not fitting_kernels:
             remarks.append(f"nothing runs on {request.name}: no given kernel fits it")
         for kernel_plan in fitting_kernels:
             for image in choices:
-                mistakes.collect(_check_deploy, request, kernel_plan, image, guard)
+                mistakes.collect(_check_deploy, request, kernel_plan, image, guard, cache)
                 parts = [request.name]
                 if len(kernels) > 1 and kernel_plan:
                     parts.append(kernel_plan.name)
@@ -153,7 +154,7 @@ def _cache(options: Options, run_folder: Path) -> CachePlan:
 
 
 def _check_deploy(
-    request: BoardRequest, kernel: KernelRequest | None, image: ImageRequest | None, guard: Guard
+    request: BoardRequest, kernel: KernelRequest | None, image: ImageRequest | None, guard: Guard, cache: Path
 ) -> None:
     for board in request.candidates:
         driver = board.deploy.driver
@@ -162,7 +163,7 @@ def _check_deploy(
                 f"board {board.name!r} cannot take a kernel (deploy = {board.deploy.method!r}): leave out --kernel"
             )
         if kernel:
-            check_kind(kernel, board)
+            check_kind(kernel, board, cache)
         if image and not driver.takes_image:
             raise ConfigurationError(
                 f"board {board.name!r} cannot take an image (deploy = {board.deploy.method!r}): leave out --image"
