@@ -25,7 +25,6 @@ class TftpFolder:
         self._folder = folder
         self._guard = guard
         self._used: dict[Path, tuple[int, Forget]] = {}
-        self._made: set[Path] = set()
 
     def check(self) -> None:
         """``ConfigurationError`` if the folder is not there or not ours to write to."""
@@ -59,9 +58,8 @@ class TftpFolder:
             _remove_unused(target, fd)
             os.close(fd)
             forget()
-            for folder in (target.parent, *self._made):
-                with suppress(OSError):  # there is more in it
-                    folder.rmdir()
+            with suppress(OSError):  # there is more in it
+                target.parent.rmdir()
 
     def _use(self, target: Path) -> bool:
         if target in self._used:
@@ -80,12 +78,10 @@ class TftpFolder:
         os.close(fd)
         return False
 
-    def _copy(self, source: Path, target: Path) -> None:
-        ours = target.parent.parent
-        if not ours.exists():
-            self._made.add(ours)
+    @staticmethod
+    def _copy(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for folder in (target.parent, ours):
+        for folder in (target.parent, target.parent.parent):
             with suppress(OSError):  # somebody else's
                 folder.chmod(folder.stat().st_mode | 0o755)
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")

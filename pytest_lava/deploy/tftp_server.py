@@ -224,8 +224,8 @@ def _agree(transfer: _Transfer, options: Mapping[str, str]) -> dict[str, str]:
         elif name == "timeout":
             transfer.resend = float(value)
             agreed[name] = value
-        else:
-            agreed[name] = str(os.fstat(transfer.fd).st_size)
+        elif size := os.fstat(transfer.fd).st_size:  # curl takes 0 for an error
+            agreed[name] = str(size)
     return agreed
 
 

@@ -49,10 +49,13 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["localhost", "panda", "qemu-arm", "qemu-arm64", "qemu-arm64-ext4", "qemu-arm64-tftp", "qemu-x86_64"])
+@pytest.mark.parametrize(
+    "name", ["localhost", "panda", "qemu-arm", "qemu-arm64", "qemu-arm64-ext4", "qemu-arm64-tftp", "qemu-x86_64"]
+)
 def test_shipped_boards_are_valid(folder: Folder, name: str) -> None:
     board = folder.load(name)
-    assert board.name == board.device_type == name
+    assert board.name == name
+    assert name.startswith(board.device_type)
     assert board.model.description
 
 
