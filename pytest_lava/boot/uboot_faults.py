@@ -46,6 +46,7 @@ FAULTS = (
     # the network
     Fault(r"TFTP error: trying to overwrite reserved memory", "net/tftp.c", advice="load it to another address"),
     Fault(r"TFTP error: ", "net/tftp.c", NetworkError, "the server answers, but does not give the file"),
+    Fault(r"Loading: \*\x08(?:T ){3}", "net/tftp.c", NetworkError, _SERVER),  # a T for each time-out, and nothing else
     Fault(r"Retry count exceeded", "net/tftp.c, nfs.c, rarp.c, wget.c", NetworkError, _SERVER),
     Fault(r"ARP Retry count exceeded", "net/arp.c", NetworkError, _SERVER),
     Fault(r"Retry time exceeded", "net/bootp.c", NetworkError, "does a DHCP server answer the board?"),
@@ -86,7 +87,7 @@ def complaint(said: str) -> tuple[str, Fault] | None:
     match = _LINE.search(said.replace("\r", ""))
     if match is None or match.lastindex is None:
         return None
-    return match[0].strip(), FAULTS[match.lastindex - 1]
+    return match[0].replace("\b", "").strip(), FAULTS[match.lastindex - 1]
 
 
 def boot_error(message: str, said: str) -> LavaError:

@@ -13,6 +13,7 @@ import pytest
 from support.lines import Peer, soon
 
 from pytest_lava.boot import login as login_module
+from pytest_lava.boot import uboot as uboot_module
 from pytest_lava.boot.api import BootContext
 from pytest_lava.boot.attach import AttachBoot
 from pytest_lava.boot.login import LoginBoot, log_in
@@ -247,6 +248,53 @@ def test_boot_loader_that_never_comes(board: Played) -> None:
     board.plays(b"some other boot loader\r\n> ")
     with pytest.raises(InfrastructureError, match=r"never came on played: check \[boot\] prompt and autoboot"):
         uboot(board).bootloader(soon(0.2))
+
+
+def test_a_key_that_was_lost_is_typed_again(board: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uboot_module, "_KEY", 0.1)
+    board.plays(BANNER, *[lambda: board.peer.hears(1)] * 3, b"\r\n=> ", takes_back(board), answer(board, b"there", 0))
+    assert uboot(board).bootloader(soon()).run("x").strip() == "there"
+
+
+def test_a_board_that_does_not_wait_for_the_key(board: Played) -> None:
+    board.plays(BANNER, lambda: board.peer.hears(1), b"\r\nStarting kernel ...\r\n")
+    with pytest.raises(InfrastructureError, match=r"^played booted by itself before .* raise its bootdelay"):
+        uboot(board).bootloader(soon())
+
+
+def test_a_command_over_its_time_is_ended(board: Played) -> None:
+    board.plays(b"\r\n=> ", board.hears, b"sleep 9\r\n", takes_back(board), answer(board, b"there", 0))
+    bootloader = uboot(board).bootloader(soon())
+    with pytest.raises(Timeout):
+        bootloader.run("sleep 9", timeout=0.3)
+    assert bootloader.run("x").strip() == "there"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (b"Loading: *\x08T T T ", "goes on in vain: Loading: .T T T$"),
+        (b"Loading: *\x08##T T \r\nRetry count exceeded; starting again\r\nUsing", "in vain: Retry count exceeded"),
+        (b"Loading: *" + b"\r\n\r\nU-Boot 2023.01 (Jan 2023)", "reset itself during 'tftpboot x'"),
+    ],
+)  # fmt: skip
+def test_commands_that_would_never_end(board: Played, said: bytes, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uboot_module, "_KEY", 0.1)
+    board.plays(b"\r\n=> ", board.hears, b"tftpboot x\r\n" + said, takes_back(board))
+    bootloader = uboot(board).bootloader(soon())
+    with pytest.raises(OperationFailed, match=why):
+        bootloader.run("tftpboot x", timeout=30)
+
+
+def takes_back(board: Played) -> Callable[[], None]:
+    """What U-Boot does at Ctrl-C."""
+
+    def step() -> None:
+        while board.peer.hears(1) != b"\x03":
+            pass
+        board.peer.says(b"<INTERRUPT>\r\n=> ")
+
+    return step
 
 
 def test_script_without_anything_left(board: Played) -> None:
