@@ -21,7 +21,7 @@ from pytest_lava.images.deb import is_deb, unpack
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.images.unpack import Damaged, packing_of, unpacked
 
-__all__ = ["add_module", "index", "modules_of", "releases"]
+__all__ = ["add_module", "index", "modules_of", "releases", "write_dependencies"]
 
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _PACKED = (".ko.xz", ".ko.gz", ".ko.zst")
@@ -82,7 +82,7 @@ def index(tree: Path, deadline: Deadline) -> None:
     depmod = shutil.which("depmod", path=path)
     for release in releases(tree):
         if depmod is None:
-            _write_dependencies(tree / "lib" / "modules" / release)
+            write_dependencies(tree / "lib" / "modules" / release)
             continue
         command = [depmod, "-b", str(tree), release]
         try:
@@ -123,8 +123,8 @@ def _unpacked(name: str, data: bytes) -> bytes:
         raise ConfigurationError(f"the kernel module {name} is damaged ({error}): pack it again") from error
 
 
-def _write_dependencies(folder: Path) -> None:
-    """``modules.dep``: for each module all it needs, which is loaded from the right to the left."""
+def write_dependencies(folder: Path) -> None:
+    """Make ``modules.dep`` of a release without depmod: for each module all it needs, to be loaded from the right."""
     paths = {path.stem.replace("-", "_"): path for path in sorted(folder.rglob("*.ko"))}
     direct = {name: _depends(path) for name, path in paths.items()}
 

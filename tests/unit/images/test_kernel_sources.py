@@ -19,12 +19,12 @@ from support.webserver import WebServer, web_server
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, FetchFailed, NetworkError
-from pytest_lava.images.deb import read_package
+from pytest_lava.images.deb import read_package, unpack
 from pytest_lava.images.fetch import Fetcher
 from pytest_lava.images.kernel import inspect
 from pytest_lava.images.kernel_parts import KernelParts, KernelSource, Workshop
 from pytest_lava.images.kernel_sources import parse_kernel, parse_tree
-from pytest_lava.images.module_tree import releases
+from pytest_lava.images.module_tree import add_module, index, releases, write_dependencies
 from pytest_lava.images.shelf import Shelf
 
 IMAGE = arm64_image()
@@ -145,6 +145,25 @@ def test_a_debian_package(tmp_path: Path, workshop: Workshop, prefix: str) -> No
     assert parts.dtbs
     assert (parts.dtbs / "vendor" / "board.dtb").read_bytes() == DTB
     assert parts.origin.package == f"linux-image-{RELEASE} 6.1.0-1"
+
+
+def test_the_tables_of_a_machine_without_depmod(tmp_path: Path) -> None:
+    """What we work out ourselves is what depmod finds, for all modules of a real kernel."""
+    for name, content in unpack(debian_deb(), lambda path: path.endswith(".ko")):
+        add_module(tmp_path, name.partition("lib/modules/")[2], content)
+    (release,) = releases(tmp_path)
+    root = tmp_path / "lib" / "modules" / release
+
+    def dependencies() -> dict[str, set[str]]:
+        lines = (root / "modules.dep").read_text().splitlines()
+        return {line.partition(":")[0]: set(line.partition(":")[2].split()) for line in lines}
+
+    index(tmp_path, Deadline.after(60))
+    assert (root / "modules.dep.bin").exists()
+    theirs = dependencies()
+    write_dependencies(root)
+    assert dependencies() == theirs
+    assert len(theirs) > 500
 
 
 def test_a_real_debian_package(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
