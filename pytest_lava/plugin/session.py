@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import shutil
 import signal
 import socket
 import sys
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -99,6 +102,7 @@ class Run:
         self._guardian = guardian
         self._started = monotonic()
         self._restore_signal: Callable[[], None] | None = None
+        self._forget_cache: Callable[[], None] = lambda: None
 
     # -- beginning ----------------------------------------------------------------------------------------------
 
@@ -136,6 +140,8 @@ class Run:
             return
         if not self.is_worker:
             run_folder.begin(self.folder, named=bool(self.config.option.lava_dir))
+            if self.plan.cache.passing:
+                self._forget_cache = self._guardian.command(f"rm -rf -- {shlex.quote(str(self.plan.cache.folder))}")
         suffix = f"-{self.worker}" if self.is_worker else ""
         self.journal = Journal(self.folder / f"journal{suffix}.jsonl", run=self.uuid, worker=self.worker)
         self.events = EventLog(self.folder / f"events{suffix}.jsonl", on_phase=self._on_phase)
@@ -263,7 +269,20 @@ class Run:
 
         status = finish(self, status, monotonic() - self._started)
         self._finished = True
+        self._tidy_cache()
         return status
+
+    def _tidy_cache(self) -> None:
+        """A cache that goes with the run goes, another one is kept within its limit."""
+        from pytest_lava.images.housekeeping import prune
+
+        cache = self.plan.cache
+        if cache.passing:
+            shutil.rmtree(cache.folder, ignore_errors=True)
+        elif cache.limit:
+            with suppress(OSError):  # it costs space, not the run
+                prune(cache.folder, cache.limit)
+        self._forget_cache()
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
