@@ -92,6 +92,9 @@ def test_every_option_is_in_the_readme() -> None:
         def addoption(self, *names: str, **_: Any) -> None:
             self.names.extend(names)
 
+        def addini(self, name: str, *_: Any, **__: Any) -> None:
+            self.names.append(name)
+
     parser = Parser()
     pytest_addoption(parser)  # type: ignore[arg-type]
     text = (ROOT / "README.md").read_text()
