@@ -9,6 +9,8 @@ from pathlib import Path
 
 from benchmarks.boot import boot
 from benchmarks.console import ROWS, console
+from benchmarks.deploy import ROWS as DEPLOY_ROWS
+from benchmarks.deploy import deploy
 from benchmarks.idle import idle
 from benchmarks.items import items
 from benchmarks.roundtrip import roundtrip
@@ -21,8 +23,10 @@ _ALL: dict[str, Callable[[int, Path], str]] = {
     "roundtrip": roundtrip,
     "transfer": transfer,
     "console": console,
+    "deploy": deploy,
 }
 _ROWS = {f"console-{name}": row for name, row in ROWS.items()}  # of console, each by itself
+_ROWS |= {f"deploy-{name}": row for name, row in DEPLOY_ROWS.items()}
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ _PIECE = 1 << 20
 @dataclass(frozen=True)
 class Made:
     """What is known of a thing: ``name`` is what people call it, ``size`` bytes on the disk, ``check`` a check value of
-    its content, ``used`` when it was used last (seconds since 1970)."""
+    its content (-1 for none), ``used`` when it was used last (seconds since 1970)."""
 
     name: str
     size: int
@@ -48,17 +48,19 @@ class Shelf:
         self._pins: dict[Path, int] = {}
 
     def make(
-        self, kind: str, key: str, make: Callable[[Path], None], *, name: str = "", deadline: Deadline | None = None
-    ) -> Path:
+        self, kind: str, key: str, make: Callable[[Path], None],
+        *, name: str = "", deadline: Deadline | None = None, summed: bool = True,
+    ) -> Path:  # fmt: skip
         """The file or folder ``key`` of ``kind``, made by ``make(temporary)`` if it is not there yet.
 
-        Errors are those of :func:`~pytest_lava.images.cache.produce`.
+        Without ``summed`` no check value is kept: for what is large and made again sooner than it is read. Errors are
+        those of :func:`~pytest_lava.images.cache.produce`.
         """
         path = entry(kind, key, self.folder)
 
         def make_and_note(temporary: Path) -> None:
             make(temporary)
-            size, check = check_of(temporary)
+            size, check = check_of(temporary) if summed else (_disk_usage(temporary), -1)
             replace_file(_facts(path), json.dumps(asdict(Made(name or key, size, check))).encode())
 
         while not self._pin(produce(path, make_and_note, deadline=deadline)):
@@ -131,6 +133,10 @@ def check_of(path: Path) -> tuple[int, int]:
                 while data := file.read(_PIECE):
                     check = zlib.crc32(data, check)
     return size, check
+
+
+def _disk_usage(path: Path) -> int:
+    return sum(found.lstat().st_blocks * 512 for found in [path, *path.rglob("*")])
 
 
 def _about(path: Path) -> Made:

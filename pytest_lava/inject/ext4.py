@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -22,7 +23,7 @@ __all__ = ["Ext4"]
 
 _LINE = 8190  # what debugfs reads at once, without the end of the line
 _FAST = 60  # symbolic links shorter than this are in the inode
-_HARMLESS = re.compile(rb"debugfs \d.*|debugfs: .*|Allocated inode: \d+|\s*")
+_HARMLESS = re.compile(rb"debugfs \d.*|debugfs: .*|Allocated inode: \d+|Setting current time to .*|\s*")
 _FORMATS: dict[int, NodeKind] = {0o040000: "folder", 0o100000: "file", 0o120000: "symlink"}
 _TYPES = {"folder": 0o040000, "file": 0o100000, "char": 0o020000, "block": 0o060000, "fifo": 0o010000}
 _XATTR_ROOM = 4096  # a block for the extended attributes of an inode, at most
@@ -167,39 +168,49 @@ class Ext4:
 
 
 class _Script:
-    """The commands for debugfs. ``write`` and ``mknod`` make a name in the current folder only, so it changes."""
+    """The commands for debugfs.
+
+    What is made is made in the current folder, which changes: ``write`` and ``mknod`` know no other place, and no
+    command has to look for a path again. Times come from its clock, which is set to that of each entry, and modes of
+    files from the files: an inode that is written once is written fast.
+    """
 
     def __init__(self, folder: Path, links: Mapping[str, int]) -> None:
         self._folder = folder
         self._values = 0
+        self._clock = 0
         # how many names what a path leads to has: one counter for all of its names
         self._names = {path: [count] for path, count in links.items()}
 
     def lines(self, placed: Sequence[Placed]) -> Iterator[bytes]:
         current = ""
         for item in placed:
-            path = item.entry.path
-            parent, _, name = path.rpartition("/")
-            if item.over is not None:
-                yield _line("rm", f"/{path}")
-                if gone := self._names.pop(path, None):
-                    gone[0] -= 1
+            entry = item.entry
+            parent, _, name = entry.path.rpartition("/")
             if parent != current:
                 yield _line("cd", f"/{parent}")
                 current = parent
-            yield from self._made(item.entry, name)
-        for item in placed:
-            # the last word on folders: putting something into them may have changed their times
-            if item.entry.kind == "folder":
-                yield _line("sif", f"/{item.entry.path}", "mtime", f"@{item.entry.mtime}")
+            if item.over is not None:
+                yield _line("rm", f"./{name}")
+                if gone := self._names.pop(entry.path, None):
+                    gone[0] -= 1
+            if entry.mtime > 0 and entry.mtime != self._clock:
+                self._clock = entry.mtime
+                yield f"set_current_time @{entry.mtime}".encode()
+            yield from self._made(entry, name)
+        yield f"set_current_time @{int(time.time())}".encode()  # which the superblock takes
 
     def _made(self, entry: Entry, name: str) -> Iterator[bytes]:
-        path = f"/{entry.path}"
+        here = f"./{name}"  # a name in < > would be the number of an inode
+        mode = entry.mode
         match entry.kind:
             case "folder":
                 yield _line("mkdir", name)
+                mode = 0o755
             case "file":
+                assert entry.content is not None
                 yield _line("write", str(entry.content), name)
+                mode = entry.content.stat().st_mode & 0o7777
             case "symlink":
                 yield _line("symlink", name, entry.target)
             case "link":
@@ -207,23 +218,26 @@ class _Script:
                 names[0] += 1
                 self._names[entry.path] = names
                 yield _line("ln", f"/{entry.target}", name)
-                yield _line("sif", path, "links_count", str(names[0]))  # which ln leaves as it was
+                yield _line("sif", here, "links_count", str(names[0]))  # which ln leaves as it was
                 return
             case "fifo":
                 yield _line("mknod", name, "p")
+                mode = -1
             case _:
                 yield _line("mknod", name, entry.kind[0], *(str(number) for number in entry.device))
-        if entry.kind != "symlink":
-            yield _line("sif", path, "mode", f"0{_TYPES[entry.kind] | entry.mode:o}")
+                mode = -1
+        if mode != entry.mode:
+            yield _line("sif", here, "mode", f"0{_TYPES[entry.kind] | entry.mode:o}")
         for field, value in (("uid", entry.uid), ("gid", entry.gid)):
             if value:
-                yield _line("sif", path, field, str(value))
-        yield _line("sif", path, "mtime", f"@{max(entry.mtime, 0)}")
+                yield _line("sif", here, field, str(value))
+        if entry.mtime <= 0:
+            yield _line("sif", here, "mtime", "@0")
         for key, content in entry.xattrs:
             self._values += 1
             held = self._folder / str(self._values)
             held.write_bytes(content)
-            yield _line("ea_set", "-f", str(held), path, key)
+            yield _line("ea_set", "-f", str(held), here, key)
 
 
 def _needs(placed: Sequence[Placed], block_size: int) -> tuple[int, int]:

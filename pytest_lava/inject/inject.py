@@ -33,6 +33,9 @@ __all__ = ["Injected", "expand", "has_dpkg", "inject", "open_volume", "raw_copy"
 
 #: part of every key: raise it when the same input gives another image
 _RECIPE = "inject-1"
+#: part of every key too: what was not forced to the disk may not have survived a crash of this machine, and making an
+#: image once more costs less than either forcing or reading it
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: seconds for making one image
 _LIMIT = 900.0
 _PACKAGES = "var/cache/pytest-lava"
@@ -59,6 +62,7 @@ def inject(
     deadline = deadline or Deadline.after(_LIMIT)
     words = [_RECIPE, sha256_of(base, shelf.folder), str(volume.offset)]
     words += [identity(addition, shelf.folder) for addition in additions]
+    words.append(_BOOT_ID.read_text())
     key = hashlib.sha256("\0\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
     def make(folder: Path) -> None:
@@ -66,7 +70,8 @@ def inject(
         made = _edit(base, volume, additions, folder, deadline)
         (folder / "about.json").write_text(json.dumps(asdict(made) | {"path": made.path.name}))
 
-    folder = shelf.make("injected", key, make, name=f"{base.name} with {len(additions)} additions", deadline=deadline)
+    name = f"{base.name} with {len(additions)} additions"
+    folder = shelf.make("injected", key, make, name=name, deadline=deadline, summed=False)
     about = json.loads((folder / "about.json").read_text())
     return Injected(folder / about["path"], tuple(about["packages"]), tuple(about["remarks"]))
 
