@@ -169,6 +169,13 @@ class UnexpectedReset(KernelCrash):
     """The board's boot loader showed up though nobody asked for a reboot."""
 
 
+class KernelComplaint(LavaError):
+    """The kernel warned, stalled or met an oops that it survived during a test, with ``--kernel-messages=fail``."""
+
+    blame = Blame.JOB
+    result = "fail"
+
+
 class Hang(LavaError):
     """A command is over its time and nothing brings the shell back; ``responsiveness`` says what still answered.
 

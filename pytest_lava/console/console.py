@@ -184,6 +184,13 @@ class Console:
         """The same with their traces; what is said within one trace is one incident."""
         return incidents_of(self.read, self.findings(begin, end))
 
+    def let_traces_end(self, begin: int) -> None:
+        """Wait until the last trace from ``begin`` on is complete, or the line is quiet for a moment."""
+        deadline = Deadline.after(_TRACE_SECONDS)
+        while (incidents := self.incidents(begin)) and not incidents[-1].complete and not deadline.expired:
+            if not self._more(self.end, deadline.at_most(_TRACE_QUIET)):
+                break
+
     def doubt(self, probe: Probe | None = None, *, raw: bool = False, sign: bytes = b"") -> None:
         """From now on programs write to the line by themselves, until an answer is :meth:`proven`.
 

@@ -42,7 +42,10 @@ _ENDS = {
 
 @dataclass(frozen=True)
 class Incident:
-    """One misfortune: its gravest finding gives it class, name and message; offsets are those of the console log."""
+    """One misfortune: its gravest finding gives it class, name and message; offsets are those of the console log.
+
+    ``complete`` if its last line says that it is the last; ``doubtful`` if a program may have written it.
+    """
 
     kind: FindingKind
     name: str
@@ -50,6 +53,7 @@ class Incident:
     trace: str
     start: int
     end: int
+    complete: bool = True
     doubtful: bool = False
 
 
@@ -107,7 +111,7 @@ def evidence_of(read: Read, finding: Finding, boundary: int) -> str:
 def _incident(read: Read, span: _Span) -> Incident:
     found = span.finding
     return Incident(
-        found.kind, found.name, found.message, _text(read, span), span.start, span.end, doubtful=found.doubtful
+        found.kind, found.name, found.message, _text(read, span), span.start, span.end, span.closed, found.doubtful
     )
 
 
@@ -123,11 +127,16 @@ def _start(read: Read, finding: Finding, own: _Line, floor: int) -> int:
     """Where the first line stands that belongs to a finding's trace."""
     fatal = finding.kind is FindingKind.FATAL
     begin = max(floor, finding.offset - _BEFORE)
-    before = [line for line in _lines(read, begin, finding.offset) if _belongs(line, own, _LONG_AGO)]
+    before = [
+        line for line in _lines(read, begin, finding.offset) if _belongs(line, own, _LONG_AGO if fatal else _QUIET)
+    ]
+    start = finding.offset
     for line in before if fatal else before[-_OPENING:]:
-        if _BEGINS.search(line.text):
-            return line.start
-    return finding.offset
+        if start == finding.offset and _BEGINS.search(line.text):
+            start = line.start
+        if not fatal and _ENDS[FindingKind.CRASH].search(line.text):
+            start = finding.offset  # that was another one's
+    return start
 
 
 def _end(read: Read, finding: Finding, own: _Line) -> tuple[int, bool]:

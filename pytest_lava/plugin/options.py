@@ -98,6 +98,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="lava_transfer",
         help="how files go to a board and back (default: auto, a network where there is one, else the serial line)",
     )
+    add(
+        "--kernel-messages",
+        choices=["ignore", "report", "fail"],
+        default="report",
+        dest="lava_kernel_messages",
+        help="warnings, stalls and oopses of the kernel during a test: note them with its result (default: report), "
+        "let it fail by them, or ignore them",
+    )
     add("--bundle", metavar="PATH", dest="lava_bundle", help="where the result bundle goes (default: the run folder)")
     add(
         "--bundle-format",

@@ -60,11 +60,14 @@ def take_part(config: pytest.Config) -> None:
     register = config.pluginmanager.register
     register(run, "lava-run")
     register(Collection(config, plan), "lava-collection")
+    from pytest_lava.plugin.kernel_messages import KernelMessages
     from pytest_lava.plugin.reporting import Reporting
     from pytest_lava.plugin.terminal import Terminal
 
     run.reporting = Reporting(run)
     register(run.reporting, "lava-reporting")
+    run.kernel_messages = KernelMessages(run)
+    register(run.kernel_messages, "lava-kernel-messages")
     if not run.is_worker:
         register(Terminal(run), "lava-terminal")
         if config.pluginmanager.hasplugin("html"):
@@ -91,6 +94,7 @@ class Run:
         self.worker = os.environ.get("PYTEST_XDIST_WORKER", "main") if given else "main"
         self.uuid = given["run"] if given else str(uuid.uuid4())
         self.reporting: Any = None
+        self.kernel_messages: Any = None
         self.html: Any = None
         self.problems: list[str] = []
         self.boards: Boards | None = None
@@ -218,6 +222,7 @@ class Run:
             uname={"release": record.release, "version": record.version, "machine": record.machine},
             console=list(record.console),
             console_log=self.log_name(board.console.log),
+            **({"kernel_messages": said} if (said := self.kernel_messages.of_boot(board, record)) else {}),
         )
 
     def _on_failure(self, failure: Any) -> None:
@@ -307,11 +312,12 @@ def _from_controller(config: pytest.Config) -> dict[str, str] | None:
 def _board_files(config: pytest.Config) -> BoardFiles:
     manager = plugin_manager()
     for plugin in config.pluginmanager.get_plugins():
-        hook = getattr(plugin, "lava_register", None)
-        if hook is None or manager.is_registered(plugin):
+        hooks = [hook for name in ("lava_register", "lava_watch") if (hook := getattr(plugin, name, None))]
+        if not hooks or manager.is_registered(plugin):
             continue
-        if not hasattr(hook, "pytest_lava_impl"):
-            hookimpl(hook)  # in a conftest pytest's own hooks need no marker either
+        for hook in hooks:
+            if not hasattr(hook, "pytest_lava_impl"):
+                hookimpl(hook)  # in a conftest pytest's own hooks need no marker either
         manager.register(plugin)
     roots = [Path(config.invocation_params.dir), config.rootpath]
     folders = list(dict.fromkeys(folder for root in roots for folder in board_folders(root)))

@@ -18,6 +18,7 @@ from pytest_lava.results.bundle_parts import (
 )
 from pytest_lava.results.bundle_tests import Source, add, case_result, new_run
 from pytest_lava.results.journal import Line
+from pytest_lava.results.kernel_messages import kernel_attributes, kernel_messages
 from pytest_lava.results.record import LAVA, Case, Record, number
 from pytest_lava.results.slug import CASE_ID_LIMIT, Namer, case_id
 from pytest_lava.results.summary import fault, first_fault
@@ -110,7 +111,13 @@ def _boot(line: Line, ids: Namer, several: bool) -> Bundle:
         "result": "pass",
         **_took(line),
         "timestamp": date(line["time"]),
-        "attributes": attributes({"target": line.get("target"), "boot_id": line.get("boot_id")}),
+        "attributes": attributes(
+            {
+                "target": line.get("target"),
+                "boot_id": line.get("boot_id"),
+                **kernel_attributes(kernel_messages([line])),
+            }
+        ),
     }
 
 

@@ -23,6 +23,7 @@ from pytest_lava.results.bundle_parts import (
 )
 from pytest_lava.results.bundle_schema import BundleFormat
 from pytest_lava.results.console_slice import excerpt
+from pytest_lava.results.kernel_messages import SECTION, kernel_attributes, kernel_messages, kernel_traces
 from pytest_lava.results.record import LAVA, Case, Record
 from pytest_lava.results.slug import CASE_ID_LIMIT, TEST_ID_LIMIT, Namer, case_id, slug
 from pytest_lava.results.text import plain, tail
@@ -165,6 +166,7 @@ def _own_attributes(case: Case) -> dict[str, object]:
         "also_failed": message("; ".join(late)),
         "console": "{}-{}".format(*case.console) if case.console else None,
         **error_attributes(verdict.error),
+        **kernel_attributes(kernel_messages(case.lines)),
     }
     return {name: value for name, value in facts.items() if value not in (None, "")}
 
@@ -172,9 +174,12 @@ def _own_attributes(case: Case) -> dict[str, object]:
 def _output(case: Case) -> Iterable[Bundle]:
     yield from encoded_attachment("stdout.txt", case.last("stdout_b64"))
     yield from encoded_attachment("stderr.txt", case.last("stderr_b64"))
-    sections = "".join(f"---- {name} ----\n{text.rstrip()}\n" for name, text in case.sections)
+    shown = [(name, text) for name, text in case.sections if not name.startswith(SECTION)]
+    sections = "".join(f"---- {name} ----\n{text.rstrip()}\n" for name, text in shown)
     if sections:
         yield attachment("output.txt", tail(sections, _OUTPUT_LIMIT))
+    if traces := kernel_traces(kernel_messages(case.lines)):
+        yield attachment("kernel-messages.txt", tail(traces, _OUTPUT_LIMIT))
 
 
 def _evidence(source: Source, case: Case) -> Iterable[Bundle]:

@@ -14,7 +14,7 @@ target   one for each (board, kernel, image) used: ``target`` (id), ``board``, `
          ``kernel``? {name, path, sha256, release?, arch, kind}, ``image``? {name, path, sha256}, ``emulated`` (bool),
          ``console_log``? (file name in the run folder)
 boot     ``target``, ``boot_id`` (int), ``seconds``, ``uname``? {release, version, machine}, ``console``,
-         ``console_log``?
+         ``console_log``?, ``kernel_messages``? (as in outcome)
 phase    ``target``, ``name`` (events.PHASES), ``start``, ``seconds``,
          ``error``? {type, message, blame, effect, result, evidence, facts?}
 start    ``nodeid``, ``target``, ``suite``?, ``case``?, ``command``?: an item began
@@ -23,6 +23,7 @@ outcome  ``nodeid``, ``when`` (setup, call, teardown, ``???``), ``outcome`` (pas
          ``sections`` [[name, text]], ``suite`` (file; for a command the command; ``lava`` for deploy and boot
          reports), ``case``, ``target``, ``command``?, ``status``? (int), ``stdout_b64``?, ``stderr_b64``? (raw bytes
          in base64), ``console``?, ``console_log``? (file name in the run folder), ``error``? (as in phase),
+         ``kernel_messages``? [{class, name, message, trace, time?, console, doubtful?}],
          ``properties`` [[name, value]], ``parent``? (nodeid, for child reports),
          ``attachments``? [{name, path (in the run folder), mime}], ``testdef``? (bundle 1.6 testdef_metadata)
 worker   ``pid``: an xdist worker began

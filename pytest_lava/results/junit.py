@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET  # only writes here
 
 from pytest_lava.results.bundle import write_atomically
 from pytest_lava.results.journal import Line
+from pytest_lava.results.kernel_messages import kernel_attributes, kernel_messages
 from pytest_lava.results.record import LAVA, Case, Record, Verdict, collect, number
 from pytest_lava.results.text import tail, xml_text
 
@@ -104,6 +105,7 @@ def _case_properties(record: Record, case: Case) -> list[tuple[str, object]]:
         ("console", "{}-{}".format(*case.console) if case.console else None),
         ("console_log", case.last("console_log")),
         ("blame", error.get("blame")),
+        *kernel_attributes(kernel_messages(case.lines)).items(),
     ]
     return [*(pair for pair in ours if pair[0] not in told), *case.properties]
 

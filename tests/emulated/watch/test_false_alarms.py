@@ -1,4 +1,4 @@
-"""Output about crashes is no crash: in every mode of both shells, on every shell of this machine and on a real kernel."""
+"""Output about crashes is no crash: in every mode of both shells, on all shells here and on a real kernel."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_interactive(tmp_path: Path, shell_on: Callable[..., object]) -> None:
         assert all(found.doubtful for found in console.findings())  # nobody could prove whose words they are
 
 
-# -- on a real kernel ---------------------------------------------------------------------------------------------------
+# -- on a real kernel ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,40 @@
+"""What the kernel said during a test, out of the journal: counts by class, names, the first message, all traces."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from pytest_lava.results.journal import Line
+
+__all__ = ["SECTION", "kernel_attributes", "kernel_messages", "kernel_traces"]
+
+#: how the section of a report begins that shows them
+SECTION = "Kernel messages of "
+_COUNTS = {"crash": "kernel.crashes", "stall": "kernel.stalls", "warn": "kernel.warnings"}
+
+
+def kernel_messages(lines: Iterable[Line]) -> list[Line]:
+    """Those of some lines of the journal, in order."""
+    found = (line.get("kernel_messages") for line in lines)
+    return [one for several in found if isinstance(several, list) for one in several if isinstance(one, dict)]
+
+
+def kernel_attributes(messages: Sequence[Line]) -> dict[str, object]:
+    """Empty if there are none. Doubtful ones, perhaps written by programs, are counted apart."""
+    if not messages:
+        return {}
+    sure = [one for one in messages if not one.get("doubtful")]
+    counts = Counter(str(one.get("class")) for one in sure)
+    return {
+        **{name: counts[kind] for kind, name in _COUNTS.items() if counts[kind]},
+        "kernel.doubtful": len(messages) - len(sure) or None,
+        "kernel.messages": ", ".join(dict.fromkeys(str(one.get("name")) for one in messages)),
+        "kernel.first_message": str((sure or messages)[0].get("message") or ""),
+    }
+
+
+def kernel_traces(messages: Sequence[Line]) -> str:
+    """One after the other; the trace of a panic is the evidence of its error already."""
+    traces = (str(one.get("trace") or "") for one in messages if one.get("class") not in ("fatal", "boot"))
+    return "\n\n".join(trace for trace in traces if trace)
