@@ -111,7 +111,10 @@ class AgentShell(Interactive):
 
     def leave(self, deadline: Deadline) -> None:
         """Give the line back to the shell that it was taken from, for the people who use it after us."""
+        if not self._heal(deadline):
+            return
         with suppress(Timeout):
+            self._asking.define("agent_left.sh", deadline)
             self._asking.tell("Q", deadline, "agent that leaves")
 
     def _upload(self, reader: str, deadline: Deadline) -> str:
@@ -121,7 +124,7 @@ class AgentShell(Interactive):
         # One line, so that a loop of ours that an earlier run left behind takes it as well. The script ends with a line
         # of its own: a Ctrl-D would need a tty in canonical mode. After && the loop's commands could not use set -e.
         loader = (
-            f"\\unalias -a;__o='{_TTY}';\\stty -echo -opost 2>&-;\\echo @{{marker}};{reader};"
+            f"\\unalias -a;__o='{_TTY}';\\stty $__o 2>&-&&__x=+||__x=-;\\echo @{{marker}};{reader};"
             f'if [ ${{#__a}} = {len(body)} ];then eval "$__a";__loop;else \\echo @{left}""{right}"~";fi\n'
         )
         self._asking.await_marker(loader, deadline.at_most(_AT_PROMPT))
@@ -307,7 +310,7 @@ class AgentShell(Interactive):
         """Set the tty again, as a command or we ourselves did otherwise; whether the agent answers."""
         start = self._console.end
         try:
-            self._console.write(b"\nT 0\n", deadline)
+            self._console.write(b"\n\\__tty\n", deadline)
         except (Timeout, ConsoleLost):
             return False
         return self._asking.pong(start, deadline)

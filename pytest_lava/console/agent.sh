@@ -1,16 +1,16 @@
 # The agent: a loop that reads framed commands from the tty and answers in frames. POSIX sh; no forks but those named.
 # Comment lines and indentation are stripped before it is sent, and what is seldom needed is sent when it is (X): every
-# byte here costs at each boot. The loader has set $__o, the tty's settings. Requests, one line each, by function:
+# byte here costs at each boot. The loader has set the tty ($__o; $__x: + or -). Requests, one line each, by function:
 #   D id lines bytes chars limit script input   and then so many lines: run them in a subshell, streams to files;
 #                        script and input are the sizes of files id.c and id.i to use instead, or - (agent_given.sh)
 #   V ...  the same with output live (agent_live.sh)
 #   A id limit flags     that answer again, streams up to so many bytes
 #   B id o|e limit       one stream in an encoding without '[' (agent_encoded.sh)
 #   W name text          append to a file (agent_given.sh)       K 0   remove all files of commands
-#   X ...  as D: more functions, for this very shell -> ~Xid.
 #   P n   ping -> ~Pn.         I n   let people type (agent_typed.sh) -> ~In.
-#   T 0   set the tty again    Q n   back to the prompt -> ~Qn.
-# All else is what Ctrl-C or noise left of a request, but for the loader of another run of ours, and, after I, people.
+#   Q n   back to the prompt (agent_left.sh) -> ~Qn.
+#   \...  evaluated in this very shell: more functions, or the loader of another run of ours
+# All else is what Ctrl-C or noise left of a request, or, after I, from people.
 # bash reads ahead when it can: what is meant for a program or for the prompt may only be sent after ~In. or ~Qn.
 # Answer: \n~id;status;uptime0;uptime1;size1;sum1;size2;sum2;flags~\n<stdout><stderr>~id;status.\n   (see frames.py)
 # or \n~id!what.\n: u never heard of it, k cannot sum or cut (agent_sums.sh), else it came damaged and was not run.
@@ -22,15 +22,14 @@ __nl='
 '
 __id= __ty=
 for __d in /dev/shm /run /tmp /var/tmp /data/local/tmp; do
- __f=$__d/.lava$$; { echo x >$__f.x; } 2>/dev/null && break; rm -f $__f.x
+ __f=$__d/.lava$$; { echo x >$__f.x; } 2>/dev/null && break; [ -e $__f.x ] && rm $__f.x
 done
 trap 'rm -f $__f.*' EXIT; trap exit HUP
 __e() { echo "$__nl~$1."; }
 __tty() { __ty=; stty $__o 2>/dev/null; }
-__sums() {
- set -- $(cksum $1.o $1.e 2>/dev/null)
- [ $# = 6 ] && [ $2 -le $__li ] && [ $5 -le $__li ] && __so=$2 __ko=$1 __se=$5 __ke=$4
-}
+__fit() { [ $# = 4 ] && [ $1 -le $__li ] && [ $3 -le $__li ] && __so=$1 __ko=$2 __se=$3 __ke=$4; }
+if command -v cksum >/dev/null; then __sums() { set -- $(cksum $1.o $1.e 2>/dev/null); __fit $2 $1 $5 $4; }
+else __sums() { set -- $(wc -c $1.o $1.e) $(md5sum $1.o $1.e 2>/dev/null); __fit $1 $7 $3 $9; }; fi
 __A() {
  [ "$1" = "$__id" ] || { __e $1!u; return; }
  __li=$2 __fl=$3 __g=$__f.$1 __so=0 __se=0 __ko=- __ke=-
@@ -55,17 +54,14 @@ __get() {
  [ ${#__c} = $3 ] || [ ${#__c} = $4 ] || { __e $1!${#__c}; return 1; }
  [ $6$7 = -- ] || __given "$@"
 }
-if [ -r /proc/uptime ]; then __up() { read -r __q __w </proc/uptime; }; else __up() { __q=; }; fi
+__up() { __q=; read -r __q __w </proc/uptime; } 2>/dev/null
 __D() {
  __get "$@" || return; __id=$1; __up; __u0=$__q
  ( eval " $__c" ) >$__f.$1.o 2>$__f.$1.e <$__in; __rc=$?
  __up; __u1=$__q; __A $1 $5
 }
-__X() { __get "$@" && { command eval "$__c"; __e X$1; }; }
 __K() { rm -f $__f.*.?; }
 __P() { __e P$1; }
-__T() { __tty; }
-__Q() { trap - INT QUIT HUP EXIT; rm -f $__f.*; stty sane 2>/dev/null; __e Q$1; __z=q; }
 __loop() {
  __z=0
  while [ $__z != q ]; do
@@ -73,13 +69,12 @@ __loop() {
   IFS= read -r __i || { __z=$((__z+1)); [ $__z -lt 9 ] && continue; exit 1; }
   __z=0
   case $__ty$__i in
-   [A-Z]' '*|1[PQT]' '*) __$__i;;
+   [A-Z]' '*) __$__i;;
    # command: or else a syntax error ended dash's and busybox's loop
-   '\unalias'*) command eval "$__i";;
+   \\*) command eval "$__i";;
    1*) __typed;;
   esac
  done
 }
-__tty && __x=+ || __x=-
 [ -s $__f.x ] || __x=!
 command -v head >/dev/null || __x=?

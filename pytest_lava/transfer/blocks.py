@@ -206,7 +206,7 @@ class Blocks:
     def _leave(self, deadline: Deadline) -> None:
         for wait in _PINGS:
             # the second T is for the agent: set the tty again
-            self._console.write(f"\n{self._line.nonce} T\nT 0\n".encode(), deadline)
+            self._console.write(f"\n{self._line.nonce} T\n\\__tty\n".encode(), deadline)
             if self._shell.ping(deadline.at_most(wait)):
                 self._line.nonce = ""
                 return
