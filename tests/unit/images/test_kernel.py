@@ -123,7 +123,7 @@ def test_device_tree_is_no_kernel(tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 100, "is a PNG picture, not a kernel: give Image, bzImage or zImage"),
         (b"\xff\xd8\xff\xe0" + b"\0" * 100, "is a JPEG picture"),
         (b"\x7fELF\x02\x01\x01" + b"\0" * 100, "is an ELF file (a vmlinux or a module), not a kernel: give arch/"),
-        (b"!<arch>\ndebian-binary   0", "is a Debian package, not a kernel: kernel packages are not supported yet"),
+        (b"!<arch>\ndebian-binary   0", "is a Debian package, not a kernel: give it as it is, not packed"),
         (gzip.compress(b"hello" * 100, mtime=0), "is packed with gzip and no arm64"),
         (lzma.compress(b"hello"), "is packed with xz"),
         (b"\x28\xb5\x2f\xfd" + b"\0" * 100, "is packed with zstd"),
