@@ -16,7 +16,6 @@ from pytest_lava.console.agent import AgentShell
 from pytest_lava.console.console import Console
 from pytest_lava.console.files import Progress
 from pytest_lava.console.kernel_records import excise
-from pytest_lava.console.requests import request
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConsoleLost, KernelCrash, OperationFailed, Timeout
 from pytest_lava.transfer.api import Contents
@@ -193,10 +192,9 @@ class Blocks:
     def _open(self, at: int) -> None:
         for _ in range(3):
             start = self._console.end
-            # as more functions for the agent: those are read in its own shell, which has the tty
-            text = f'. "$__f.t"; __xfer {self._nonce} {at}'.encode()
-            for piece in request("X", self._nonce[1:], text, None, 0):
-                self._console.write(piece, self._deadline)
+            # such a line is evaluated in the agent's own shell, which has the tty
+            line = rf"\[ -s $__f.t ] && . $__f.t && __xfer {self._nonce} {at}"
+            self._console.write(f"\n{line}\n".encode(), self._deadline)
             found = self._answer(rb"~X([@0-9a-f]+);(\d+)\.", start, _ANSWER)
             if found and (found[1].decode(), int(found[2])) == (self._nonce, at):
                 return
