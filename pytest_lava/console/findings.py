@@ -102,7 +102,7 @@ def _unwritten(findings: Sequence[Finding], outputs: Sequence[bytes]) -> list[Fi
     written: dict[bytes, int] = {}
     kept = []
     for finding in reversed(findings):
-        text = finding.written
+        text = finding.record
         left = written[text] if text in written else sum(output.count(text) for output in outputs)
         if left == 0:
             kept.append(finding)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pytest_lava.console.patterns import PATTERNS
 from pytest_lava.console.watch_pattern import FindingKind, WatchPattern
@@ -24,7 +25,7 @@ _HEAD = re.compile(rb"(?:<\d+>)?(?:\[ *\d+\.\d{6}\](?: ?\[ *[TC]\d+\])? ?)?")
 
 @dataclass(frozen=True)
 class Finding:
-    """A matching ``record``, which begins at ``offset`` in the console log: its line from its time stamp on.
+    """A matching ``record``, from its time stamp (or else its line's beginning) on; ``offset`` is that in the log.
 
     ``traced`` says that more records belong to it; ``doubtful`` that a program may have written it, as programs write
     to the line by themselves; ``returned`` that its line ended with a carriage return, as all lines of a kernel do.
@@ -47,12 +48,6 @@ class Finding:
     def message(self) -> str:
         """The same without time stamp and level."""
         return self.record[_HEAD.match(self.record).end() :].decode(errors="replace").strip()  # type: ignore[union-attr]
-
-    @property
-    def written(self) -> bytes:
-        """What a program must have written to cause it: another record may have come into the middle of its line."""
-        other = _STAMP.search(self.record, 1)
-        return self.record[: other.start()] if other else self.record
 
 
 class Watch:
@@ -116,30 +111,19 @@ class Watch:
                     continue
                 at = again.start()
             begin = lines.rfind(b"\r", begin, at) + 1 or begin
-            if (found := self._decide(lines[begin:done], start + begin)) is not None:
-                yield found
+            yield from self._decide(lines[begin:done], start + begin)
 
-    def _decide(self, whole: bytes, offset: int) -> Finding | None:
-        line = whole.rstrip(b"\r\n")
-        for pattern in self._wanted:
-            if pattern.literal in line and (match := pattern.regex.search(line)):
-                begin = _record_start(line, match.start())
-                returned = whole.endswith(b"\r\n")
-                return Finding(
-                    pattern.kind, pattern.name, line[begin:], offset + begin, pattern.traced, returned=returned
-                )
-        return None
+    def _decide(self, whole: bytes, offset: int) -> Iterator[Finding]:
+        """What the records of a line say; one that began in the midst of a program's line stands behind that."""
+        line, returned = whole.rstrip(b"\r\n"), whole.endswith(b"\r\n")
+        begins = [0, *(stamp.start() for stamp in _STAMP.finditer(line, 1)), len(line)]
+        for begin, end in pairwise(begins):
+            record = line[begin:end]
+            for pattern in self._wanted:
+                if pattern.literal in record and pattern.regex.search(record):
+                    yield Finding(pattern.kind, pattern.name, record, offset + begin, pattern.traced, returned=returned)
+                    break
 
     def reset(self) -> None:
         """Forget the unfinished line: the board was switched off or the line was cut."""
         self._rest = b""
-
-
-def _record_start(line: bytes, at: int) -> int:
-    """Where the record begins that holds what is at ``at``: at its time stamp, or with the line."""
-    begin = 0
-    for stamp in _STAMP.finditer(line):
-        if stamp.start() > at:
-            break
-        begin = stamp.start()
-    return begin
