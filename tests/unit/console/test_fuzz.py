@@ -116,6 +116,32 @@ def test_answers_between_markers(chunks: list[bytes]) -> None:
         MarkerShell(console)._receive(FRAME, 0, 1 << 20, Deadline.after(0.3))
 
 
+@fuzz
+@given(CHUNKS, st.lists(st.tuples(st.integers(0, 900), st.integers(0, 900), st.binary(max_size=60)), max_size=4))
+def test_findings_and_their_traces(chunks: list[bytes], proofs: list[tuple[int, int, bytes]]) -> None:
+    with said(chunks) as console:
+        console.doubt()
+        while console.attached:
+            time.sleep(0.0001)
+        for begin, length, output in proofs:
+            for incident in console.incidents():
+                assert 0 <= incident.start < incident.end <= console.end
+                assert incident.message in incident.trace or not incident.trace.isprintable()
+            before = len(console.findings())
+            console.proven(begin, begin + length, output, exact=length % 2 == 0)
+            assert len(console.findings()) <= before
+        if (finding := console.finding) is not None:
+            assert finding.message in str(console.crash(finding))
+
+
+@fuzz
+@given(CHUNKS)
+def test_doubt_about_arbitrary_words(chunks: list[bytes]) -> None:
+    with said(chunks) as console, suppress(LavaError):
+        console.doubt(sign=b"out")
+        console.wait(lambda: None, Deadline.after(0.02), what="nothing")
+
+
 @pytest.mark.parametrize("armed", [True, False], ids=["expect", "pexpect"])
 @pytest.mark.parametrize(
     "line", [b"x" * 65536, b"y\n" * 32768, b"[    1.000000] Kernel panic - not " * 2048, b"\x1b[6n" * 16384]
