@@ -46,7 +46,7 @@ def transfer(rounds: int, folder: Path) -> str:
         f"{_SIZE >> 10} KB over a line of {_RATE} bytes/s (115200 baud), dash behind a pty",
         ["line", "what", "way", "% of the line (quartiles)", "wire / payload"],
         remarks=[
-            f"{rounds} rounds, all lines at once; the session's first contact (11 KB, once a boot) is not counted.",
+            f"{rounds} rounds, all lines at once; the session's first contact (10 KB, once a boot) is not counted.",
             "Wire bytes are those of both directions, but for kernel messages. Every transfer was byte-exact.",
         ],
     )
@@ -82,8 +82,7 @@ def transfer(rounds: int, folder: Path) -> str:
         worst = max(s.wire for (line, what, w), found in samples.items() if w == way for s in found)
         table.target(f"worst wire / payload of a bad line, {way}", worst, 1.4, "")
     for way, found in again.items():
-        what = "KB (one block, and 1 KB of requests and answers)"
-        table.target(f"sent twice after a cut in the middle, {way}", max(found) / 1024, 34, what)
+        table.target(f"sent twice after a cut in the middle (a block is 33 KB), {way}", max(found) / 1024, 34, "KB")
     text = [sample.share for way in ("put", "get") for sample in samples["clean", "text", way]]
     table.target("text, slowest: time on the line as a share of its plain size", 100 / min(text), 100 / 3, "%")
     return str(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -65,10 +65,10 @@ class BoardSide:
 
     def define(self, script: str, deadline: Deadline) -> None:
         """Give the board one more script, once."""
-        if script not in self._scripts:
-            self._scripts.append(script)
-            self._facts = None
         self.facts(deadline)
+        if script not in self._scripts:
+            self._run(lambda: _upload([script], ">>", "echo lava-ok"), "it", deadline, 0, None)
+            self._scripts.append(script)
 
     def ask(
         self, command: str, name: str, deadline: Deadline, size: int | None = 0, data: bytes | None = None
@@ -99,14 +99,8 @@ class BoardSide:
         return block_sum(self.facts(deadline).blocks, chunks)
 
     def _introduce(self, deadline: Deadline) -> Facts:
-        script = "".join(f"{script_of(name, Path(__file__).parent)}\n" for name in self._scripts)
         samples = " ".join(f"{name} '{_octal(compression.SAMPLES[name])}'" for name in compression.known_here())
-        c, m = cksum([script.encode()]), md5([script.encode()])
-        upload = (
-            f"cat >\"$__f.t\" <<'LAVA'\n{script}LAVA\n"
-            'set -- $( (cksum <"$__f.t") 2>/dev/null) -; s=$1; set -- $( (md5sum <"$__f.t") 2>/dev/null) -\n'
-            f'case $s/$1 in {c}/*|-/{m}|-/-) . "$__f.t"; __xfacts {samples};; *) echo lava-no damaged;; esac'
-        )
+        upload = _upload(self._scripts, ">", f'. "$__f.t"; __xfacts {samples}')
         words, _ = self._run(lambda: upload, "it", deadline, 0, None)
         _, blocks, sums, undoes, makes = words
         return Facts(blocks, sums, tuple(undoes.split(",")[1:]), tuple(makes.split(",")[1:]))
@@ -146,6 +140,17 @@ class BoardSide:
 def quote(text: str) -> str:
     """One word for the shell."""
     return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _upload(scripts: Sequence[str], where: str, then: str) -> str:
+    """The command that brings scripts whole to the board, and then does something."""
+    text = "".join(f"{script_of(name, Path(__file__).parent)}\n" for name in scripts)
+    c, m = cksum([text.encode()]), md5([text.encode()])
+    return (
+        f"cat >\"$__f.b\" <<'LAVA'\n{text}LAVA\n"
+        'set -- $( (cksum <"$__f.b") 2>/dev/null) -; s=$1; set -- $( (md5sum <"$__f.b") 2>/dev/null) -\n'
+        f'case $s/$1 in {c}/*|-/{m}|-/-) cat "$__f.b" {where}"$__f.t" && {{ {then}; }};; *) echo lava-no damaged;; esac'
+    )
 
 
 def _octal(data: bytes) -> str:

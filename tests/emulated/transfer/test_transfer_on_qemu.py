@@ -19,7 +19,7 @@ from pytest_lava.transfer.api import TransferPolicy
 
 pytestmark = pytest.mark.emulated
 
-SIZE = 256 << 10
+SIZE = (256 if os.environ.get("LAVA_SOAK") else 64) << 10
 TALK = (
     "dmesg -n 8; echo on >/proc/sys/kernel/printk_devkmsg;"
     "(while [ -e /tmp/talk ]; do echo talk >/dev/kmsg; usleep 50000; done) >/dev/null 2>&1 &"
@@ -86,9 +86,9 @@ def test_put_and_get(shell: AgentShell, board: Board, tmp_path: Path) -> None:
         assert back.read_bytes() == source.read_bytes()
         assert back.stat().st_mode == source.stat().st_mode
         assert int(back.stat().st_mtime) == int(source.stat().st_mtime)
-        assert board.console.end - before < 1.4 * SIZE
+        assert board.console.end - before < 1.4 * SIZE + 4000
         back.unlink()
-    assert board.console.read(before).count(b"] talk\r\n") > 20
+    assert board.console.read(before).count(b"] talk\r\n") > 5
     text = b"".join(b"line %d of a text\n" % number for number in range(3000))
     shell.write_bytes("/tmp/text", text)
     assert shell.read_bytes("/tmp/text") == text
@@ -102,7 +102,7 @@ def test_put_and_get(shell: AgentShell, board: Board, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["qemu-arm64", "qemu-x86_64"])
 def test_the_network_of_a_shipped_board(tmp_path: Path, name: str) -> None:
-    data = random.Random(5).randbytes(3_000_000)
+    data = random.Random(5).randbytes(1_000_000)
     with open_board(tmp_path, name) as board:
         board.reach(State.SHELL)
         before, began = board.console.end, time.monotonic()
