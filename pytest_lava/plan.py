@@ -147,6 +147,10 @@ class CachePlan:
     offline: bool = False
     passing: bool = False
 
+    def facts(self, assets: Path) -> Path:
+        """Where facts about files are remembered while a run is planned, which may be all that it comes to."""
+        return assets if self.passing else self.folder
+
 
 @dataclass(frozen=True)
 class RunPlan:

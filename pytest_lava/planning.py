@@ -69,7 +69,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         if (found := mistakes.collect(files.candidates, name))
     ]
     cache = mistakes.collect(_cache, options, run_folder)
-    kernels = given_kernels(options, cache.folder if cache else options.assets, mistakes)
+    kernels = given_kernels(options, cache.facts(options.assets) if cache else options.assets, mistakes)
     images = _images(options.images, mistakes)
     for request in requests:
         for board in request.candidates:
@@ -78,7 +78,9 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
     mistakes.raise_all()
     assert cache is not None
     additions = _additions(options, requests, cache, mistakes)
-    targets, remarks = _targets(requests, kernels, images, options, mistakes, cache=cache.folder, guard=guard)
+    targets, remarks = _targets(
+        requests, kernels, images, options, mistakes, cache=cache.facts(options.assets), guard=guard
+    )
     mistakes.raise_all()
     return RunPlan(
         targets=tuple(targets),
@@ -187,7 +189,7 @@ def _additions(
                     "leave out --deb, --overlay and --file"
                 )
         for addition in found:
-            mistakes.collect(check, addition, request.arch, cache.folder)
+            mistakes.collect(check, addition, request.arch, cache.facts(options.assets))
     return tuple(found)
 
 

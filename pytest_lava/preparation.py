@@ -44,7 +44,6 @@ class Preparation:
         self._fetcher = Fetcher(cache.folder, self._shelf.store, offline=cache.offline, report=events.emit)
         self._parallel = Parallel()
         self._jobs: dict[object, Future[Any]] = {}
-        self._deadlines: dict[str, Deadline] = {}
         self._done: dict[str, Prepared] = {}
 
     @property
@@ -98,11 +97,10 @@ class Preparation:
     def _run(self, name: str, job: Callable[[], Any]) -> Future[Any]:
         return self._parallel.start(f"prepare {name}", job)
 
-    def _deadline(self, target: Target) -> Deadline:
-        request = target.request
-        if request.name not in self._deadlines:
-            self._deadlines[request.name] = Deadline.after(request.candidates[0].model.timeouts.fetch)
-        return self._deadlines[request.name]
+    @staticmethod
+    def _deadline(target: Target) -> Deadline:
+        """For one job; targets that come later are put together hours after they were fetched."""
+        return Deadline.after(target.request.candidates[0].model.timeouts.fetch)
 
     def _slow(self, target: Target) -> bool:
         """Whether more is to be done than to look at files of this machine."""

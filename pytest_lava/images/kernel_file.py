@@ -49,7 +49,7 @@ class FileSource:
         """Fetch and unpack it."""
         unpack = bool(self.artefact.member)
         fetched = workshop.fetcher.fetch(self.artefact, unpack=unpack, deadline=workshop.deadline)
-        with content_of(f"--kernel {self.artefact}"):
+        with content_of(f"--kernel {self.artefact}", fetched.path):
             return opened(fetched, workshop)
 
 

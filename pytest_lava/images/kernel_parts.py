@@ -73,12 +73,17 @@ class KernelSource(Protocol):
 
 
 @contextmanager
-def content_of(named: str) -> Iterator[None]:
-    """What is found to be wrong in here is the fault of whoever named it, not of how this machine is set up."""
+def content_of(named: str, path: Path | None = None) -> Iterator[None]:
+    """What is found to be wrong in here is the fault of whoever named it, not of how this machine is set up.
+
+    The message begins with ``named``, also where it began with ``path``, which the user never saw.
+    """
     try:
         yield
     except ToolMissing:
         raise
     except ConfigurationError as error:
         text = str(error)
+        if path is not None and text.startswith(str(path)):
+            text = f"{named}{text.removeprefix(str(path))}"
         raise FetchFailed(text if named in text else f"{named}: {text}") from error

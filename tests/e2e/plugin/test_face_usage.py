@@ -130,3 +130,11 @@ def test_a_run_folder_of_an_earlier_run_is_not_touched_by_a_run_of_nothing(face:
 def test_options_are_in_a_group_of_their_own(face: Face) -> None:
     result = face.here("--help")
     result.stdout.fnmatch_lines(["boards, kernels and results (pytest-lava):", "*--board*", "*--lava-dir*"])
+
+
+def test_a_cache_that_goes_with_the_run_and_no_run(face: Face) -> None:
+    """Looking at what would run leaves nothing."""
+    face.write(test_it="def test_it(shell): pass\n")
+    result = face.here("--board=qemu-arm64", "--no-cache", "--collect-only", "test_it.py")
+    assert result.ret == 0
+    assert face.untouched
