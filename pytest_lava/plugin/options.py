@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add(
         "--modules", metavar="PATH", dest="lava_modules",
-        help="put these modules (folder, tarball, URL) into the initial RAM file system; none: not those of the package",
+        help="put these modules (folder, tarball, URL) into the initial RAM file system; none: not those it comes with",
     )  # fmt: skip
     add("--initrd", metavar="PATH", dest="lava_initrd", help="initial RAM file system for the one kernel (path, URL)")
     add("--dtb", metavar="PATH", dest="lava_dtb", help="device tree for the one kernel: path, URL, or name in it")
