@@ -219,10 +219,10 @@ class Console:
         with self._bell:
             self._findings.lives(self._bytes.end)
 
-    def dismiss_findings(self, begin: int = 0, end: int | None = None) -> None:
-        """Those of a range (default: all) are none, of whatever class: somebody asked for what they show."""
+    def dismiss_findings(self, begin: int = 0, end: int | None = None, *, complaints_only: bool = False) -> None:
+        """Those of a range (default: all) are none: somebody asked for what they show, or knows better."""
         with self._bell:
-            self._findings.dismiss(begin, end)
+            self._findings.dismiss(begin, end, complaints_only=complaints_only)
 
     def certain(self, finding: Finding) -> bool:
         """Whether it is the kernel's, and its last words have ended: nobody needs to be asked any more."""

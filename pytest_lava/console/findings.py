@@ -66,9 +66,13 @@ class Findings:
         """The kernel was alive at ``end``, so what looked like its end before was none."""
         self._found = [f for f in self._found if f.kind not in _GRAVE or not self._boundary <= f.offset < end]
 
-    def dismiss(self, begin: int, end: int | None) -> None:
-        """Those of a range are none."""
-        self._found = [finding for finding in self._found if not _within(finding, begin, end)]
+    def dismiss(self, begin: int, end: int | None, *, complaints_only: bool) -> None:
+        """Those of a range are none; or but for those that end a wait."""
+        self._found = [
+            finding
+            for finding in self._found
+            if not _within(finding, begin, end) or (complaints_only and finding.kind in _GRAVE)
+        ]
 
     def prove(self, begin: int, end: int, outputs: Sequence[bytes], *, exact: bool) -> None:
         """Drop those of a range that programs wrote, see :meth:`pytest_lava.console.console.Console.proven`."""

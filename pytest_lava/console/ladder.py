@@ -131,6 +131,8 @@ class Ladder:
                 self._judge_silence(begin)
         except _NoBreak as error:
             self._steps.append(Step(self._rungs.kernel[0].name, 0.0, skipped=str(error)))
+        finally:  # while a kernel writes a dump, it does nothing else, and complains of that
+            self._console.dismiss_findings(begin, complaints_only=True)
         return self.verdict is Verdict.KERNEL_ALIVE
 
     # -- what came of it ----------------------------------------------------------------------------------------

@@ -117,6 +117,13 @@ def test_complaints_end_no_wait(console: Console, peer: Peer) -> None:
     assert console.finding is None
 
 
+def test_complaints_that_were_asked_for(console: Console, peer: Peer) -> None:
+    begin, _ = heard(console, peer, b"[  1.000000] rcu: INFO: rcu_sched detected stalls on CPUs/tasks:\r\n")
+    heard(console, peer, PANIC, b"\r\n")
+    console.dismiss_findings(begin, complaints_only=True)
+    assert [found.name for found in console.findings()] == ["panic"]
+
+
 def test_answer_behind_a_record_about_a_panic(console: Console, peer: Peer) -> None:
     """Somebody wrote it to /dev/kmsg: no trace follows, but the answer."""
     threading.Thread(target=lambda: (peer.says(PANIC + b"\r\n"), time.sleep(0.1), peer.says(b"# "))).start()
