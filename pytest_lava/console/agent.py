@@ -91,6 +91,7 @@ class AgentShell(Interactive):
         self._answers = Answers(console, self._asking)
         self._files = self._bytes = 0
         self._typing = False
+        self._homeless = False  # its folder on the board cannot be used any more; there may be another one
 
     # -- taking over --------------------------------------------------------------------------------------------
 
@@ -106,7 +107,7 @@ class AgentShell(Interactive):
             self.leave(deadline)
             raise AgentUnfit(_UNFIT.get(facts, f"it answered {facts!r}"), markers=facts == "-")
         self._files = self._bytes = 0
-        self._typing = False
+        self._typing = self._homeless = False
         self._asking.forget()
 
     def leave(self, deadline: Deadline) -> None:
@@ -127,8 +128,9 @@ class AgentShell(Interactive):
             f"\\unalias -a;__o='{_TTY}';\\stty $__o 2>&-&&__x=+||__x=-;\\echo @{{marker}};{reader};"
             f'if [ ${{#__a}} = {len(body)} ];then eval "$__a";__loop;else \\echo @{left}""{right}"~";fi\n'
         )
+        start = self._console.end
         self._asking.await_marker(loader, deadline.at_most(_AT_PROMPT))
-        start, limit = self._console.end, deadline.at_most(_UPLOAD)
+        limit = deadline.at_most(_UPLOAD)
         answer = re.compile(rb"@%s%s([^\r\n]*)\r?\n" % (left.encode(), right.encode()))
         # busybox's sed reads one line too many; for whom it does not, the loop drops this one
         self._console.write(f"{body}\n.\n.\n".encode(), limit)
@@ -257,19 +259,22 @@ class AgentShell(Interactive):
         if answer.crooked:
             self._heal(Deadline.after(_HEAL))
         self._bytes += sum(answer.header.sizes)
-        if wrong := {"f", "g"} & set(answer.header.flags):
+        gone, full = "g" in answer.header.flags, "f" in answer.header.flags
+        if gone or full:
             self._bytes = _KEEP_BYTES  # so that they go before the next command
-            if "f" in wrong:
+            self._homeless = gone and full
+            if not gone:
                 raise InfrastructureError(f"no space left on the board for the output of: {job.name}")
             raise InfrastructureError(
-                "the files for its output are gone, as if something was mounted over them, removed them or made their "
-                f"folder read-only: {job.name}"
+                f"the files for its output are gone, as if it removed them or mounted something over them: {job.name}"
             )
         return answer
 
     def _ask(self, job: _Job, deadline: Deadline) -> Answer:
         frame = ""
         try:
+            if self._homeless:
+                self.take_over(deadline)
             if self._typing and not self._heal(deadline):
                 raise Timeout("what was typed has not ended")
             self._typing = False

@@ -267,6 +267,31 @@ def test_no_space_left(tmp_path: Path) -> None:
         assert fine(shell)
 
 
+@pytest.mark.parametrize("gone", ["rm -f {0}.*", "rm -f {0}.*.o", "rm -f {0}.*.e"])
+@ALL
+def test_output_whose_files_are_removed_is_not_taken_for_none(tmp_path: Path, name: str, gone: str) -> None:
+    """By the command or by somebody else on the board; it once came back empty."""
+    with open_agent(tmp_path, SHELLS[name]) as shell:
+        files = shell.run("echo $__f").stdout.strip()
+        with pytest.raises(InfrastructureError, match="the files for its output are gone"):
+            shell.run(f"echo lost; echo lost >&2; {gone.format(files)}")
+        assert fine(shell)
+        with pytest.raises(InfrastructureError, match="the files for its output are gone"):
+            shell.run(f"echo lost; sleep 0.2; {gone.format(files)}", on_output=lambda data: None)
+        assert fine(shell)
+
+
+def test_folder_that_something_is_mounted_over(tmp_path: Path) -> None:
+    with open_agent(tmp_path, own_mounts("true")) as shell:
+        with pytest.raises(InfrastructureError, match="mounted something over them"):
+            shell.run("mount -t tmpfs none /dev/shm; echo lost")
+        assert fine(shell)
+        with pytest.raises(InfrastructureError, match="mounted something over them"):
+            shell.run("mount -t tmpfs -o ro none /dev/shm; echo lost")
+        assert fine(shell)
+        assert not shell.run("echo $__f").stdout.startswith("/dev/shm")
+
+
 def test_read_only_board(tmp_path: Path) -> None:
     places = ("/dev/shm", "/run", "/tmp", "/var/tmp", "$HOME")
     command = own_mounts(*(f"mount -t tmpfs -o ro none {place}" for place in places))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -93,9 +92,6 @@ def test_reboot_under_its_feet(board: Board, shell: AgentShell) -> None:
         shell.run("reboot -f", timeout=60)
 
 
-# No board uses the agent yet, and here it gave a wrong answer (empty output) to one of some hundred commands, in two
-# runs of three: LAVA_SEED=1104733814 was one. Issue B ends when this runs without that condition.
-@pytest.mark.skipif(not os.environ.get("LAVA_SOAK"), reason="make soak: the agent is not exact on a pty yet")
 @pytest.mark.parametrize(("hit", "full"), [(0.2, 1000), (0.9, 200)])
 @pytest.mark.parametrize("name", sorted(SHELLS))
 def test_torture_on_a_pty(tmp_path: Path, name: str, hit: float, full: int) -> None:
