@@ -1,7 +1,8 @@
 """A TFTP server for a handful of files: read only, one socket, one thread.
 
-RFC 1350 with options as RFC 2347 has them: ``blksize`` (RFC 2348), ``timeout`` and ``tsize`` (RFC 2349). Transfers go
-on at the port where they were asked for, as with dnsmasq's ``--tftp-single-port``, so firewalls need one rule only.
+RFC 1350 with options as RFC 2347 has them: ``blksize`` (RFC 2348), ``timeout`` and ``tsize`` (RFC 2349) and
+``windowsize`` (RFC 7440), by which several blocks need one acknowledgement. Transfers go on at the port where they were
+asked for, as with dnsmasq's ``--tftp-single-port``, so firewalls need one rule only.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = ["TftpServer"]
 _RRQ, _WRQ, _DATA, _ACK, _ERROR, _OACK = range(1, 7)
 _BLOCK = 512  # bytes, where no size is agreed
 _LEAST, _MOST = 8, 65464  # RFC 2348
+_WINDOW = 16  # blocks, at most: U-Boot's drivers have few more buffers, and what is lost costs a time-out
 _RESEND = 1.0  # seconds, where none are agreed
 _PATIENCE = 30.0  # seconds that a client may be silent, at least three times its own time-out
 _CLIENTS = 64  # at a time: a board needs one
@@ -36,29 +38,51 @@ Report = Callable[[str], object]
 
 @dataclass
 class _Transfer:
-    """One file on its way; ``packet`` is what was sent last and is acknowledged by ``block``."""
+    """One file on its way. Block 0 is the answer to options; ``block_size`` and the others are as agreed."""
 
     name: str
     fd: int
+    size: int
     block_size: int = _BLOCK
+    window: int = 1
     resend: float = _RESEND
-    block: int = 0
+    answer: bytes = b""
+    acknowledged: int = 0
     sent: int = 0
-    packet: bytes = b""
-    last: bool = False
+    repeated: bool = False
     due: float = 0.0
     heard: float = field(default_factory=monotonic)
     began: float = field(default_factory=monotonic)
 
-    def advance(self) -> bool:
-        """Make the next block the one to send; whether there was one left."""
-        if self.last:
-            return False
-        self.block += 1
-        data = os.pread(self.fd, self.block_size, (self.block - 1) * self.block_size)
-        self.last, self.sent = len(data) < self.block_size, self.sent + len(data)
-        self.packet = struct.pack(">HH", _DATA, self.block & 0xFFFF) + data  # the number starts again at 0
-        return True
+    @property
+    def last(self) -> int:
+        """The number of the last block, which is shorter than the others."""
+        return self.size // self.block_size + 1
+
+    def packets(self) -> Iterator[bytes]:
+        """What comes after that which was acknowledged."""
+        if self.answer:
+            yield self.answer
+            return
+        first, self.sent = self.acknowledged + 1, min(self.acknowledged + self.window, self.last)
+        for block in range(first, self.sent + 1):
+            data = os.pread(self.fd, self.block_size, (block - 1) * self.block_size)
+            yield struct.pack(">HH", _DATA, block & 0xFFFF) + data  # the number starts again at 0
+
+    def hears(self, number: int) -> bool:
+        """An acknowledgement; whether something is to be sent now."""
+        self.heard = monotonic()
+        new = (number - self.acknowledged) & 0xFFFF
+        if self.answer:
+            self.answer = b"" if number == 0 else self.answer
+            return not self.answer
+        if 0 < new <= self.sent - self.acknowledged:
+            self.acknowledged, self.repeated = self.acknowledged + new, False
+            return True
+        # Of a block that was answered already: to answer twice would double all that follows. But in a window it says
+        # that the first block of it was lost.
+        again, self.repeated = new == 0 and self.window > 1 and not self.repeated, True
+        return again
 
 
 class TftpServer:
@@ -157,31 +181,26 @@ class TftpServer:
             self._report(f"TFTP: {client[0]} asked for {name!r}, which is not served")
             return self._refuse(client, 1, "File not found")
         try:
-            transfer = _Transfer(name, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             self._report(f"TFTP: {path} cannot be read: {error.strerror}")
             return self._refuse(client, 2, f"{name} cannot be read")
-        self._transfers[client] = transfer
+        transfer = self._transfers[client] = _Transfer(name, fd, os.fstat(fd).st_size)
         agreed = _agree(transfer, dict(zip(map(str.lower, rest[::2]), rest[1::2], strict=False)))
         if agreed:
             words = [word for option in agreed.items() for word in option]
-            transfer.packet = struct.pack(">H", _OACK) + "".join(f"{word}\0" for word in words).encode()
-        else:
-            transfer.advance()
+            transfer.answer = struct.pack(">H", _OACK) + "".join(f"{word}\0" for word in words).encode()
         return self._send(client, transfer)
 
     def _acknowledged(self, client: _Address, number: int) -> None:
         transfer = self._transfers.get(client)
-        if transfer is None:
-            return  # of a transfer that has ended
-        transfer.heard = monotonic()
-        if number != transfer.block & 0xFFFF:
-            return  # of an earlier block, answered already: to answer twice would double all that follows
-        if transfer.advance():
+        if transfer is None or not transfer.hears(number):
+            return
+        if transfer.acknowledged < transfer.last:
             self._send(client, transfer)
         else:
             seconds = monotonic() - transfer.began
-            self._end(client, f"{transfer.sent} bytes in {seconds:.2f} s, blocks of {transfer.block_size}")
+            self._end(client, f"{transfer.size} bytes in {seconds:.2f} s, blocks of {transfer.block_size}")
 
     def _send_again(self) -> None:
         now = monotonic()
@@ -195,8 +214,9 @@ class TftpServer:
 
     def _send(self, client: _Address, transfer: _Transfer) -> None:
         transfer.due = monotonic() + transfer.resend
-        with suppress(OSError):  # as good as lost: it is sent again
-            self._socket.sendto(transfer.packet, client)
+        for packet in transfer.packets():
+            with suppress(OSError):  # as good as lost: it is sent again
+                self._socket.sendto(packet, client)
 
     def _refuse(self, client: _Address, code: int, why: str) -> None:
         with suppress(OSError):
@@ -214,18 +234,22 @@ class TftpServer:
 def _agree(transfer: _Transfer, options: Mapping[str, str]) -> dict[str, str]:
     """Take what a client asks for as far as we do that; what was taken is what it is told."""
     agreed = {}
-    for name, low, high in (("blksize", _LEAST, 1 << 31), ("timeout", 1, 255), ("tsize", 0, 1 << 63)):
+    limits = (("blksize", _LEAST, 1 << 31), ("timeout", 1, 255), ("tsize", 0, 1 << 63), ("windowsize", 1, 65535))
+    for name, low, high in limits:
         value = options.get(name, "")
         if not (value.isascii() and value.isdigit() and low <= int(value) <= high):
             continue
         if name == "blksize":
             transfer.block_size = min(int(value), _MOST)
             agreed[name] = str(transfer.block_size)
+        elif name == "windowsize":
+            transfer.window = min(int(value), _WINDOW)
+            agreed[name] = str(transfer.window)
         elif name == "timeout":
             transfer.resend = float(value)
             agreed[name] = value
-        elif size := os.fstat(transfer.fd).st_size:  # curl takes 0 for an error
-            agreed[name] = str(size)
+        elif transfer.size:  # curl takes 0 for an error
+            agreed[name] = str(transfer.size)
     return agreed
 
 

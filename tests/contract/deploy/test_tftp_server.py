@@ -24,6 +24,10 @@ CLIENTS = {
         "atftp", "--option", "timeout 1", "--option", "tsize 0", "--option", "blksize 1428",
         "-g", "-r", "{name}", "-l", "{to}", "127.0.0.1", "{port}",
     ],
+    "atftp-window": [
+        "atftp", "--option", "timeout 1", "--option", "windowsize 8", "--option", "blksize 700",
+        "-g", "-r", "{name}", "-l", "{to}", "127.0.0.1", "{port}",
+    ],
     "curl": ["curl", "-sS", "--max-time", "30", "-o", "{to}", "tftp://127.0.0.1:{port}/{name}"],
 }  # fmt: skip
 
@@ -72,12 +76,10 @@ LOSS: dict[str, dict[str, Fate]] = {
 
 
 @pytest.mark.parametrize("fates", LOSS.values(), ids=LOSS)
-@pytest.mark.parametrize("client", ["atftp", "atftp-options"])
+@pytest.mark.parametrize("client", ["atftp", "atftp-options", "atftp-window"])
 def test_lost_and_doubled_packets(server: TftpServer, folder: Path, client: str, fates: dict[str, Fate]) -> None:
     """About five losses each, each mended by our time-out of a second or the client's."""
-    size = 100_000 if client == "atftp-options" else 1_428
-    if "options" not in client and "to_client" in fates:
-        size = 513
+    size = 1_428 if client == "atftp" else 100_000
     with lossy(server.port, **fates) as port:
         done = get(client, port, f"board/{size}", folder / "got")
     assert done.returncode == 0, done.stderr
@@ -101,7 +103,19 @@ def test_more_blocks_than_their_number_can_count(folder: Path) -> None:
     data = os.urandom(8 * 66_000 + 3)
     (folder / "large").write_bytes(data)
     with TftpServer({"large": folder / "large"}, "127.0.0.1") as server:
-        words = ["atftp", "--option", "blksize 8", "-g", "-r", "large", "-l", str(folder / "got"), "127.0.0.1"]
+        words = [
+            "atftp",
+            "--option",
+            "blksize 8",
+            "--option",
+            "windowsize 16",
+            "-g",
+            "-r",
+            "large",
+            "-l",
+            str(folder / "got"),
+            "127.0.0.1",
+        ]
         subprocess.run([*words, str(server.port)], check=True, capture_output=True, timeout=60)
     assert (folder / "got").read_bytes() == data
 
