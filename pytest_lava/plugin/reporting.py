@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_lava.console.readable import without_frames
 from pytest_lava.errors import Blame, LavaError
 from pytest_lava.lab.manager import Failure
 from pytest_lava.plan import Target
@@ -334,8 +335,8 @@ def _readable(board: Board, start: int) -> str:
     end = console.end
     lines: list[str] = []
     for offset, text in [*console.marks(start, end), (end, "")]:
-        said = excerpt(console.log, start, offset, lines=4 * _EXCERPT)
-        lines += [line for line in said.splitlines() if line and not re.match(r"@[0-9a-f]+[+-]", line)]
+        said = without_frames(excerpt(console.log, start, offset, lines=4 * _EXCERPT))
+        lines += [line for line in said.splitlines() if line]
         lines += [text] if text else []
         start = offset
     return "\n".join(lines[-_EXCERPT:])

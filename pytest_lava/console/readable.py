@@ -1,0 +1,20 @@
+"""A console as people want to read it: without the frames that our protocols put around what commands say."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["without_frames"]
+
+# Whole lines: heads of answers and short answers of the agent (see frames.py), markers (see marker.py).
+_LINES = re.compile(
+    r"^(?:~[0-9a-f]+;\d{1,3};[^~\n]*~|~[0-9a-f]+[!;][0-9a-z?]*\.|~[PXIQ][0-9a-f]+[.!]\d*\.?|@[0-9a-f]+[+-].*)\n?",
+    re.MULTILINE,
+)
+# behind output that did not end its line
+_TAILS = re.compile(r"(?<=.)~[0-9a-f]{5,};\d{1,3}\.$", re.MULTILINE)
+
+
+def without_frames(text: str) -> str:
+    """``text`` without them, and without the empty lines that they begin with."""
+    return re.sub(r"\n{2,}", "\n", _TAILS.sub("", _LINES.sub("", text))).lstrip("\n")

@@ -1,0 +1,20 @@
+"""What people see of a console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.lines import open_agent, open_shell
+
+from pytest_lava.console.readable import without_frames
+
+
+@pytest.mark.parametrize("opened", [open_agent, open_shell])
+def test_only_what_commands_said(opened: object, tmp_path: Path) -> None:
+    with opened(tmp_path) as shell:  # type: ignore[operator]
+        begin = shell.run("true").console[1]
+        for command in ("echo out; echo err >&2; exit 3", "printf no-newline", "true", "echo '~ not ours; 3.'"):
+            shell.run(command)
+        text = (tmp_path / "console.log").read_bytes()[begin:].decode().replace("\r", "")
+    assert without_frames(text).split("\n") == ["out", "err", "no-newline", "~ not ours; 3.", ""]
