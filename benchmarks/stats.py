@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pytest_lava.power.qemu import kvm_usable
 
-__all__ = ["Table", "interleaved", "machine", "spread"]
+__all__ = ["Sample", "Table", "interleaved", "machine", "spread"]
 
 #: what one round of one competitor measured: name of the figure -> value in seconds
 Sample = Mapping[str, float]

@@ -19,6 +19,7 @@ from typing import IO, Protocol, cast
 
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.contents import Stream, whole
+from pytest_lava.images.pump import Pump
 from pytest_lava.images.unpack import Damaged, Read, packing_of, unpacked
 
 __all__ = ["CpioWriter", "concatenate", "module_files", "modules_archive", "open_tar", "placed_module"]
@@ -162,12 +163,16 @@ def open_tar(source: Path, file: IO[bytes] | None = None, size: int | None = Non
     with file or source.open("rb") as raw:
         packed = Stream(raw.read if size is None else _at_most(raw, size))
         pieces = iter(unpacked(packing_of(packed.peek(8)), packed.read))
-        plain = whole(Stream(lambda size: next(pieces, b"")))
         try:
-            with tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|") as tar:
+            # while one member is worked on, the next ones are unpacked
+            with Pump(lambda size: next(pieces, b""), lambda: None) as ahead, _open_plain(ahead) as tar:
                 yield tar
         except (tarfile.TarError, EOFError, Damaged) as error:
             raise ConfigurationError(f"{source} is not a complete tarball ({error}): pack it again") from error
+
+
+def _open_plain(ahead: Pump) -> tarfile.TarFile:
+    return tarfile.open(fileobj=cast("IO[bytes]", whole(Stream(ahead.read))), mode="r|")
 
 
 def _at_most(file: IO[bytes], size: int) -> Read:

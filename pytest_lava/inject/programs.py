@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,10 +36,17 @@ def run(
         )
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBUGFS_PAGER": "__none__", **(more or {})}
     try:
-        return subprocess.run(
-            [program, *command[1:]], cwd=cwd, env=environment, input=given, capture_output=True,
-            timeout=deadline.remaining(), check=False,
-        )  # fmt: skip
+        # files, not pipes: debugfs writes a line for each command, and we would wake up for each
+        with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as wrong:
+            told.write(given)
+            told.seek(0)
+            done = subprocess.run(
+                [program, *command[1:]], cwd=cwd, env=environment, stdin=told, stdout=said, stderr=wrong,
+                timeout=deadline.remaining(), check=False,
+            )  # fmt: skip
+            said.seek(0)
+            wrong.seek(0)
+            return subprocess.CompletedProcess(done.args, done.returncode, said.read(), wrong.read())
     except subprocess.TimeoutExpired:
         raise InfrastructureError(f"{command[0]} did not end in time while editing an image") from None
     except OSError as error:
