@@ -83,8 +83,10 @@ def tried(found: Responsiveness) -> list[str]:
 
 
 def test_sleep_for_ever_is_found_at_its_limit_and_ended_by_one_key(board: Board) -> None:
-    late = []
+    late, usual = [], []
     for _ in range(3):
+        board.reach(State.SHELL)
+        usual.append(board.shell.run("true").duration)
         error, found, seconds = hangs(board, "echo said; sleep 100000", 0.4)
         assert type(error) is CommandTimeout
         assert error.evidence == "said\n"
@@ -92,8 +94,8 @@ def test_sleep_for_ever_is_found_at_its_limit_and_ended_by_one_key(board: Board)
         assert board.shell.run("echo next").stdout == "next\n"
         assert board.at_ease
         late.append(seconds - 0.4)
-    assert min(late) < 0.2  # the promise; on a machine that does other things as well
-    assert max(late) < 1
+    assert sorted(late)[1] < max(0.2, 5 * sorted(usual)[1])  # a busy machine's 0.2 s are longer
+    assert max(late) < 1 + 5 * max(usual)
 
 
 def test_command_that_ignores_interrupts_gets_the_next_key(board: Board) -> None:
