@@ -9,13 +9,13 @@ import secrets
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, InfrastructureError
 
-__all__ = ["cache_dir", "entry", "locked", "produce", "replace_file"]
+__all__ = ["cache_dir", "entry", "locked", "produce", "replace_file", "sweep"]
 
 #: seconds to wait for another run that is building the same entry
 _PATIENCE = 1800.0
@@ -73,6 +73,14 @@ def produce(path: Path, make: Callable[[Path], None], *, deadline: Deadline | No
             finally:
                 _remove(temporary)
     return path
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed runs left half made in a folder of entries; nobody holds the lock of it any more."""
+    for rest in folder.glob(".*.tmp-*"):
+        name = rest.name[1:].rpartition(".tmp-")[0]
+        with suppress(InfrastructureError), locked(folder / name, deadline=Deadline.after(0)):
+            _remove(rest)
 
 
 def replace_file(path: Path, content: bytes) -> None:

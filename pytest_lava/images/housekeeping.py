@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.images.shelf import check_of, made, remove
+from pytest_lava.images.cache import sweep
+from pytest_lava.images.shelf import KINDS, check_of, made, remove
 from pytest_lava.images.store import Store
 
 __all__ = ["Holding", "holdings", "parse_size", "prune", "verify"]
@@ -46,8 +47,10 @@ def holdings(cache: Path) -> list[Holding]:
 def prune(cache: Path, limit: int, removed: Callable[[Holding], None] = lambda holding: None) -> int:
     """Remove what was not used for longest until all takes at most ``limit`` bytes; bytes freed.
 
-    What any run uses stays, so it may still be more.
+    What killed runs left half made goes first.     What any run uses stays, so it may still be more.
     """
+    for kind in KINDS:
+        sweep(cache / kind)
     found = holdings(cache)
     taken, freed = sum(holding.size for holding in found), 0
     for holding in found:

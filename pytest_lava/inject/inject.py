@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import InjectFailed
+from pytest_lava.errors import InfrastructureError, InjectFailed
 from pytest_lava.images.deb import read_package
 from pytest_lava.images.memo import sha256_of
 from pytest_lava.images.shelf import Shelf
@@ -66,9 +66,16 @@ def inject(
     key = hashlib.sha256("\0\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:40]
 
     def make(folder: Path) -> None:
-        folder.mkdir()
-        made = _edit(base, volume, additions, folder, deadline)
-        (folder / "about.json").write_text(json.dumps(asdict(made) | {"path": made.path.name}))
+        try:
+            folder.mkdir()
+            made = _edit(base, volume, additions, folder, deadline)
+            (folder / "about.json").write_text(json.dumps(asdict(made) | {"path": made.path.name}))
+        except OSError as error:
+            where = error.filename or folder
+            raise InfrastructureError(
+                f"{base.name} cannot be edited in the cache: {where}: {error.strerror}; free some space there, or give "
+                "--lava-cache another folder"
+            ) from error
 
     name = f"{base.name} with {len(additions)} additions"
     folder = shelf.make("injected", key, make, name=name, deadline=deadline, summed=False)

@@ -19,6 +19,8 @@ _PACKAGES = {
     "debugfs": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs",
     "mcopy": "mtools", "mdir": "mtools", "mmd": "mtools", "qemu-img": "qemu-utils",
 }  # fmt: skip
+#: what this machine says when it is at fault, not the image
+_HOST = ("No space left on device", "Disk quota exceeded", "File too large", "Input/output error")
 
 
 def run(
@@ -46,7 +48,13 @@ def run(
             )  # fmt: skip
             said.seek(0)
             wrong.seek(0)
-            return subprocess.CompletedProcess(done.args, done.returncode, said.read(), wrong.read())
+            complaint = wrong.read()
+            if full := next((words for words in _HOST if words.encode() in complaint), ""):
+                raise InfrastructureError(
+                    f"{command[0]} cannot write {cwd} ({full}): free some space, or give --lava-cache another folder",
+                    evidence=complaint.decode("utf-8", "replace"),
+                )
+            return subprocess.CompletedProcess(done.args, done.returncode, said.read(), complaint)
     except subprocess.TimeoutExpired:
         raise InfrastructureError(f"{command[0]} did not end in time while editing an image") from None
     except OSError as error:
