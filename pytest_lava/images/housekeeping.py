@@ -47,7 +47,7 @@ def holdings(cache: Path) -> list[Holding]:
 def prune(cache: Path, limit: int, removed: Callable[[Holding], None] = lambda holding: None) -> int:
     """Remove what was not used for longest until all takes at most ``limit`` bytes; bytes freed.
 
-    What killed runs left half made goes first.     What any run uses stays, so it may still be more.
+    What killed runs left half made goes first. What any run uses stays, so it may still be more.
     """
     for kind in KINDS:
         sweep(cache / kind)
