@@ -20,7 +20,7 @@ from pytest_lava.console.console import Console
 from pytest_lava.console.interactive import Interactive
 from pytest_lava.console.ladder import Ladder, refuse_if_hung
 from pytest_lava.console.requests import by_file, command_text, request, script_of
-from pytest_lava.console.shell import DEFAULT_TIMEOUT, CommandResult, OnOutput
+from pytest_lava.console.shell import DEFAULT_OUTPUT, DEFAULT_TIMEOUT, CommandResult, OnOutput
 from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, LavaError, Timeout
@@ -75,9 +75,12 @@ class _Job:
     @property
     def scripts(self) -> list[str]:
         """All functions that it takes."""
-        given = self.data is not None or by_file(self.text)
-        needed = {"agent_given.sh": given, "agent_live.sh": self.on_output is not None, self.script: bool(self.script)}
-        return [name for name, needs in needed.items() if needs]
+        needed = [self.script] if self.script else []
+        if self.on_output is not None:
+            needed.append("agent_live.sh")
+        if self.data is not None or by_file(self.text):
+            needed.append("agent_given.sh")
+        return needed
 
 
 class AgentShell(Interactive):
@@ -193,7 +196,7 @@ class AgentShell(Interactive):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         input: str | bytes | None = None,
-        max_output: int = 16 << 20,
+        max_output: int = DEFAULT_OUTPUT,
         on_output: OnOutput | None = None,
     ) -> CommandResult:
         """See :meth:`pytest_lava.console.shell.Shell.run`."""
@@ -225,7 +228,7 @@ class AgentShell(Interactive):
         timeout: float | None = None,
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
-        max_output: int = 16 << 20,
+        max_output: int = DEFAULT_OUTPUT,
     ) -> list[CommandResult]:
         """Many small commands, each in its own subshell, in one request: less time on the line and fewer processes.
 

@@ -1,7 +1,8 @@
 # The agent: a loop that reads framed commands from the tty and answers in frames. POSIX sh; no forks but those named.
 # Comment lines and indentation are stripped before it is sent, and what is seldom needed is sent when it is (X): every
 # byte here costs at each boot. The loader has set the tty ($__o; $__x: + or -). Requests, one line each, by function:
-#   D id lines bytes chars limit script input   and then so many lines: run them in a subshell, streams to files;
+#   D id chars lines bytes limit script input   and then so many lines: run them in a subshell, streams to files;
+#                        without the last numbers: 1 line, chars is bytes, 16 MB (each byte here costs at each command);
 #                        script and input are the sizes of files id.c and id.i to use instead, or - (agent_given.sh)
 #   V ...  the same with output live (agent_live.sh)
 #   A id limit flags     that answer again, streams up to so many bytes
@@ -32,8 +33,8 @@ if command -v cksum >/dev/null; then __sums() { set -- $(cksum $1.o $1.e 2>/dev/
 else __sums() { set -- $(wc -c $1.o $1.e) $(md5sum $1.o $1.e 2>/dev/null); __fit $1 $7 $3 $9; }; fi
 __A() {
  [ "$1" = "$__id" ] || { __e $1!u; return; }
- __li=$2 __fl=$3 __g=$__f.$1 __so=0 __se=0 __ko=- __ke=-
- { echo x >$__f.x && true >$__f.x; } 2>/dev/null || __fl=${__fl}f
+ __li=${2:-16777216} __fl=$3 __g=$__f.$1 __so=0 __se=0 __ko=- __ke=-
+ echo x >$__f.x && true >$__f.x || __fl=${__fl}f
  if [ -e $__g.o ] && [ -e $__g.e ]; then
   [ -s $__g.o ] || [ -s $__g.e ] && { __sums $__g || { __e $1!k; return; }; }
  else __fl=${__fl}g; fi
@@ -48,17 +49,17 @@ __A() {
  esac
 }
 __get() {
- __w=$2 __in=/dev/null
+ __w=${3:-1} __in=/dev/null
  IFS= read -r __c || return
  while [ $__w -gt 1 ]; do IFS= read -r __l || return; __c=$__c$__nl$__l __w=$((__w-1)); done
- [ ${#__c} = $3 ] || [ ${#__c} = $4 ] || { __e $1!${#__c}; return 1; }
- [ $6$7 = -- ] || __given "$@"
+ [ ${#__c} = "$2" ] || [ ${#__c} = "$4" ] || { __e $1!${#__c}; return 1; }
+ [ $# -lt 6 ] || __given "$@"
 }
-__up() { __q=; read -r __q __w </proc/uptime; } 2>/dev/null
+__up() { __q=; }; [ -r /proc/uptime ] && __up() { read -r __q __w </proc/uptime; }
 __D() {
  __get "$@" || return; __id=$1; __up; __u0=$__q
  ( eval " $__c" ) >$__f.$1.o 2>$__f.$1.e <$__in; __rc=$?
- __up; __u1=$__q; __A $1 $5
+ __up; __u1=$__q; __A $1 "$5"
 }
 __K() { rm -f $__f.*.?; }
 __P() { __e P$1; }

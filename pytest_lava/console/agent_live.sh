@@ -12,5 +12,5 @@ __V() {
  { __pong & __h=$!; } 5<&0 2>/dev/null
  { { { ( eval " $__c" ) 2>&3 <$__in; echo $? >$__f.$__id.r; } | __tee o >&4; } 3>&1 | __tee e; } 4>&1
  { kill -9 $__h; wait $__h; } 2>/dev/null
- read -r __rc <$__f.$1.r; __up; __u1=$__q; __A $1 $5 s
+ read -r __rc <$__f.$1.r; __up; __u1=$__q; __A $1 "$5" s
 }

@@ -29,6 +29,7 @@ _ASK = 8  # times that a damaged answer is asked for again: first raw, then enco
 _ASK_RAW = 2
 _LOST = 5.0  # seconds without a byte after which a request to answer again did not arrive; sums of much take their time
 _STALL = 1.0  # seconds without a byte after which an answer that began will not go on, and a doubtful finding counts
+_REFUSAL = re.compile(rb"~[0-9a-f]+!(\w{1,12})\.\r?\n")
 _ENDING = re.compile(rb"~[0-9a-f]+;\d{1,3}\.\r?\n")
 _MAYBE_HEADER = re.compile(rb"\n(?:~[0-9a-f;.-]*)?\Z")
 
@@ -132,7 +133,7 @@ class Answers:
         console = self._console
         seen = told = start
         carried, live = b"", on_output is not None
-        ending, refusal = b"~%s;" % frame.encode(), _refusal(frame, live=live)
+        ending, refusal = b"~%s;" % frame.encode(), b"~%s!" % frame.encode()
 
         def tell(end: int) -> None:
             nonlocal told
@@ -145,15 +146,15 @@ class Answers:
             base = max(start, seen - _HEADER)
             window = console.read(base)
             new, seen = window[seen - base :], base + len(window)
-            if (header := find_header(window, frame, live=live)) is not None:
-                tell(base + header.start - 1)
-                return base, header.moved(base), True
+            if (header := find_header(window, frame, base=base, live=live)) is not None:
+                tell(header.start - 1)
+                return base, header, True
             tell(base + len(_MAYBE_HEADER.sub(b"", window)))
             carried = excise(carried + new)[-max(len(new), _CARRIED) :]
             if (header := find_header(carried, frame, live=live)) is not None:
                 return max(start, base - _NOISE), header, False
-            if refused := refusal.search(carried):
-                _refuse(refused[refused.lastindex or 0], again=again)
+            if what := _refused(carried, refusal, live=live):
+                _refuse(what, again=again)
             # the end of an answer whose beginning nobody could read
             damaged = not live and ending in carried and _ENDING.search(carried, carried.find(ending))
             return (seen, None, False) if damaged else None
@@ -298,12 +299,16 @@ class Answers:
         return _decode(head[1], text[head.end() : tail]) if head and tail >= head.end() else None
 
 
-def _refusal(frame: str, *, live: bool) -> re.Pattern[bytes]:
-    """What says that nothing was run; while output is live programs could say so, but not before they begin."""
-    mark = b"~%s!" % frame.encode()
-    if live:
-        return re.compile(rb"(?:\A[\s#]*%s(\w{1,12})|%s(k))\.\r?\n" % (mark, mark))
-    return re.compile(rb"%s(\w{1,12})\.\r?\n" % mark)
+def _refused(text: bytes, mark: bytes, *, live: bool) -> bytes | None:
+    """Why nothing was run, if the text says so; while output is live programs could say it, but not before they begin.
+
+    Compiling an expression for each command would cost as much as a fork.
+    """
+    at = text.find(mark)
+    found = _REFUSAL.match(text, at) if at >= 0 else None
+    if found is None or (live and found[1] != b"k" and text[:at].strip(b"\r\n# ")):
+        return None
+    return found[1]
 
 
 def _refuse(what: bytes, *, again: bool) -> None:

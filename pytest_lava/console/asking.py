@@ -101,8 +101,8 @@ class Asking:
         text = script_of(script) + more
         for _ in range(ATTEMPTS):
             token, start = self.token(), self._console.end
-            size = f"{text.count(chr(10)) + 1} {len(text)} {len(text)}"
-            head = f"\n\\__get {token} {size} 0 - - && {{ command eval \"$__c\"; __e X{token}; }}\n"
+            size = f"{len(text)} {text.count(chr(10)) + 1}"
+            head = f'\n\\__get {token} {size} && {{ command eval "$__c"; __e X{token}; }}\n'
             self._console.write(f"{head}{text}\n".encode(), deadline)
             answer, what = re.compile(rb"~(X?)%s[.!]" % token.encode()), f"agent that takes {script}"
             with suppress(Timeout):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pytest_lava.console.checksum import cksum, md5
 from pytest_lava.console.kernel_records import excise, excise_surely
@@ -47,13 +47,12 @@ class Header:
         """Bytes that follow."""
         return 0 if "s" in self.flags else sum(self.sizes)
 
-    def moved(self, base: int) -> Header:
-        """The same with offsets from elsewhere."""
-        return replace(self, start=self.start + base, end=self.end + base)
 
+def find_header(text: bytes, frame: str, *, base: int = 0, live: bool = False) -> Header | None:
+    """The first complete header of ``frame`` in ``text``, which begins at offset ``base``.
 
-def find_header(text: bytes, frame: str, *, live: bool = False) -> Header | None:
-    """The first complete header of ``frame`` in ``text``; of one that was ``live`` (else programs could forge it)."""
+    ``live``: one of an answer that was streamed; any other is a program's.
+    """
     mark = b"~%s;" % frame.encode()
     at = text.find(mark)
     while at >= 0:
@@ -65,8 +64,8 @@ def find_header(text: bytes, frame: str, *, live: bool = False) -> Header | None
                 sizes=(int(size1), int(size2)),
                 sums=(sum1.decode(), sum2.decode()),
                 flags=flags.decode(),
-                start=at,
-                end=match.end(),
+                start=base + at,
+                end=base + match.end(),
                 returned=bool(returned),
             )
         at = text.find(mark, at + 1)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from pytest_lava.console.shell import DEFAULT_OUTPUT
+
 __all__ = ["by_file", "command_text", "quoted", "request", "script_of"]
 
 _PIECE = 240  # bytes of escaped text a line
@@ -61,8 +63,12 @@ def request(verb: str, frame: str, text: bytes, data: bytes | None, limit: int) 
         given = str(len(data))
         yield from _file(f"{frame}.i", data)
     lines, characters = text.count(b"\n") + 1, len(text.decode(errors="replace"))
-    head = f"{verb} {frame} {lines} {len(text)} {characters} {limit} {script} {given}\n"
-    yield head.encode() + text + b"\n"
+    head = f"{verb} {frame} {characters}"
+    if (lines, characters, limit, script, given) != (1, len(text), DEFAULT_OUTPUT, "-", "-"):
+        head += f" {lines} {len(text)} {limit}"
+    if (script, given) != ("-", "-"):
+        head += f" {script} {given}"
+    yield head.encode() + b"\n" + text + b"\n"
 
 
 def _file(name: str, data: bytes) -> Iterator[bytes]:

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from pytest_lava.console.files import Files
 from pytest_lava.deadline import Deadline
 
-__all__ = ["DEFAULT_TIMEOUT", "CommandResult", "OnOutput", "Shell"]
+__all__ = ["DEFAULT_OUTPUT", "DEFAULT_TIMEOUT", "CommandResult", "OnOutput", "Shell"]
 
 DEFAULT_TIMEOUT = 60.0
+DEFAULT_OUTPUT = 16 << 20
 
 #: is called with what a command wrote, as it comes
 OnOutput = Callable[[bytes], None]
@@ -71,7 +72,7 @@ class Shell(Files, Protocol):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         input: str | bytes | None = None,
-        max_output: int = 16 << 20,
+        max_output: int = DEFAULT_OUTPUT,
         on_output: OnOutput | None = None,
     ) -> CommandResult:
         """Run a command in a subshell of its own and wait for it.

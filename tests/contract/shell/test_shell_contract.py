@@ -206,6 +206,19 @@ def test_output_beyond_the_limit_is_cut_and_marked(shell: Shell) -> None:
     assert not shell.run("true", max_output=0).truncated
 
 
+def test_output_is_handed_over_and_exact_all_the_same(shell: Shell) -> None:
+    said: list[bytes] = []
+    result = shell.run("seq 3; printf 'no newline'; exit 7", on_output=said.append)
+    assert (result.returncode, result.stdout, result.stderr) == (7, "1\n2\n3\nno newline", "")
+    assert b"".join(said) == b"1\n2\n3\nno newline"
+    result = shell.run("printf '\\000\\377\\r\\n'; echo err >&2", on_output=said.append)
+    assert (result.returncode, result.stdout_bytes, result.stderr_bytes) == (0, b"\0\xff\r\n", b"err\n")
+    assert b"err\n" in b"".join(said)
+    said.clear()
+    assert shell.run("true", on_output=said.append).returncode == 0
+    assert said == []
+
+
 def test_what_cannot_be_sent(shell: Shell) -> None:
     for wrong in (
         lambda: shell.run("echo \0"),

@@ -26,6 +26,7 @@ from pytest_lava.errors import (
     LavaError,
     UnexpectedReset,
 )
+from pytest_lava.responsiveness import Verdict
 
 ALL = pytest.mark.parametrize("name", sorted(SHELLS))
 TOOLS = ["cat", "head", "wc", "sed", "stty", "rm", "sleep", "sh", "tr", "seq", "printf", "tee", "ls"]
@@ -317,6 +318,34 @@ def test_clock_of_the_board(tmp_path: Path, name: str) -> None:
         result = shell.run("sleep 0.3")
         assert result.device_seconds is not None
         assert 0.28 <= result.device_seconds <= result.duration + 0.02
+
+
+def test_ctrl_c_brings_the_shell_back_at_once(tmp_path: Path) -> None:
+    with open_agent(tmp_path) as shell:
+        for command in ("sleep 60", "while :; do :; done", "sleep 60 | cat"):
+            start = time.monotonic()
+            with pytest.raises(CommandTimeout) as caught:
+                shell.run(command, timeout=0.3)
+            assert time.monotonic() - start < 1.3
+            evidence = caught.value.responsiveness
+            assert evidence is not None
+            assert evidence.verdict is Verdict.INTERRUPTED
+
+
+def test_shell_that_hangs_is_told_with_evidence_and_pinged_next_time(tmp_path: Path) -> None:
+    with open_agent(tmp_path) as shell:
+        pid = int(shell.run("echo $$").stdout)
+        with pytest.raises(Hang) as caught:
+            shell.run(f"kill -STOP {pid}", timeout=0.2)
+        evidence = caught.value.responsiveness
+        assert evidence is not None
+        assert [step.rung for step in evidence.steps][:3] == ["Ctrl-C", "Ctrl-C again", "Ctrl-\\"]
+        start = time.monotonic()
+        with pytest.raises(Hang, match="has not answered since"):
+            shell.run("true", timeout=60)
+        assert time.monotonic() - start < 2.5
+        os.kill(pid, 18)
+        assert fine(shell)
 
 
 def test_much_output_when_time_is_over(tmp_path: Path) -> None:
