@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["pytest_addoption", "read_options", "wanted"]
 
-
 _CACHE_LIMIT = "20G"
+
+
+class _Add(Protocol):
+    """``addoption`` of a group."""
+
+    def __call__(self, *names: str, **attributes: Any) -> None: ...
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +35,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="lava_board",
         help="run on this board, or on any free board whose file extends it; repeatable",
     )
+    _add_deployed(add)
+    _add_conduct(add)
+    _add_results(add)
+    _add_cache(parser, add)
+
+
+def _add_deployed(add: _Add) -> None:
+    """What boards are to run."""
     add(
         "--kernel",
         action="append",
@@ -68,6 +81,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             name, action="append", metavar=metavar, dest="lava_additions", type=_named(name),
             help=f"{text}; path or URL; repeatable, the later one wins",
         )  # fmt: skip
+
+
+def _add_conduct(add: _Add) -> None:
+    """How the run goes about it."""
     add(
         "--command",
         action="append",
@@ -106,6 +123,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="warnings, stalls and oopses of the kernel during a test: note them with its result (default: report), "
         "let it fail by them, or ignore them",
     )
+
+
+def _add_results(add: _Add) -> None:
+    """Where results go."""
     add("--bundle", metavar="PATH", dest="lava_bundle", help="where the result bundle goes (default: the run folder)")
     add(
         "--bundle-format",
@@ -114,16 +135,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="lava_bundle_format",
         help="version of the Dashboard Bundle Format (default: 1.5)",
     )
+    add(
+        "--lava-dir", metavar="DIR", dest="lava_dir",
+        help="run folder: journal, console log, reports (default: lava-runs/TIME-BOARD); an earlier run is moved aside",
+    )  # fmt: skip
+
+
+def _add_cache(parser: pytest.Parser, add: _Add) -> None:
+    """Where what is fetched is kept."""
     add("--lava-cache", metavar="DIR", dest="lava_cache", help="keep what is fetched here (default: the user's cache)")
     add("--no-cache", action="store_true", dest="lava_no_cache", help="fetch everything anew and keep nothing")
     add("--offline", action="store_true", dest="lava_offline", help="use no network: only what the cache has")
     parser.addini(
         "lava_cache_limit", "remove from the cache what was not used for longest above this size (0: never)",
         default=_CACHE_LIMIT,
-    )  # fmt: skip
-    add(
-        "--lava-dir", metavar="DIR", dest="lava_dir",
-        help="run folder: journal, console log, reports (default: lava-runs/TIME-BOARD); an earlier run is moved aside",
     )  # fmt: skip
 
 
