@@ -222,7 +222,8 @@ class Preparation:
         ]
         for addition in additions:
             if addition.artefact.url:  # what is here was checked before
-                check(addition, target.request.arch, self._shelf.folder)
+                with content_of(addition.option):
+                    check(addition, target.request.arch, self._shelf.folder)
         asked = target.image.parts.values() if target.image else ()
         partition = next((artefact.partition for artefact in asked if artefact.partition), 0)
         files = Bootable(parts, initrd, kernel.append if kernel else "", modules, partition)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pytest_lava.errors import ConfigurationError
+from pytest_lava.errors import ConfigurationError, InjectFailed
 from pytest_lava.images.cpio import open_tar
 from pytest_lava.images.deb import open_data
 from pytest_lava.images.sparse import write_sparse
@@ -74,8 +74,15 @@ class Staging:
 def entries_of(addition: Addition, staging: Staging) -> Iterator[Entry]:
     """All that an addition consists of, folders before what is in them as far as it has them.
 
-    ``ConfigurationError`` for a damaged archive, or one that reaches out of its folder.
+    ``InjectFailed`` for a damaged archive, or one that reaches out of its folder.
     """
+    try:
+        yield from _entries(addition, staging)
+    except ConfigurationError as error:  # only seen when all of it is read
+        raise InjectFailed(f"{addition.option}: {error}") from error
+
+
+def _entries(addition: Addition, staging: Staging) -> Iterator[Entry]:
     base = addition.target.strip("/")
     match addition.kind:
         case "file":
@@ -105,7 +112,7 @@ def from_archive(tar: tarfile.TarFile, base: str, staging: Staging, option: str)
             continue  # the archive's own root: the folder is there, and stays as it is
         kind = _TAR_KINDS.get(member.type, "file" if member.isreg() else None)
         if kind is None:
-            raise ConfigurationError(f"{option}: {member.name} is of a kind that no file system has: pack it again")
+            raise InjectFailed(f"{option}: {member.name} is of a kind that no file system has: pack it again")
         entry = Entry(
             path, kind, member.mode & 0o7777, member.uid, member.gid, int(member.mtime),
             target=_inside(base, member.linkname, option) if kind == "link" else member.linkname,
@@ -154,7 +161,7 @@ def _walk(folder: Path, base: str, seen: dict[tuple[int, int], str]) -> Iterator
 def _inside(base: str, name: str, option: str) -> str:
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise ConfigurationError(f"{option}: {name} would leave the folder that it is unpacked in: pack it again")
+        raise InjectFailed(f"{option}: {name} would leave the folder that it is unpacked in: pack it again")
     return "/".join(filter(None, [base, *parts]))
 
 

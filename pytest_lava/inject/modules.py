@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pytest_lava.errors import ConfigurationError
+from pytest_lava.errors import InjectFailed, ToolMissing
 from pytest_lava.inject.entries import Entry, Staging
 
 __all__ = ["with_depmod"]
@@ -22,7 +22,7 @@ _LIMIT = 300.0
 def with_depmod(entries: Iterable[Entry], staging: Staging) -> Iterator[Entry]:
     """The entries, and for each kernel release whose modules have no ``modules.dep`` what ``depmod`` makes of them.
 
-    ``ConfigurationError`` if that program (Debian: kmod) is missing or fails.
+    ``ToolMissing`` if that program (Debian: kmod) is not here, ``InjectFailed`` if it fails.
     """
     listed = list(entries)
     yield from listed
@@ -39,7 +39,7 @@ def with_depmod(entries: Iterable[Entry], staging: Staging) -> Iterator[Entry]:
 def _made(release: str, base: str, files: dict[str, Entry], staging: Staging) -> Iterator[Entry]:
     program = shutil.which("depmod") or shutil.which("depmod", path="/usr/sbin:/sbin")
     if program is None:
-        raise ConfigurationError(
+        raise ToolMissing(
             f"the modules of {release} have no modules.dep, and depmod is missing: "
             "install it (Debian: apt-get install kmod), or give what 'make modules_install' made"
         )
@@ -56,7 +56,7 @@ def _made(release: str, base: str, files: dict[str, Entry], staging: Staging) ->
             errors="replace", timeout=_LIMIT, check=False,
         )  # fmt: skip
         if done.returncode:
-            raise ConfigurationError(f"depmod cannot read the modules of {release}: {done.stderr.strip()}")
+            raise InjectFailed(f"depmod cannot read the modules of {release}: {done.stderr.strip()}")
         for made in sorted(folder.glob("modules.*")):
             if not made.is_symlink():  # what came with the modules is there already
                 content = staging.new()

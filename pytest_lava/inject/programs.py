@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import ConfigurationError, InfrastructureError
+from pytest_lava.errors import InfrastructureError, ToolMissing
 
 __all__ = ["run"]
 
@@ -28,14 +28,12 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run one to its end with ``given`` as its input, whatever its status. It speaks English and asks nothing.
 
-    ``ConfigurationError`` if it is not here, ``InfrastructureError`` if it is over its time or cannot be started.
+    ``ToolMissing`` if it is not here, ``InfrastructureError`` if it is over its time or cannot be started.
     """
     program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/sbin")
     if program is None:
         package = _PACKAGES[command[0]]
-        raise ConfigurationError(
-            f"{command[0]} is needed to edit this image: install it (Debian: apt-get install {package})"
-        )
+        raise ToolMissing(f"{command[0]} is needed to edit this image: install it (Debian: apt-get install {package})")
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "DEBUGFS_PAGER": "__none__", **(more or {})}
     try:
         # files, not pipes: debugfs writes a line for each command, and we would wake up for each

@@ -14,7 +14,7 @@ from stat import filemode
 import pytest
 from support.volumes import MIB, CannotMount, Fact, check_ext4, facts_of, make_disk, make_ext4, mounted, run
 
-from pytest_lava.errors import ConfigurationError, InjectFailed
+from pytest_lava.errors import InjectFailed
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.inject.additions import Addition, parse_addition
@@ -393,11 +393,11 @@ def test_what_cannot_be(
 
 def test_archives_that_are_bad(rootfs: Path, shelf: Shelf, tmp_path: Path) -> None:
     outside = pack(tmp_path / "outside.tar", (member("../../etc/passwd"), b"x"))
-    with pytest.raises(ConfigurationError, match="would leave the folder"):
+    with pytest.raises(InjectFailed, match="would leave the folder"):
         put(rootfs, shelf, parse_addition("--overlay", str(outside)))
     cut = tmp_path / "cut.tar"
     cut.write_bytes(pack(tmp_path / "whole.tar", (member("x"), bytes(100_000))).read_bytes()[:50_000])
-    with pytest.raises(ConfigurationError, match="not a complete tarball"):
+    with pytest.raises(InjectFailed, match="not a complete tarball"):
         put(rootfs, shelf, parse_addition("--overlay", str(cut)))
 
 
