@@ -8,13 +8,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from pytest_lava.board.blame import blamed
+from pytest_lava.board.line import BoardLine
 from pytest_lava.board.record import BootRecord
+from pytest_lava.board.snapshots import snapshots_of
 from pytest_lava.boot.api import Boot, BootContext, Bootloader
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.console.console import Console
 from pytest_lava.console.files import Files, TakesFiles
-from pytest_lava.console.lines import open_line, open_line_when_there
-from pytest_lava.console.paced import paced
 from pytest_lava.console.shell import Shell
 from pytest_lava.console.watch import FindingKind, Watch
 from pytest_lava.deadline import Deadline, monotonic
@@ -27,9 +27,7 @@ from pytest_lava.errors import (
     InfrastructureError,
     KernelCrash,
     LavaError,
-    NetworkError,
     OperationFailed,
-    PortMissing,
     PowerError,
     Timeout,
 )
@@ -37,7 +35,7 @@ from pytest_lava.events import EventLog
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.plan import ImagePlan, KernelPlan
-from pytest_lava.power.api import Forget, Guard, Power, PowerContext, ProvidesConsole
+from pytest_lava.power.api import Guard, Power, PowerContext
 from pytest_lava.transfer.api import Network, TransferPolicy
 
 __all__ = ["Board", "BootRecord", "State"]
@@ -79,6 +77,7 @@ class Board:
         events: EventLog,
         transfer: TransferPolicy | None = None,
         shelf: Shelf | None = None,
+        snapshots: bool = False,
     ) -> None:
         self.config = config
         self.name = config.name
@@ -87,14 +86,14 @@ class Board:
         self.deployment = Deployment()
         self.last_boot: BootRecord | None = None
         self.events = events.bound(config.name, lambda: self.console.end)
-        self._guard = guard
         self._transfer = transfer or TransferPolicy()
         self._shell: Shell | None = None
         self._bootloader: Bootloader | None = None
         self._on_boot: list[Callable[[Board], None]] = []
         self._powered_at = monotonic()
         self._never_switched = True
-        self._forget_process: Forget | None = None
+        self._anew = False
+        shelf = shelf or Shelf(cache_dir())
         base = config.path.parent
         self._power: Power = config.power.driver(
             config.power.options, PowerContext(config.name, base, guard, self.events)
@@ -109,10 +108,12 @@ class Board:
                 guard,
                 config.model.console.url,
                 lambda: self.bootloader,
-                shelf or Shelf(cache_dir()),
+                shelf,
             ),
         )
         self.console = Console(log, watch=Watch(config.watch))
+        self._line = BoardLine(config.name, config.model.console, self.console, self._power, guard)
+        self._snapshots = snapshots_of(config, self._power, shelf, self.events) if snapshots else None
         self.console.on_mark = lambda text: self.events.emit(text, level="input")
         self._boot: Boot = config.boot.driver(
             config.boot.options,
@@ -206,8 +207,9 @@ class Board:
         self._shell = self._bootloader = None
         self.events.emit(f"board lost: {why}", level="warning")
 
-    def recover(self) -> None:
-        """Bring a lost board back: off, and on at the next ``reach``."""
+    def recover(self, *, anew: bool = False) -> None:
+        """Bring a lost board back: off, and on at the next ``reach``; ``anew``: by a boot, not by a snapshot."""
+        self._anew = anew
         with self.events.phase("recovery"):
             if self._boot.attaches:
                 self.state = State.OFF  # not ours to switch: ask again what is there
@@ -227,9 +229,9 @@ class Board:
             self.state = State.OFF
             return
         self.state = State.LOST
-        if self._own_line:
-            self._drop_line()
-        if not self._is_process:
+        if self._line.own:
+            self._line.drop()
+        if not self._line.is_process:
             self._power.off(Deadline.after(self.config.model.timeouts.power))
         self.console.mark_boundary()
         self.state = State.OFF
@@ -238,23 +240,12 @@ class Board:
         """Off, and the console closed. The power goes even if the console makes trouble, and the other way round."""
         with contextlib.ExitStack() as last:  # from its end to its beginning, each whatever became of the others
             last.callback(self.console.close)
-            last.callback(self._drop_line)
+            last.callback(self._line.drop)
             last.callback(self._deploy.close)
             if not self._never_switched:
                 last.callback(self.power_off)
 
     # -- inside -------------------------------------------------------------------------------------------------
-
-    @property
-    def _own_line(self) -> bool:
-        """Whether the line lives and dies with the board's power."""
-        url = self.config.model.console.url
-        return url == "power" or self._is_process
-
-    @property
-    def _is_process(self) -> bool:
-        """Whether the board is a process on a pty of this machine."""
-        return self.config.model.console.url.startswith("exec:")
 
     def _reach_bootloader(self) -> None:
         if not self._boot.has_bootloader:
@@ -273,7 +264,10 @@ class Board:
             return
         if self.state is State.LOST:
             self.power_off()
+        from_off = self.state is State.OFF
         start = self.console.end
+        if from_off and self._resume():
+            return
         if self._boot.has_bootloader and not self._boot.attaches:
             self._reach_bootloader()
         elif self.state is State.OFF:
@@ -288,10 +282,36 @@ class Board:
             self._give_files(self._shell)
             record = self._record(self._shell, start)
         self._check_release(record)
+        if from_off and self._snapshots:
+            self._snapshots.keep(self._shell)
+        self._arrive(self._shell, record)
+
+    def _arrive(self, shell: Shell, record: BootRecord) -> None:
         self.console.arm(FindingKind.FATAL, FindingKind.BOOT)
-        self.state, self.last_boot = State.SHELL, record
+        self._shell, self.state, self.last_boot, self._anew = shell, State.SHELL, record, False
         for callback in self._on_boot:
             self._prepare(callback)
+
+    def _resume(self) -> bool:
+        """Switch on in the state right after boot, if that was kept; else, or if it cannot be used, the board boots."""
+        snapshots = self._snapshots
+        snapshot = snapshots.find(self.deployment) if snapshots else None
+        if snapshots is None or snapshot is None or self._anew:
+            return False
+        start, folder = self.console.end, snapshot.folder
+        try:
+            self._switch_on(lambda limit: snapshots.machine.restore(folder, limit))
+            shell = snapshots.take_up(snapshot, self.console)
+            self._give_files(shell)
+            record = self._record(shell, start, snapshot.saved, snapshots.freshening(snapshot))
+            self._check_release(record)
+        except (LavaError, OSError) as error:
+            snapshots.discard(folder, str(error))
+            self.power_off()
+            return False
+        self.events.emit(f"resumed, not booted: the state of {record.resumed}", snapshot=folder.name)
+        self._arrive(shell, record)
+        return True
 
     def _give_files(self, shell: Shell) -> None:
         """Have ``put``, ``get`` and so on work. A shell that has files of its own keeps them."""
@@ -316,15 +336,17 @@ class Board:
                 responsiveness=error.responsiveness,
             ) from error
 
-    def _record(self, shell: Shell, start: int) -> BootRecord:
+    def _record(self, shell: Shell, start: int, resumed: str = "", before: str = "") -> BootRecord:
         self.boot_id += 1
         # one fork; only the version has spaces
-        said = shell.run(f"uname -rvm; {_SYSRQ}", timeout=_PROBE * 4).stdout
-        names, _, self.console.sysrq = said.strip().partition("\n")
+        done = shell.run(f"{before}uname -rvm; {_SYSRQ}", timeout=_PROBE * 4)
+        if before and done.stderr:
+            self.events.emit(f"clock or random numbers are those of {resumed}: {done.stderr.strip()}", level="warning")
+        names, _, self.console.sysrq = done.stdout.strip().partition("\n")
         release, _, rest = names.partition(" ")
         version, _, machine = rest.rpartition(" ")
         seconds = monotonic() - self._powered_at
-        return BootRecord(self.boot_id, seconds, release, version, machine, (start, self.console.end))
+        return BootRecord(self.boot_id, seconds, release, version, machine, (start, self.console.end), resumed)
 
     def _check_release(self, record: BootRecord) -> None:
         kernel = self.deployment.kernel
@@ -334,23 +356,26 @@ class Board:
             if deployed and deployed != booted:
                 raise BootFailed(f"{self.name} booted another kernel than the one deployed: {booted}, not {deployed}")
 
-    def _switch_on(self) -> None:
+    def _switch_on(self, restore: Callable[[Deadline], None] | None = None) -> None:
         limit = Deadline.after(self.config.model.timeouts.power)
         self.console.arm(FindingKind.FATAL)
         with self.events.phase("power"):
-            if not self._own_line:
-                self._attach_early()
+            if not self._line.own:
+                self._line.attach_early()
             self.console.mark_boundary()
             self._powered_at = monotonic()
             first, self._never_switched = self._never_switched, False  # before: an interrupt may come in between
-            if self._boot.attaches or self._is_process:
+            if self._boot.attaches or self._line.is_process:
                 pass  # nothing to switch: it runs already, or opening its line starts it
+            elif restore is not None:
+                restore(limit)
             elif first:
                 self._first_power_on(limit)
             else:
                 self._power.cycle(limit)
             if not self.console.attached:
-                self._attach(limit)
+                # nothing is switched on that could bring the line up later
+                self._line.attach(Deadline.after(0) if self._boot.attaches else limit)
 
     def _first_power_on(self, limit: Deadline) -> None:
         """A board may have been left on: off first. That may fail where nothing is to be switched off."""
@@ -363,37 +388,3 @@ class Board:
             self.console.mark_boundary()  # what the board said until now is no answer to us
             self._powered_at = monotonic()
             self._power.cycle(limit)
-
-    def _attach_early(self) -> None:
-        """Open the line before the power goes on, so that no early output is lost; not all lines are there yet."""
-        if self.console.attached:
-            return
-        self.console.detach()
-        console = self.config.model.console
-        with contextlib.suppress(PortMissing, NetworkError):
-            transport, _ = open_line(console.url, console.settings)
-            self.console.attach(transport)
-
-    def _attach(self, limit: Deadline) -> None:
-        console = self.config.model.console
-        if console.url == "power":
-            if not isinstance(self._power, ProvidesConsole):
-                raise ConfigurationError(
-                    f'board {self.name!r}: console = "power" needs a power method that makes one, such as "qemu"'
-                )
-            self.console.attach(paced(self._power.console(), console.settings))
-            return
-        if self._boot.attaches:
-            limit = Deadline.after(0)  # nothing is switched on that could bring the line up
-        transport, process = open_line_when_there(console.url, console.settings, limit)
-        if process is not None:
-            self._forget_process = self._guard.process(process)
-        self.console.attach(transport)
-
-    def _drop_line(self) -> None:
-        try:
-            self.console.detach()
-        finally:
-            forget, self._forget_process = self._forget_process, None
-            if forget is not None:
-                forget()

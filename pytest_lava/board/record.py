@@ -12,6 +12,7 @@ class BootRecord:
     """One boot that reached a shell; ``console`` is its range in the log.
 
     ``seconds`` are from the moment when switching on began, so a first cycle's time without power is in it.
+    ``resumed`` is when the state was kept in which the board was switched on (ISO time): then it has not booted now.
     """
 
     boot_id: int
@@ -20,3 +21,4 @@ class BootRecord:
     version: str
     machine: str
     console: tuple[int, int]
+    resumed: str = ""

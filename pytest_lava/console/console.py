@@ -169,6 +169,11 @@ class Console:
         with self._bell:
             self._findings.armed = frozenset(kinds)
 
+    def calm(self, until: float) -> None:
+        """A resumed board may complain of stalls until its own clock (seconds since its boot) says ``until``."""
+        with self._bell:
+            self._findings.calm(until)
+
     @property
     def finding(self) -> Finding | None:
         """The first of an armed kind since the last boundary, unless an answer proved that the kernel lives."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -12,6 +14,7 @@ __all__ = ["Findings"]
 
 _MOST = 1000  # findings kept; the newest, but never at the cost of one that ends a wait
 _MOST_GRAVE = 100  # of those only the first counts
+_STAMP = re.compile(rb"\[ *(\d+\.\d+)\]")
 _GRAVE = frozenset({FindingKind.FATAL, FindingKind.BOOT})
 
 
@@ -22,6 +25,7 @@ class Findings:
         self._watch = watch
         self._found: list[Finding] = []
         self._boundary = 0
+        self._calm_until = -math.inf  # on the board's clock
 
     @property
     def armed(self) -> frozenset[FindingKind]:
@@ -42,9 +46,19 @@ class Findings:
         new = self._watch.feed(data, offset)
         if doubt is not None:
             new = [replace(finding, doubtful=True) for finding in new if doubt.allows(finding)]
+        if self._calm_until > 0:
+            new = [finding for finding in new if not self._excused(finding)]
         for finding in new:
             self._add(finding)
         return bool(new)
+
+    def calm(self, until: float) -> None:
+        """Stalls are none up to ``until`` on the board's clock: its time has just jumped."""
+        self._calm_until = until
+
+    def _excused(self, finding: Finding) -> bool:
+        stamp = _STAMP.search(finding.record)
+        return finding.kind is FindingKind.STALL and stamp is not None and float(stamp[1]) < self._calm_until
 
     def first(self) -> Finding | None:
         """The first of an armed kind on this board."""
@@ -59,7 +73,7 @@ class Findings:
 
     def new_board(self, boundary: int) -> None:
         """What came before tells nothing about what comes now."""
-        self._boundary = boundary
+        self._boundary, self._calm_until = boundary, -math.inf
         self._watch.reset()
 
     def lives(self, end: int) -> None:

@@ -24,7 +24,7 @@ from pytest_lava.images.store import Store
 __all__ = ["KINDS", "Made", "Shelf", "check_of", "made", "remove"]
 
 #: the folders of things that are made, and may be made again
-KINDS = ("kernels", "initrd", "media", "injected")
+KINDS = ("kernels", "initrd", "media", "injected", "snapshots")
 _PIECE = 1 << 20
 
 
@@ -68,6 +68,21 @@ class Shelf:
         with suppress(OSError):
             os.utime(_facts(path))
         return path
+
+    def find(self, kind: str, key: str) -> Path | None:
+        """The file or folder ``key`` of ``kind`` if it is there; it stays as if it had been made."""
+        path = entry(kind, key, self.folder)
+        if not self._pin(path):
+            return None
+        with suppress(OSError):
+            os.utime(_facts(path))
+        return path
+
+    def drop(self, path: Path) -> bool:
+        """Remove what this shelf gave, as it is of no use, unless others use it too; whether it is gone."""
+        if path in self._pins:
+            os.close(self._pins.pop(path))
+        return remove(path)
 
     def close(self) -> None:
         """Nothing is in use any more."""

@@ -11,7 +11,7 @@ from pytest_lava.console.transport import Transport
 from pytest_lava.deadline import Deadline
 from pytest_lava.events import EventLog
 
-__all__ = ["Forget", "Guard", "Power", "PowerContext", "ProvidesConsole", "TakesMedia"]
+__all__ = ["Forget", "Guard", "KeepsState", "Power", "PowerContext", "ProvidesConsole", "TakesMedia"]
 
 Forget = Callable[[], None]
 
@@ -66,3 +66,30 @@ class TakesMedia(Protocol):
 
     def insert(self, arguments: Sequence[str]) -> None:
         """Use these arguments from the next power-on."""
+
+
+@runtime_checkable
+class KeepsState(Protocol):
+    """A power driver that can keep the state of the running machine, memory and drives, and switch it on with that."""
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether this machine can do so, as far as its board file tells."""
+
+    def identity(self, cache: Path) -> str:
+        """A hash of all that the state depends on, as it would be switched on now; ``cache`` remembers those of files.
+
+        ``PowerError`` if it depends on what cannot be hashed.
+        """
+
+    def keep(self, folder: Path, deadline: Deadline) -> None:
+        """Write the state into the empty ``folder``. The machine stands still meanwhile, and goes on whatever happens.
+
+        ``PowerError`` if its state cannot be kept, ``OSError`` for the folder.
+        """
+
+    def restore(self, folder: Path, deadline: Deadline) -> None:
+        """Switch on with what :meth:`keep` wrote, for the same :meth:`identity`; the machine runs on.
+
+        ``PowerError`` if that does not work, and the machine may be on all the same.
+        """

@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pytest_lava.console.transport import Transport
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, PowerError
+from pytest_lava.power import _qemu_state
+from pytest_lava.power._qemu_inputs import digest_of
 from pytest_lava.power._qemu_process import CONSOLE, QemuProcess
 from pytest_lava.power.api import PowerContext
 from pytest_lava.power.qmp import Qmp
@@ -39,7 +41,7 @@ _NATIVE = {"x86_64": ("x86_64", "i386"), "aarch64": ("aarch64",)}
 
 
 class QemuMachine:
-    """Implements ``Power``, ``ProvidesConsole`` and ``TakesMedia`` of :mod:`pytest_lava.power.api`.
+    """Implements ``Power``, ``ProvidesConsole``, ``TakesMedia`` and ``KeepsState`` of :mod:`pytest_lava.power.api`.
 
     QEMU runs in a session of its own, so Ctrl-C does not reach it, and dies with us: by PDEATHSIG and by the guardian.
     Relative paths in its arguments start at the folder of the board file.
@@ -51,7 +53,8 @@ class QemuMachine:
         ``binary`` is a name on the PATH or a path; ``machine`` is QEMU's ``-M``; ``cpu`` serves emulation (KVM on ARM
         always takes ``host``); ``memory`` is ``-m``; ``arguments`` are added as they are; those of ``accel`` that
         can work here are tried in turn; ``bios`` is firmware, a path or a name that QEMU knows; ``console`` are the
-        arguments that put the character device ``console`` to use, ``network`` those that give it a network.
+        arguments that put the character device ``console`` to use, ``network`` those that give it a network;
+        ``snapshot = false`` says that the machine's state cannot be kept (not all of QEMU's can).
         """
 
         model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,12 +69,14 @@ class QemuMachine:
         bios: str | None = None
         console: tuple[str, ...] = ("-serial", f"chardev:{CONSOLE}")
         network: tuple[str, ...] = ()
+        snapshot: bool = True
 
     def __init__(self, options: Options, context: PowerContext) -> None:
         self._options = options
         self._context = context
         self._media: tuple[str, ...] = ()
         self._running: QemuProcess | None = None
+        self._argv: Sequence[str] = ()
 
     def check(self) -> None:
         """``ConfigurationError`` if QEMU or the firmware is not installed, or nothing of ``accel`` can work here."""
@@ -101,11 +106,7 @@ class QemuMachine:
             if self._running.alive:
                 return
             self._running.end(deadline)
-        argv = self._command_line()
-        self._running = QemuProcess(
-            argv, board=self._context.board, folder=self._context.folder, guard=self._context.guard
-        )
-        self._context.events.emit("power on", pid=self._running.pid, command=shlex.join(argv))
+        self._start(self._command_line())
 
     def off(self, deadline: Deadline) -> None:
         """Kill QEMU: as sudden for the guest as a cut of the power."""
@@ -123,6 +124,25 @@ class QemuMachine:
     def console(self) -> Transport:
         """The line of the running board; whoever asks closes it. ``PowerError`` if the board is off."""
         return self._machine().console()
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether the board file lets the machine's state be kept."""
+        return self._options.snapshot
+
+    def identity(self, cache: Path) -> str:
+        """A hash of QEMU, its arguments and all files that they name."""
+        return digest_of(self._command_line(), self._context.folder, cache)
+
+    def keep(self, folder: Path, deadline: Deadline) -> None:
+        """Write the state of the running machine into ``folder``."""
+        _qemu_state.keep(self.qmp, self._argv, folder, deadline)
+
+    def restore(self, folder: Path, deadline: Deadline) -> None:
+        """Start QEMU with that state: always a new process, as one whose console was closed ends."""
+        self.off(deadline)
+        self._start(_qemu_state.arguments_for(self._command_line(), folder))
+        _qemu_state.load(self.qmp, folder, deadline)
 
     @property
     def qmp(self) -> Qmp:
@@ -145,6 +165,12 @@ class QemuMachine:
     def resume(self, deadline: Deadline) -> None:
         """End a :meth:`pause`."""
         self.qmp.resume(deadline)
+
+    def _start(self, argv: Sequence[str]) -> None:
+        context = self._context
+        self._running = QemuProcess(argv, board=context.board, folder=context.folder, guard=context.guard)
+        self._argv = argv
+        context.events.emit("power on", pid=self._running.pid, command=shlex.join(argv))
 
     def _machine(self) -> QemuProcess:
         if self._running is None:

@@ -6,7 +6,8 @@ import itertools
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_lava.deadline import Deadline
@@ -14,12 +15,14 @@ from pytest_lava.errors import PowerError
 
 __all__ = ["Qmp"]
 
+_EVENTS = 100  # the newest are kept
+
 
 class Qmp:
     """Commands one QEMU; owns ``line``. The greeting is awaited at the first command, so making one costs nothing.
 
     Any thread may call. Every method raises ``PowerError`` if QEMU is gone, refuses, or does not answer in time.
-    Events that QEMU sends in between are dropped.
+    Events that QEMU sends in between are kept for :meth:`await_event`.
     https://www.qemu.org/docs/master/interop/qmp-spec.html
     """
 
@@ -29,6 +32,7 @@ class Qmp:
         self._numbers = itertools.count(1)
         self._pending = b""
         self._greeted = False
+        self._events: deque[dict[str, Any]] = deque(maxlen=_EVENTS)
 
     def execute(self, command: str, deadline: Deadline, **arguments: Any) -> Any:
         """Run a QMP command and return its answer; underscores in argument names stand for hyphens."""
@@ -40,6 +44,30 @@ class Qmp:
                 self._call("qmp_capabilities", {}, deadline)
                 self._greeted = True
             return self._call(command, {key.replace("_", "-"): value for key, value in arguments.items()}, deadline)
+
+    def await_event(self, wanted: Callable[[dict[str, Any]], bool], what: str, deadline: Deadline) -> dict[str, Any]:
+        """The first event that is ``wanted``, also one that came before; those before it are dropped."""
+        with self._lock:
+            while self._events:
+                if wanted(event := self._events.popleft()):
+                    return event
+            for message in self._messages(what, deadline):
+                if "event" in message and wanted(message):
+                    return message
+            raise AssertionError("endless")
+
+    def hand_over(self, name: str, fd: int, deadline: Deadline) -> None:
+        """Give QEMU a copy of the descriptor ``fd``, which commands name as ``fd:NAME``."""
+        self.execute("query-name", deadline)  # greeted by now
+        with self._lock:
+            number = next(self._numbers)
+            request = json.dumps({"execute": "getfd", "arguments": {"fdname": name}, "id": number}).encode() + b"\n"
+            try:
+                self._line.settimeout(deadline.remaining() or 0.001)
+                socket.send_fds(self._line, [request], [fd])
+            except OSError as error:
+                raise _gone("getfd") from error
+            self._answer("getfd", number, deadline)
 
     def human(self, command: str, deadline: Deadline) -> str:
         """Run a command of the human monitor (``savevm``, ``info registers``) and return what it prints."""
@@ -75,9 +103,14 @@ class Qmp:
             raise _silent(command) from error
         except OSError as error:
             raise _gone(command) from error
+        return self._answer(command, number, deadline)
+
+    def _answer(self, command: str, number: int, deadline: Deadline) -> Any:
         for message in self._messages(repr(command), deadline):
+            if "event" in message:
+                self._events.append(message)
             if message.get("id") != number:
-                continue  # an event, or the late answer to a command that we gave up
+                continue  # or the late answer to a command that we gave up
             if "error" in message:
                 raise PowerError(f"QEMU refused {command!r}: {message['error'].get('desc', message['error'])}")
             return message.get("return")

@@ -43,6 +43,8 @@ def open_board(
     kernel: str = "",
     images: tuple[str, ...] = (),
     transfer: TransferPolicy | None = None,
+    cache: Path | None = None,
+    snapshots: bool = False,
 ) -> Iterator[Board]:
     """The board ``name``, described by ``text`` or shipped, with kernel and image deployed; closed at the end."""
     if text:
@@ -53,7 +55,7 @@ def open_board(
     with (
         Guardian() as guardian,
         closing(EventLog(folder / "events.jsonl")) as events,
-        closing(Preparation([target], CachePlan(cache_dir()), events)) as preparation,
+        closing(Preparation([target], CachePlan(cache or cache_dir()), events)) as preparation,
     ):
         prepared = preparation.of(target)
         board = Board(
@@ -62,6 +64,8 @@ def open_board(
             guard=guardian.for_board(()),
             events=events,
             transfer=transfer,
+            shelf=preparation.shelf,
+            snapshots=snapshots,
         )
         try:
             board.deploy(prepared.kernel, prepared.image)

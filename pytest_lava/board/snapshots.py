@@ -1,0 +1,187 @@
+"""The state of an emulated board right after its boot, kept in the cache and resumed later, under honest keys.
+
+A key holds every input of that state. What is found is whole: it was renamed into place, and its check value is looked
+at again whenever its file is not the one that was looked at before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import time
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pytest_lava.config.boards import BoardConfig
+from pytest_lava.console import agent
+from pytest_lava.console.agent import AgentShell, script_of
+from pytest_lava.console.console import Console
+from pytest_lava.console.shell import Shell
+from pytest_lava.deadline import Deadline, monotonic
+from pytest_lava.deploy.api import Deployment
+from pytest_lava.errors import ConfigurationError, ConsoleLost, InfrastructureError, LavaError, PowerError
+from pytest_lava.events import EventLog, utc_now
+from pytest_lava.images.memo import remembered, sha256_of
+from pytest_lava.images.shelf import Shelf
+from pytest_lava.power.api import KeepsState, Power
+
+__all__ = ["Snapshot", "Snapshots", "snapshots_of"]
+
+_VERSION = 1  # of all that this module writes
+_ABOUT = "about.json"
+_KEEP = 60.0  # seconds, also for another run that keeps the same state
+_PROBE = 5.0  # seconds that a resumed shell has to answer
+_CALM = 5.0  # seconds of the board's time in which it may complain of a stall, as time jumped
+_CLOCK_ERROR = 2  # seconds that a board's clock may differ from ours because we look at both one after the other
+_PIECE = 1 << 20
+_ENTROPY = 64
+#: tables of a board file that the state depends on
+_TABLES = {"power", "console", "deploy", "boot", "login", "arch"}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A state in ``folder``. ``saved`` is an ISO time, ``uptime`` the board's own (seconds), ``clock`` by how many
+    seconds the board's clock was ahead of ours, ``checks`` are check values of its files."""
+
+    folder: Path
+    saved: str
+    uptime: float
+    clock: int
+    checks: Mapping[str, int]
+
+
+def snapshots_of(config: BoardConfig, power: Power, shelf: Shelf, events: EventLog) -> Snapshots | None:
+    """Those of a board; None if its machine cannot keep its state."""
+    if isinstance(power, KeepsState) and power.keeps_state and config.model.console.url == "power":
+        return Snapshots(config, power, shelf, events)
+    return None
+
+
+class Snapshots:
+    """The states of one board. Trouble with them is told, never raised: then the board really boots."""
+
+    def __init__(self, config: BoardConfig, machine: KeepsState, shelf: Shelf, events: EventLog) -> None:
+        self.machine = machine
+        self._config = config
+        self._shelf = shelf
+        self._events = events
+        self._key: str | None = None
+
+    def find(self, deployment: Deployment) -> Snapshot | None:
+        """The state that this deployment leads to, if it was kept; what is damaged is removed."""
+        try:
+            self._key = self._key_of(deployment)
+        except (ConfigurationError, PowerError) as error:
+            self._key = None
+            self._events.emit(f"no snapshots: {error}")
+            return None
+        folder = self._shelf.find("snapshots", self._key)
+        if folder is None:
+            return None
+        try:
+            about = json.loads((folder / _ABOUT).read_bytes())
+            snapshot = Snapshot(folder, **about)
+            for name, check in snapshot.checks.items():
+                if remembered(folder / name, "crc32", _check, self._shelf.folder) != check:
+                    raise ValueError(f"{name} has another check value")
+        except (OSError, ValueError, TypeError, ConfigurationError) as error:
+            self.discard(folder, f"it is damaged: {error}")
+            return None
+        return snapshot
+
+    def keep(self, shell: Shell) -> None:
+        """Keep the state of the board that has just booted as what :meth:`find` looked for, unless it is there."""
+        if self._key is None:
+            return
+        if not isinstance(shell, AgentShell):
+            self._events.emit("no snapshot: no agent lives on this board, whose line could be taken up again")
+            return
+        begin, limit = monotonic(), Deadline.after(_KEEP)
+
+        def make(folder: Path) -> None:
+            folder.mkdir()
+            saved, (clock, uptime) = utc_now(), _clocks(shell)
+            self.machine.keep(folder, limit)
+            checks = {path.name: _check(path) for path in sorted(folder.iterdir())}
+            about = asdict(Snapshot(folder, saved, uptime, clock, checks))
+            del about["folder"]
+            (folder / _ABOUT).write_text(json.dumps(about))
+            for path in folder.iterdir():
+                _sync(path)
+
+        try:
+            name = f"booted {self._config.name}"
+            path = self._shelf.make("snapshots", self._key, make, name=name, deadline=limit, summed=False)
+        except OSError as error:
+            self._events.emit(f"no snapshot: {error.strerror or error}", level="warning")
+        except (InfrastructureError, PowerError) as error:
+            self._events.emit(f"no snapshot: {error}")
+        else:
+            self._events.emit("kept the booted state", snapshot=path.name, seconds=round(monotonic() - begin, 3))
+
+    def discard(self, folder: Path, why: str) -> None:
+        """It is of no use: tell so, and remove it."""
+        self._events.emit(f"the board really boots, its snapshot {folder.name} cannot be used: {why}", level="warning")
+        with suppress(OSError):
+            self._shelf.drop(folder)
+
+    def take_up(self, snapshot: Snapshot, console: Console) -> AgentShell:
+        """The shell of a board that was just resumed, whose agent lives on. ``ConsoleLost`` if it does not answer."""
+        console.calm(snapshot.uptime + _CALM)
+        shell = AgentShell(console, timeout=self._config.model.timeouts.command)
+        if not shell.alive(Deadline.after(_PROBE)):
+            raise ConsoleLost("the shell does not answer")
+        return shell
+
+    def freshening(self, snapshot: Snapshot) -> str:
+        """Commands that set the clock of a resumed board and stir its random numbers; on stderr is what went wrong."""
+        noise = "".join(f"\\{byte:03o}" for byte in secrets.token_bytes(_ENTROPY))
+        now = round(time.time() + snapshot.clock)  # to the nearest second: what a command takes is of that order
+        return f"printf '{noise}' >/dev/urandom; date -u -s @{now} >/dev/null; "
+
+    def _key_of(self, deployment: Deployment) -> str:
+        cache, kernel, image = self._shelf.folder, deployment.kernel, deployment.image
+        files = [kernel.file.path, kernel.initrd, kernel.dtb] if kernel else []
+        inputs = {
+            "version": _VERSION,
+            "machine": self.machine.identity(cache),
+            "board": self._config.model.model_dump(mode="json", include=_TABLES),
+            "files": [sha256_of(path, cache) if path else "" for path in files],
+            "image": image.sha256 if image else "",
+            # what boot commands name, but for the port of a server that is another one each time
+            "names": {name: text for name, text in deployment.files.items() if name != "port"},
+            "agent": [script_of("agent.sh"), hashlib.sha256(Path(agent.__file__).read_bytes()).hexdigest()],
+        }
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:40]
+
+
+def _clocks(shell: Shell) -> tuple[int, float]:
+    """By how many seconds the board's clock is ahead of ours, and the seconds since it booted."""
+    try:
+        said = shell.run("date +%s; cat /proc/uptime", timeout=_PROBE).stdout.split()
+        ahead, uptime = int(said[0]) - round(time.time()), float(said[1])
+    except (LavaError, ValueError, IndexError) as error:
+        raise PowerError(f"the board tells neither time nor uptime: {error}") from error
+    return (0 if abs(ahead) <= _CLOCK_ERROR else ahead), uptime
+
+
+def _check(path: Path) -> int:
+    check = 0
+    with path.open("rb", buffering=0) as file:
+        while data := file.read(_PIECE):
+            check = zlib.crc32(data, check)
+    return check
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
