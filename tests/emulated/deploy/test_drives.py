@@ -96,9 +96,9 @@ def test_flash_and_card(tmp_path: Path) -> None:
 def test_an_image_that_is_too_large(tmp_path: Path) -> None:
     text = ARM64 + "[deploy.drives]\nflash = { device = 'pflash:1', size = '4K' }\n"
     flash = image(tmp_path, "flash.bin", "f", 5000)
-    with pytest.raises(DeployFailed, match=r"flash\.bin has 5000 bytes, and the drive pflash:1 of this board only 4K"):
-        with open_board(tmp_path, "b", text, images=(f"flash={flash}",)):
-            pass
+    message = r"flash\.bin has 5000 bytes, and the drive pflash:1 of this board only 4K"
+    with pytest.raises(DeployFailed, match=message), open_board(tmp_path, "b", text, images=(f"flash={flash}",)):
+        pass
 
 
 @pytest.mark.parametrize(
