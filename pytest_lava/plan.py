@@ -165,5 +165,7 @@ class RunPlan:
     board_wait: float = 0.0
     command_timeout: float = 600.0
     transfer: Mode = "auto"
+    #: whether a board may be resumed in the state that an earlier boot left
+    snapshots: bool = False
     additions: tuple[Addition, ...] = ()
     remarks: tuple[str, ...] = field(default=())

@@ -17,7 +17,7 @@ from pytest_lava.inject.additions import Addition, check, parse_addition
 from pytest_lava.plan import BoardRequest, CachePlan, ImageRequest, KernelRequest, RunPlan, Target
 from pytest_lava.planning_kernels import check_kind, completed, default_kernel, given_kernels
 from pytest_lava.planning_mistakes import Mistakes, existing
-from pytest_lava.power.api import Guard, PowerContext
+from pytest_lava.power.api import Guard, KeepsState, PowerContext
 from pytest_lava.transfer.api import Mode
 
 __all__ = ["BUNDLE_FORMATS", "Options", "make_plan"]
@@ -54,6 +54,7 @@ class Options:
     board_wait: float = 0.0
     command_timeout: float = 600.0
     transfer: Mode = "auto"
+    snapshots: bool = False
 
 
 def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guard) -> RunPlan:
@@ -71,9 +72,10 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
     cache = mistakes.collect(_cache, options, run_folder)
     kernels = given_kernels(options, cache.facts(options.assets) if cache else options.assets, mistakes)
     images = _images(options.images, mistakes)
+    keeping = False
     for request in requests:
         for board in request.candidates:
-            mistakes.collect(_check_power, board, guard)
+            keeping |= bool(mistakes.collect(_check_power, board, guard))
             mistakes.collect(_check_transfer, board, options.transfer)
     mistakes.raise_all()
     assert cache is not None
@@ -92,6 +94,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         board_wait=options.board_wait,
         command_timeout=options.command_timeout,
         transfer=options.transfer,
+        snapshots=options.snapshots and keeping,
         additions=additions,
         remarks=tuple(remarks),
     )
@@ -193,13 +196,16 @@ def _additions(
     return tuple(found)
 
 
-def _check_power(board: BoardConfig, guard: Guard) -> None:
+def _check_power(board: BoardConfig, guard: Guard) -> bool:
+    """Whether the machine can keep its state."""
     if board.model.console.url.startswith("exec:") and board.power.method != "none":
         raise ConfigurationError(
             f'{board.path}: a console "exec:..." is a process, which nothing switches: set power = "none"'
         )
     context = PowerContext(board.name, board.path.parent, guard, EventLog())
-    board.power.driver(board.power.options, context).check()
+    power = board.power.driver(board.power.options, context)
+    power.check()
+    return isinstance(power, KeepsState) and power.keeps_state
 
 
 def _check_transfer(board: BoardConfig, mode: Mode) -> None:

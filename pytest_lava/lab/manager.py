@@ -76,6 +76,7 @@ class LabContext:
     reports: Reports
     preparation: Preparation
     transfer: TransferPolicy | None = None
+    snapshots: bool = False
 
 
 class BoardManager:
@@ -90,6 +91,9 @@ class BoardManager:
         self._prepared = Prepared()
         self._failures: dict[str, Failure] = {}
         self._suspect = False
+        self._used = False
+        #: whether the next shell has to be one that nobody has used since its boot
+        self.pristine = False
 
     # -- for tests ----------------------------------------------------------------------------------------------
 
@@ -219,12 +223,16 @@ class BoardManager:
             if not board.answers():
                 board.lose("the shell does not answer")
         self._suspect = False
+        if self.pristine and self._used and board.state is State.SHELL:
+            board.power_off()
+        self.pristine = False
         if board.state is State.LOST:
             board.recover()
         if board.state is not State.SHELL:
             board.reach(State.SHELL)
             assert board.last_boot is not None
             self._context.reports.boot(target, board, board.last_boot)
+        self._used = True
         return board
 
     def _take(self, target: Target) -> Board:
@@ -246,6 +254,7 @@ class BoardManager:
             events=self._context.events,
             transfer=self._context.transfer,
             shelf=self._context.preparation.shelf,
+            snapshots=self._context.snapshots,
         )
         self._board.on_boot(self._put_in_the_rest)
         return self._board

@@ -32,6 +32,7 @@ __all__ = [
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Validate what was asked for and take part in the run, if anything was asked for."""
+    config.addinivalue_line("markers", "pristine: the board is as it was right after its boot")
     if wanted(config):
         from pytest_lava.plugin.session import take_part
 

@@ -45,9 +45,15 @@ class BoardView:
 
     @property
     def boot_seconds(self) -> float | None:
-        """From power-on to the shell, at the last boot."""
+        """From power-on to the shell, at the last boot; None if the board was resumed and has not booted."""
         record = self._board.last_boot
-        return record.seconds if record else None
+        return record.seconds if record and not record.resumed else None
+
+    @property
+    def resumed(self) -> str:
+        """When the state was kept in which the board was resumed (ISO time); empty if it has booted."""
+        record = self._board.last_boot
+        return record.resumed if record else ""
 
     @property
     def shell(self) -> Shell:
@@ -69,9 +75,9 @@ class BoardView:
         return self._board.on_boot(callback)
 
     def reboot(self) -> Shell:
-        """Power cycle the board; the new shell."""
+        """Power cycle the board; the shell after its boot, which no snapshot stands for."""
         board = self._board
-        board.recover()
+        board.recover(anew=True)
         return self._boards.shell(self._target)
 
     @property
@@ -96,6 +102,16 @@ class Boards:
         with suppress(BoardUnavailable):  # reported; the items are skipped one by one
             self.manager(target).ready(target)
         return self._views[target.id]
+
+    def want_pristine(self, target: Target, wanted: bool) -> None:
+        """Whether the item that begins wants a shell as it was right after boot. One that cannot be had fails it."""
+        if wanted and all(board.boot.driver.attaches for board in target.request.candidates):
+            pytest.fail(
+                f"board {target.request.name} is never restarted, so no test on it is pristine: "
+                'leave out the mark, or use a board with a boot method other than "attach"',
+                pytrace=False,
+            )
+        self.manager(target).pristine = wanted
 
     def prepared(self, target: Target) -> Prepared:
         """What the target asks for, on this machine; nothing if it cannot be had: items ask :meth:`ready`."""

@@ -60,6 +60,7 @@ class Html:
             return
         if cause := run.root_cause():
             prefix.append(f'<p style="color: red"><b>{html.escape(cause)}</b></p>')
+        prefix += [f"<p>resumed: {html.escape(line)}</p>" for line in run.resumes()]
         files = [run.plan.bundle, *sorted(run.folder.glob("**/console*.log")), run.folder / "events.jsonl"]
         links = [f'<a href="{html.escape(self._link(file))}">{html.escape(file.name)}</a>' for file in files]
         prefix.append(f"<p>{', '.join(links)}</p>")
@@ -74,7 +75,9 @@ class Html:
         """Board and kernel of the test."""
         facts = getattr(report, FACTS, {})
         kernel = f"<br><small>{html.escape(str(facts['release']))}</small>" if facts.get("release") else ""
-        cells.insert(1, f'<td class="col-board">{html.escape(str(facts.get("board") or ""))}{kernel}</td>')
+        resumed = "<br><small>resumed, not booted</small>" if facts.get("resumed") else ""
+        board = html.escape(str(facts.get("board") or ""))
+        cells.insert(1, f'<td class="col-board">{board}{kernel}{resumed}</td>')
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:

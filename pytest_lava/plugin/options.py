@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -146,6 +147,14 @@ def _add_cache(parser: pytest.Parser, add: _Add) -> None:
     add("--lava-cache", metavar="DIR", dest="lava_cache", help="keep what is fetched here (default: the user's cache)")
     add("--no-cache", action="store_true", dest="lava_no_cache", help="fetch everything anew and keep nothing")
     add("--offline", action="store_true", dest="lava_offline", help="use no network: only what the cache has")
+    add(
+        "--snapshot", action="store_true", default=None, dest="lava_snapshot",
+        help="resume an emulated board in the state that an earlier boot left (default, but not where CI is set)",
+    )  # fmt: skip
+    add(
+        "--no-snapshot", action="store_false", default=None, dest="lava_snapshot",
+        help="boot each board, and keep no state of it",
+    )  # fmt: skip
     parser.addini(
         "lava_cache_limit", "remove from the cache what was not used for longest above this size (0: never)",
         default=_CACHE_LIMIT,
@@ -189,6 +198,7 @@ def read_options(config: pytest.Config) -> Options:
         board_wait=option.lava_board_wait,
         command_timeout=option.lava_command_timeout,
         transfer=option.lava_transfer,
+        snapshots=not os.environ.get("CI") if option.lava_snapshot is None else option.lava_snapshot,
     )
 
 

@@ -28,7 +28,7 @@ from pytest_lava.plugin.facts import (
 from pytest_lava.results.console_slice import excerpt, write_slice
 
 if TYPE_CHECKING:
-    from pytest_lava.board.board import Board
+    from pytest_lava.board.board import Board, BootRecord
     from pytest_lava.plugin.session import Run
 
 __all__ = ["Reporting"]
@@ -89,10 +89,12 @@ class Reporting:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
-        """An item that has a target needs it, also if it asks only for the kernel."""
+        """An item that has a target needs it, also if it asks only for the kernel; one so marked needs it fresh."""
         __tracebackhide__ = True
-        yield
         target = target_of(item)
+        if target is not None and self._run.boards is not None:
+            self._run.boards.want_pristine(target, item.get_closest_marker("pristine") is not None)
+        yield
         if target is not None and self._run.boards is not None:
             self._run.boards.skip_if_unavailable(target)
 
@@ -150,7 +152,7 @@ class Reporting:
             facts |= {"board": board.name, "console": [self._begin, board.console.end]}
             facts["console_log"] = self._run.log_name(board.console.log)
             if board.last_boot is not None:
-                facts["boot_seconds"] = round(board.last_boot.seconds, 3)
+                facts |= _boot_facts(board.last_boot)
                 facts["release"] = board.last_boot.release
         command = item.stash.get(COMMAND, None)
         if command is not None and report.when == "call":
@@ -204,7 +206,7 @@ class Reporting:
     def _properties(self, board: Board, target: Target | None) -> list[tuple[str, object]]:
         found: list[tuple[str, object]] = [("board", board.name)]
         if board.last_boot:
-            found += [("kernel", board.last_boot.release), ("boot_seconds", round(board.last_boot.seconds, 3))]
+            found += [("kernel", board.last_boot.release), *_boot_facts(board.last_boot).items()]
         if image := board.deployment.image:
             found.append(("image", f"{image.name} sha256:{image.sha256}"))
         return [*found, ("run_folder", str(self._run.folder)), ("console_log", str(board.console.log))]
@@ -314,6 +316,11 @@ class Reporting:
         """Remove the files by which workers knew what was reported."""
         for mark in self._run.folder.glob(".*.failed"):
             mark.unlink(missing_ok=True)
+
+
+def _boot_facts(boot: BootRecord) -> dict[str, object]:
+    """How long the boot took; or that there was none."""
+    return {"resumed": boot.resumed} if boot.resumed else {"boot_seconds": round(boot.seconds, 3)}
 
 
 def _release(target: Target) -> str | None:

@@ -126,6 +126,12 @@ class Run:
 
         return root_cause(read(self.folder))
 
+    def resumes(self) -> list[str]:
+        """Which boards were resumed and not booted, a line each."""
+        from pytest_lava.results.summary import told_resumes
+
+        return told_resumes(read(self.folder))
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """SIGTERM becomes an orderly exit: without a handler nothing at all would run.
@@ -157,8 +163,9 @@ class Run:
         transfer = TransferPolicy(self.plan.transfer, announce)
         preparation = Preparation(self._wanted(), self.plan.cache, self.events, self.plan.additions)
         context = LabContext(
-            folder, only_board, self._guardian, self.events, self.plan.board_wait, reports, preparation, transfer
-        )
+            folder, only_board, self._guardian, self.events, self.plan.board_wait, reports, preparation, transfer,
+            self.plan.snapshots,
+        )  # fmt: skip
         self.boards = self.config.stash[Boards.key] = Boards(context)
         if self.is_worker:
             self.journal.write("worker", pid=os.getpid())
@@ -213,11 +220,12 @@ class Run:
     def _on_boot(self, target: Target, board: Board, record: BootRecord) -> None:
         assert self.journal is not None
         self.journal.write(
-            "boot",
+            "resume" if record.resumed else "boot",
             board=board.name,
             durable=True,
             target=target.id,
             boot_id=record.boot_id,
+            **({"resumed": record.resumed} if record.resumed else {}),
             seconds=round(record.seconds, 6),
             uname={"release": record.release, "version": record.version, "machine": record.machine},
             console=list(record.console),

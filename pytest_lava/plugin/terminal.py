@@ -30,6 +30,8 @@ class Terminal:
         """One line a target."""
         plan = self._run.plan
         lines = [f"board: {_describe(target)}" for target in plan.targets]
+        if plan.snapshots:
+            lines.append("snapshots: on, a board may resume the state after an earlier boot (--no-snapshot: never)")
         return [*lines, *(f"note: {remark}" for remark in plan.remarks)]
 
     @pytest.hookimpl(tryfirst=True)
@@ -53,6 +55,8 @@ class Terminal:
         yield
         if terminalreporter.verbosity >= 0:
             terminalreporter.write_sep("=", "board results")
+            for line in run.resumes():
+                terminalreporter.write_line(f"resumed  {line}", yellow=True)
             for title, path in self._files():
                 terminalreporter.write_line(f"{title:<8} {_short(path)}")
         else:

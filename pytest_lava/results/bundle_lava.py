@@ -84,7 +84,7 @@ def lava_run(source: Source, test_id: str) -> Bundle:
             else:
                 result["attributes"]["step"] = str(line.get("name"))
         add(source, run, result, attachments)
-    run["test_results"] += [_boot(line, ids, several) for line in record.boots]
+    run["test_results"] += [_boot(line, ids, several) for line in (*record.boots, *record.resumes)]
     run["test_results"].append(_job(record))
     _attach(run, record, logs)
     return run
@@ -105,9 +105,9 @@ def _phase(line: Line, ids: Namer, several: bool) -> Bundle:
 
 
 def _boot(line: Line, ids: Namer, several: bool) -> Bundle:
-    """The whole way from power-on to a shell, that the phases are parts of."""
+    """The whole way from power-on to a shell, that the phases are parts of; a resumed board claims no boot."""
     return {
-        "test_case_id": ids.unique(_name("boot", str(line.get("target") or ""), several)),
+        "test_case_id": ids.unique(_name(str(line["kind"]), str(line.get("target") or ""), several)),
         "result": "pass",
         **_took(line),
         "timestamp": date(line["time"]),
@@ -115,6 +115,7 @@ def _boot(line: Line, ids: Namer, several: bool) -> Bundle:
             {
                 "target": line.get("target"),
                 "boot_id": line.get("boot_id"),
+                "resumed": line.get("resumed"),
                 **kernel_attributes(kernel_messages([line])),
             }
         ),
@@ -177,6 +178,7 @@ def _logs(source: Source) -> list[_Log]:
     lines: list[Line] = [
         *record.targets.values(),
         *record.boots,
+        *record.resumes,
         *(line for case in record.cases for line in case.lines),
     ]
     for line in lines:

@@ -98,6 +98,7 @@ def target_attributes(record: Record, target: str) -> dict[str, object]:
     kernel, image = line.get("kernel") or {}, line.get("image") or {}
     origin = kernel.get("origin") or {}
     boots = [boot for boot in record.boots if boot.get("target") == target]
+    resumes = [resume for resume in record.resumes if resume.get("target") == target]
     return {
         "target": target,
         "target.hostname": line.get("board"),
@@ -115,6 +116,7 @@ def target_attributes(record: Record, target: str) -> dict[str, object]:
         "image.name": image.get("name"),
         "image.sha256": image.get("sha256"),
         "boot.seconds": boots[0].get("seconds") if boots else None,
+        "boot.resumed": resumes[0].get("resumed") if resumes else None,
     }
 
 

@@ -123,6 +123,7 @@ def _run_properties(record: Record, folder: Path | None) -> list[tuple[str, obje
             ("image_sha256", image.get("sha256")),
         ]
     found += [("boot_seconds", boot.get("seconds")) for boot in record.boots]
+    found += [("resumed", resume.get("resumed")) for resume in record.resumes]
     # several targets share boards and images: each value once
     return [pair for number, pair in enumerate(found) if pair not in found[:number]]
 

@@ -103,6 +103,8 @@ class Record:
     end: Line | None
     targets: dict[str, Line]
     boots: tuple[Line, ...]
+    #: where a board was switched on in the state that an earlier boot left, and did not boot
+    resumes: tuple[Line, ...]
     phases: tuple[Line, ...]
     notes: tuple[Line, ...]
     cases: tuple[Case, ...]
@@ -118,9 +120,8 @@ class Record:
 
     def kernel_release(self, target: str) -> str:
         """Release of the kernel: as its file says, or as the booted board told."""
-        told = [
-            boot["uname"].get("release") for boot in self.boots if boot.get("target") == target and boot.get("uname")
-        ]
+        starts = [line for line in (*self.boots, *self.resumes) if line.get("target") == target and line.get("uname")]
+        told = [line["uname"].get("release") for line in starts]
         return str((self.target(target).get("kernel") or {}).get("release") or (told[0] if told else "") or "")
 
 
@@ -152,6 +153,7 @@ def collect(lines: Iterable[Line]) -> Record:
         end=ends[-1] if ends else None,
         targets=targets,
         boots=tuple(kinds.get("boot", [])),
+        resumes=tuple(kinds.get("resume", [])),
         phases=tuple(kinds.get("phase", [])),
         notes=tuple(kinds.get("note", [])),
         cases=_cases(items),

@@ -9,7 +9,7 @@ from pytest_lava.errors import Blame, Effect, ExitStatus
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import LAVA, Case, Record, collect
 
-__all__ = ["Fault", "exit_status", "fault", "first_fault", "root_cause"]
+__all__ = ["Fault", "exit_status", "fault", "first_fault", "root_cause", "told_resumes"]
 
 #: a test's own time, and an upload, which never fails a run
 _HARMLESS = ("case", "submit")
@@ -49,6 +49,21 @@ def exit_status(lines: Iterable[Line], pytest_status: int) -> int:
     if Blame.CONFIGURATION in blames:
         return ExitStatus.USAGE
     return ExitStatus.TESTS_FAILED if blames else pytest_status
+
+
+def told_resumes(lines: Iterable[Line]) -> list[str]:
+    """A line for each board that was resumed in a state kept earlier, as such a run says nothing about its boot."""
+    record = collect(lines)
+    found: dict[tuple[str, str], int] = {}
+    for line in record.resumes:
+        key = str(line.get("target") or line.get("board")), str(line.get("resumed"))[:19].replace("T", " ")
+        found[key] = found.get(key, 0) + 1
+    booted = {str(line.get("target") or line.get("board")) for line in record.boots}
+    return [
+        f"{target} {'also resumed' if target in booted else 'was not booted: it resumed'} the state kept at {when} UTC"
+        f"{f' ({count} times)' if count > 1 else ''}; --no-snapshot boots"
+        for (target, when), count in found.items()
+    ]
 
 
 def first_fault(record: Record) -> Fault | None:

@@ -214,7 +214,7 @@ class Desk:
         log = self.folder / f"{run}.out"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                self.command(f"--lava-dir={run}", "-p", "no:cacheprovider", *arguments),
+                self.command(f"--lava-dir={run}", "-p", "no:cacheprovider", "--no-snapshot", *arguments),
                 cwd=self.folder, env=self.env | (env or {}), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 start_new_session=True,
             )  # fmt: skip

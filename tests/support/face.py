@@ -28,6 +28,8 @@ class Face:
     def __init__(self, pytester: pytest.Pytester) -> None:
         self.pytester = pytester
         self.path = pytester.path
+        #: whether boards may be resumed: most tests are about boots, and share the cache of this machine's user
+        self.snapshots = False
 
     def write(self, **files: str) -> None:
         """Python files by name without suffix."""
@@ -41,7 +43,8 @@ class Face:
 
     def run(self, *arguments: object, **counts: int) -> pytest.RunResult:
         """pytest in a process of its own; ``counts`` as ``assert_outcomes`` takes them. Its bundle is checked."""
-        result = self.pytester.runpytest_subprocess(*QUICK, *map(str, arguments), timeout=120)
+        quick = QUICK if self.snapshots else (*QUICK, "--no-snapshot")
+        result = self.pytester.runpytest_subprocess(*quick, *map(str, arguments), timeout=120)
         if counts:
             result.assert_outcomes(**counts)
         if (self.latest / "bundle.json").exists():
