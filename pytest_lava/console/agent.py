@@ -106,12 +106,12 @@ class AgentShell(Interactive):
                 break
         else:
             raise AgentUnfit(DAMAGED)
+        self._asking.forget()
         if facts != "+":
             self.leave(deadline)
             raise AgentUnfit(_UNFIT.get(facts, f"it answered {facts!r}"), markers=facts == "-")
         self._files = self._bytes = 0
         self._typing = self._homeless = False
-        self._asking.forget()
 
     def leave(self, deadline: Deadline) -> None:
         """Give the line back to the shell that it was taken from, for the people who use it after us."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +18,7 @@ from pytest_lava.boot.login import log_in
 from pytest_lava.config.model import Login
 from pytest_lava.console.agent import AgentShell
 from pytest_lava.console.console import Console
+from pytest_lava.console.fdtransport import FdTransport
 from pytest_lava.console.marker import MarkerShell
 from pytest_lava.console.process import open_process
 from pytest_lava.console.shell import Shell
@@ -28,9 +30,9 @@ PLACES = ("/dev/shm", "/run", "/tmp", "/var/tmp")
 
 
 @contextmanager
-def logged_in(folder: Path, command: str, **login: Any) -> Iterator[Shell]:
+def logged_in(folder: Path, line: str | FdTransport, **login: Any) -> Iterator[Shell]:
     with closing(Console(folder / "console.log")) as console, closing(EventLog(folder / "events.jsonl")) as events:
-        console.attach(open_process(command)[0])
+        console.attach(open_process(line)[0] if isinstance(line, str) else line)
         yield log_in(BootContext("here", console, Login(**login), events, 60), soon(30))
 
 
@@ -74,6 +76,18 @@ def test_markers_where_the_agent_cannot_live(tmp_path: Path) -> None:
     (warning,) = warnings(tmp_path)
     assert warning["message"].startswith("commands go by the marker protocol: its tty cannot be set: there is no stty")
     assert warning["protocol"] == "marker"
+
+
+def test_markers_on_a_line_without_a_tty(tmp_path: Path) -> None:
+    """As a shell behind a bare TCP port has."""
+    ours, theirs = socket.socketpair()
+    with theirs, subprocess.Popen(["dash", "-i"], stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        with logged_in(tmp_path, FdTransport(ours, "bare", why_closed=lambda: "it ended")) as shell:
+            assert isinstance(shell, MarkerShell)
+            assert fine(shell)
+        process.kill()
+    (warning,) = warnings(tmp_path)
+    assert "or it is no tty" in warning["message"]
 
 
 def test_markers_on_demand(tmp_path: Path) -> None:
