@@ -113,7 +113,7 @@ class Board:
         )
         self.console = Console(log, watch=Watch(config.watch))
         self._line = BoardLine(config.name, config.model.console, self.console, self._power, guard)
-        self._snapshots = snapshots_of(config, self._power, shelf, self.events) if snapshots else None
+        self.snapshots = snapshots_of(config, self._power, shelf, self.events) if snapshots else None
         self.console.on_mark = lambda text: self.events.emit(text, level="input")
         self._boot: Boot = config.boot.driver(
             config.boot.options,
@@ -282,8 +282,8 @@ class Board:
             self._give_files(self._shell)
             record = self._record(self._shell, start)
         self._check_release(record)
-        if from_off and self._snapshots:
-            self._snapshots.keep(self._shell)
+        if from_off and self.snapshots:
+            self.snapshots.keep(self._shell)
         self._arrive(self._shell, record)
 
     def _arrive(self, shell: Shell, record: BootRecord) -> None:
@@ -294,7 +294,7 @@ class Board:
 
     def _resume(self) -> bool:
         """Switch on in the state right after boot, if that was kept; else, or if it cannot be used, the board boots."""
-        snapshots = self._snapshots
+        snapshots = self.snapshots
         snapshot = snapshots.find(self.deployment) if snapshots else None
         if snapshots is None or snapshot is None or self._anew:
             return False

@@ -76,7 +76,7 @@ class Snapshots:
     def find(self, deployment: Deployment) -> Snapshot | None:
         """The state that this deployment leads to, if it was kept; what is damaged is removed."""
         try:
-            self._key = self._key_of(deployment)
+            self._key = self.key_of(deployment)
         except (ConfigurationError, PowerError) as error:
             self._key = None
             self._events.emit(f"no snapshots: {error}")
@@ -145,7 +145,8 @@ class Snapshots:
         now = round(time.time() + snapshot.clock)  # to the nearest second: what a command takes is of that order
         return f"printf '{noise}' >/dev/urandom; date -u -s @{now} >/dev/null; "
 
-    def _key_of(self, deployment: Deployment) -> str:
+    def key_of(self, deployment: Deployment) -> str:
+        """A hash of all that the state after a boot of ``deployment`` depends on. ``PowerError`` if there is none."""
         cache, kernel, image = self._shelf.folder, deployment.kernel, deployment.image
         files = [kernel.file.path, kernel.initrd, kernel.dtb] if kernel else []
         inputs = {

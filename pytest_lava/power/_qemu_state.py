@@ -30,9 +30,10 @@ _DONE = ("completed", "failed", "cancelled")
 
 @dataclass(frozen=True)
 class _Changed:
-    """A drive that was written to: its ``device``, and the argument that makes it."""
+    """A drive that was written to: its ``device``, its ``size`` in bytes, and the number of its argument."""
 
     device: str
+    size: int
     argument: int
 
 
@@ -42,7 +43,7 @@ def keep(qmp: Qmp, argv: Sequence[str], folder: Path, deadline: Deadline) -> Non
     try:
         drives = {}
         for number, drive in enumerate(_changed(qmp, argv, deadline)):
-            _back_up(qmp, drive.device, folder / f"drive{number}.qcow2", deadline)
+            _back_up(qmp, drive, folder / f"drive{number}.qcow2", deadline)
             drives[str(drive.argument)] = f"drive{number}.qcow2"
         (folder / _DRIVES).write_text(json.dumps(drives))
         with (folder / _MEMORY).open("xb") as file:
@@ -104,22 +105,49 @@ def _changed(qmp: Qmp, argv: Sequence[str], deadline: Deadline) -> list[_Changed
         if not device or told.get("wr_operations", 1) or told.get("unmap_operations", 0):
             if len(arguments) > 1:
                 raise PowerError(f"{base} is several drives of the board")
-            found.append(_Changed(device or block["qdev"], arguments[0]))
+            found.append(_Changed(device or block["qdev"], inserted["image"]["virtual-size"], arguments[0]))
     return found
 
 
-def _back_up(qmp: Qmp, device: str, target: Path, deadline: Deadline) -> None:
-    """What was written since power-on, as an overlay of the same image."""
-    qmp.execute(
-        "drive-backup", deadline, job_id="state", device=device, sync="top", format="qcow2", target=os.fspath(target)
-    )
+def _back_up(qmp: Qmp, drive: _Changed, target: Path, deadline: Deadline) -> None:
+    """What was written since power-on, as a drive that lacks all else.
+
+    Not by ``drive-backup``: on a drive with ``snapshot=on`` QEMU 7.2 removes the image below (BDRV_O_TEMPORARY).
+    """
+    _create(qmp, {"driver": "file", "filename": os.fspath(target), "size": 0}, deadline)
+    qmp.execute("blockdev-add", deadline, driver="file", filename=os.fspath(target), node_name="lava-file")
+    try:
+        _create(qmp, {"driver": "qcow2", "file": "lava-file", "size": drive.size}, deadline)
+        qmp.execute("blockdev-add", deadline, driver="qcow2", file="lava-file", node_name="lava-state")
+        try:
+            qmp.execute(
+                "blockdev-backup", deadline, job_id="state", device=drive.device, target="lava-state", sync="top",
+                auto_dismiss=False,
+            )  # fmt: skip
+            _await_job(qmp, deadline)
+        finally:
+            qmp.execute("blockdev-del", deadline, node_name="lava-state")
+    finally:
+        qmp.execute("blockdev-del", deadline, node_name="lava-file")
+
+
+def _create(qmp: Qmp, options: dict[str, object], deadline: Deadline) -> None:
+    qmp.execute("blockdev-create", deadline, job_id="state", options=options)
+    _await_job(qmp, deadline)
+
+
+def _await_job(qmp: Qmp, deadline: Deadline) -> None:
+    """Until the job ``state`` has ended; its name is free again."""
 
     def ended(event: dict[str, Any]) -> bool:
-        return event["event"] in ("BLOCK_JOB_COMPLETED", "BLOCK_JOB_CANCELLED") and event["data"]["device"] == "state"
+        data = event["data"] if event["event"] == "JOB_STATUS_CHANGE" else {}
+        return data.get("id") == "state" and data.get("status") == "concluded"
 
-    event = qmp.await_event(ended, f"whether drive {device} was kept", deadline)
-    if why := event["data"].get("error"):
-        raise PowerError(f"drive {device} could not be kept: {why}")
+    qmp.await_event(ended, "whether a drive was kept", deadline)
+    errors = [job["error"] for job in qmp.execute("query-jobs", deadline) if job["id"] == "state" and "error" in job]
+    qmp.execute("job-dismiss", deadline, id="state")
+    if errors:
+        raise PowerError(f"what was written to a drive could not be kept: {errors[0]}")
 
 
 def _on_top(word: str, overlay: Path) -> str:
