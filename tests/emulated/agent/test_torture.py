@@ -66,7 +66,8 @@ def test_torture_under_printk(
     with capsys.disabled():
         print(f"\n{number} commands in {seconds:.0f} s, {records / seconds:.0f} records/s, {len(wrong)} wrong", end=" ")
     assert wrong == []
-    assert records > seconds * rate / 2
+    # half the rate, or on a machine so busy that the board's loop starves, as many for each command as else meet one
+    assert records > min(seconds * rate / 2, number * rate / 20)
 
 
 @pytest.mark.emulated
