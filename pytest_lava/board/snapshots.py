@@ -40,8 +40,8 @@ _CALM = 5.0  # seconds of the board's time in which it may complain of a stall, 
 _CLOCK_ERROR = 2  # seconds that a board's clock may differ from ours because we look at both one after the other
 _PIECE = 1 << 20
 _ENTROPY = 64
-#: tables of a board file that the state depends on
-_TABLES = {"power", "console", "deploy", "boot", "login", "arch"}
+#: tables of a board file that the state depends on, beside ``power``, which the machine's identity covers
+_TABLES = {"console", "deploy", "boot", "login", "arch"}
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ class Snapshots:
         """The state that this deployment leads to, if it was kept; what is damaged is removed."""
         try:
             self._key = self.key_of(deployment)
-        except (ConfigurationError, PowerError) as error:
+            folder = self._shelf.find("snapshots", self._key)
+        except (ConfigurationError, OSError, PowerError) as error:
             self._key = None
             self._events.emit(f"no snapshots: {error}")
             return None
-        folder = self._shelf.find("snapshots", self._key)
         if folder is None:
             return None
         try:
