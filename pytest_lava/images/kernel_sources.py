@@ -23,7 +23,7 @@ def parse_tree(text: str) -> KernelSource:
     """``--kernel-tree``: a kernel tree, its build folder, or what TuxMake or KernelCI made, here or behind a URL."""
     if text.startswith(("http://", "https://")):
         return build_source(text)
-    folder = Path(text).expanduser().absolute()
+    folder = Path(text).expanduser().resolve()
     if not folder.is_dir():
         hint = (
             "give the file as --kernel" if folder.exists() else "give the folder in which you ran make, or that of O="
