@@ -15,7 +15,7 @@ from support.rfc2217 import QemuPort, Rfc2217Server, ser2net
 
 from pytest_lava.board.board import Board, State
 from pytest_lava.console.agent import AgentShell
-from pytest_lava.console.ladder import Dump, Ladder, Rungs
+from pytest_lava.console.ladder import RUNGS, Dump, Ladder, Rungs
 from pytest_lava.console.marker import MarkerShell
 from pytest_lava.errors import BootFailed, CommandTimeout, Hang, InfrastructureError, KernelCrash, LavaError
 from pytest_lava.images.cache import cache_dir
@@ -164,7 +164,7 @@ def test_kernel_that_dies_while_it_is_asked_has_crashed(board: Board) -> None:
 
 def test_dump_that_does_not_fit_into_its_time_is_cut_off(board: Board) -> None:
     board.reach(State.SHELL)
-    ladder = Ladder(board.console, Rungs(dumps=(Dump("t", "Show State", 0.01),)))
+    ladder = Ladder(board.console, Rungs(dumps=(RUNGS.dumps[0], Dump("t", "Show State", 0.01))))
     assert ladder.ask_kernel()
     assert "cut off at " in ladder.result.steps[-1].answer
     assert "sysrq: Show State" in ladder.result.sysrq
