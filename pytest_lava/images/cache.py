@@ -78,7 +78,7 @@ def produce(path: Path, make: Callable[[Path], None], *, deadline: Deadline | No
 def sweep(folder: Path) -> None:
     """Remove what killed runs left half made in a folder of entries; nobody holds the lock of it any more."""
     for rest in folder.glob(".*.tmp-*"):
-        name = rest.name[1:].rpartition(".tmp-")[0]
+        name = rest.name.rpartition(".tmp-")[0].lstrip(".").removesuffix(".json")  # facts are written by its maker too
         with suppress(InfrastructureError), locked(folder / name, deadline=Deadline.after(0)):
             _remove(rest)
 

@@ -127,7 +127,7 @@ def remove(path: Path) -> bool:
         if aside.is_dir():
             shutil.rmtree(aside, ignore_errors=True)
         else:
-            aside.unlink()
+            aside.unlink(missing_ok=True)
     except BlockingIOError:
         return False
     finally:
