@@ -41,16 +41,19 @@ _UBOOT = {
 
 
 @contextmanager
-def our_board(name: str, folder: Path) -> Iterator[Board]:
-    """One of our boards, deployed and switched off; its logs go to ``folder``."""
+def our_board(name: str, folder: Path, *, snapshots: bool = False) -> Iterator[Board]:
+    """One of our boards, deployed and switched off; its logs go to ``folder``, and a cache if it keeps its state."""
     folder.mkdir(parents=True, exist_ok=True)
     with Guardian() as guardian:
         files = BoardFiles(board_folders(CHECKOUT), Registry(plugin_manager()))
         target = make_plan(Options(boards=(name,)), files, folder, guardian).targets[0]
         events = EventLog(folder / "events.jsonl")
-        preparation = Preparation([target], CachePlan(cache_dir()), events)
+        preparation = Preparation([target], CachePlan(folder / "cache" if snapshots else cache_dir()), events)
         prepared = preparation.of(target)
-        board = Board(target.request.candidates[0], log=folder / "console.log", guard=guardian, events=events)
+        board = Board(
+            target.request.candidates[0], log=folder / "console.log", guard=guardian, events=events,
+            shelf=preparation.shelf, snapshots=snapshots,
+        )  # fmt: skip
         try:
             board.deploy(prepared.kernel, prepared.image)
             yield board

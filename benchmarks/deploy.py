@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.snapshots import restore_row, warm_row
 from benchmarks.stats import Sample, Table, interleaved, spread
 from pytest_lava.images.artefact import Artefact
 from pytest_lava.images.cache import cache_dir
@@ -157,7 +158,7 @@ def _unpacked(deb: Path, folder: Path) -> None:
     subprocess.run(["dpkg-deb", "-x", deb, folder], check=True)
 
 
-ROWS: dict[str, Callable[[int, Path], str]] = {"inject": inject_row}
+ROWS: dict[str, Callable[[int, Path], str]] = {"inject": inject_row, "warm": warm_row, "restore": restore_row}
 
 
 def deploy(rounds: int, folder: Path) -> str:

@@ -86,7 +86,7 @@ def items(rounds: int, folder: Path, count: int = 100) -> str:
     our_pytest, their_pytest = venvs.ours() / "pytest", venvs.labgrid() / "pytest"
     competitors: dict[str, Callable[[], Sample]] = {
         "bare boot": lambda: _bare(argv),
-        "pytest-lava": lambda: _run([our_pytest, f"--board={_BOARD}", "test_items.py"], ours, count),
+        "pytest-lava": lambda: _run([our_pytest, f"--board={_BOARD}", "--no-snapshot", "test_items.py"], ours, count),
         "labgrid 26": lambda: _run([their_pytest, "--lg-env=environment.yaml", "test_items.py"], labgrid, count),
     }
     for competitor in list(competitors.values())[1:]:
