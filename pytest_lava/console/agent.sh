@@ -16,8 +16,8 @@
 # Answer: \n~id;status;uptime0;uptime1;size1;sum1;size2;sum2;flags~\n<stdout><stderr>~id;status.\n   (see frames.py)
 # or \n~id!what.\n: u never heard of it, k cannot sum or cut (agent_sums.sh), else it came damaged and was not run.
 # What is left in the background may go on writing: so only as many bytes are sent as were summed up.
-# Frames go out by echo: every shell has it built in (mksh has no printf). echo x tells whether there is space left;
-# true, as dash ends its loop when a redirection of the special builtin : fails.
+# Frames go out by echo: every shell has it built in (mksh has no printf). echo x tells whether there is space left, and
+# true gives that space back for the next command (dash ended its loop if a redirection of the special builtin : failed).
 set +m 2>/dev/null; set +aCefuvx; unset IFS HISTFILE; trap : INT QUIT
 __nl='
 '
@@ -34,7 +34,7 @@ else __sums() { set -- $(wc -c $1.o $1.e) $(md5sum $1.o $1.e 2>/dev/null); __fit
 __A() {
  [ "$1" = "$__id" ] || { __e $1!u; return; }
  __li=${2:-16777216} __fl=$3 __g=$__f.$1 __so=0 __se=0 __ko=- __ke=-
- echo x >$__f.x && true >$__f.x || __fl=${__fl}f
+ echo x >$__f.x || __fl=${__fl}f
  if [ -e $__g.o ] && [ -e $__g.e ]; then
   [ -s $__g.o ] || [ -s $__g.e ] && { __sums $__g || { __e $1!k; return; }; }
  else __fl=${__fl}g; fi
@@ -47,6 +47,7 @@ __A() {
    [ $__se = 0 ] || head -c $__se $__g.e
    echo "~$1;$__rc.";;
  esac
+ true >$__f.x
 }
 __get() {
  __w=${3:-1} __in=/dev/null
