@@ -75,6 +75,8 @@ __loop() {
    # command: or else a syntax error ended dash's and busybox's loop
    \\*) command eval "$__i";;
    1*) __typed;;
+   # who finds us when our run is gone asks for a prompt
+   '') echo '# ';;
   esac
  done
 }
