@@ -22,7 +22,6 @@ from pytest_lava.images.module_tree import modules_of, releases
 from pytest_lava.images.parallel import Parallel
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.inject.additions import Addition, check
-from pytest_lava.inject.deciding import Bootable, bring_in
 from pytest_lava.plan import CachePlan, ImagePlan, KernelPlan, KernelRequest, Prepared, Target
 
 __all__ = ["Preparation"]
@@ -226,6 +225,8 @@ class Preparation:
                     check(addition, target.request.arch, self._shelf.folder)
         asked = target.image.parts.values() if target.image else ()
         partition = next((artefact.partition for artefact in asked if artefact.partition), 0)
+        from pytest_lava.inject.deciding import Bootable, bring_in  # many modules, and most runs put nothing in
+
         files = Bootable(parts, initrd, kernel.append if kernel else "", modules, partition)
         done = bring_in(additions, files, self._shelf, self._events, deadline=self._deadline(target))
         if kernel:

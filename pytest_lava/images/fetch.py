@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, FetchFailed, InfrastructureError
@@ -24,7 +25,9 @@ from pytest_lava.images.memo import remembered, sha256_of
 from pytest_lava.images.pump import Pump
 from pytest_lava.images.store import Store
 from pytest_lava.images.unpack import Damaged, packing_of
-from pytest_lava.images.wire import BrokenOff, Validators, Wire, get_text
+
+if TYPE_CHECKING:
+    from pytest_lava.images.wire import Validators, Wire
 
 __all__ = ["Fetched", "Fetcher"]
 
@@ -159,17 +162,19 @@ class Fetcher:
         return None
 
     def _download(self, job: _Job, deadline: Deadline) -> Fetched:
+        from pytest_lava.images import wire as network  # requests is dear, and most runs fetch nothing
+
         artefact, kept = job.artefact, job.kept
         part = job.record.with_name(f"{job.record.name}.part")
         for left in reversed(range(_TRIES)):
             resumed = part.exists()
-            wire = Wire(artefact.url, part, deadline, self._report)
+            wire = network.Wire(artefact.url, part, deadline, self._report)
             try:
                 also = job.checksum.algorithm if job.checksum else "sha256"
                 if not wire.open(kept[0].validators if kept else None, also) and kept:
                     return Fetched(artefact, kept[1], kept[0].sha256)
                 return self._take(job, wire)
-            except BrokenOff as error:
+            except network.BrokenOff as error:
                 wire.done()
                 if not left:
                     raise
@@ -221,6 +226,8 @@ class Fetcher:
         if not artefact.sums:
             return artefact.checksum
         if artefact.url:
+            from pytest_lava.images.wire import get_text
+
             return artefact.checksum_in(get_text(artefact.sums, deadline))
         try:
             return artefact.checksum_in(Path(artefact.sums).read_text(errors="replace"))
@@ -271,6 +278,8 @@ def _check(artefact: Artefact, expected: Checksum, found: str) -> None:
 
 
 def _load(record: Path) -> _Known | None:
+    from pytest_lava.images.wire import Validators
+
     try:
         found = json.loads(record.read_bytes())
         return _Known(found["url"], found["sha256"], Validators(**found["validators"]), found["digests"])
