@@ -117,7 +117,7 @@ class Snapshots:
 
         try:
             name = f"booted {self._config.name}"
-            path = self._shelf.make("snapshots", self._key, make, name=name, deadline=limit, summed=False)
+            path = self._shelf.make("snapshots", self._key, make, name=name, deadline=limit)
         except OSError as error:
             self._events.emit(f"no snapshot: {error.strerror or error}", level="warning")
         except (InfrastructureError, PowerError) as error:
@@ -143,7 +143,9 @@ class Snapshots:
         """Commands that set the clock of a resumed board and stir its random numbers; on stderr is what went wrong."""
         noise = "".join(f"\\{byte:03o}" for byte in secrets.token_bytes(_ENTROPY))
         now = round(time.time() + snapshot.clock)  # to the nearest second: what a command takes is of that order
-        return f"printf '{noise}' >/dev/urandom; date -u -s @{now} >/dev/null; "
+        # RNDRESEEDCRNG: else the kernel takes them into account only later (drivers/char/random.c)
+        reseed = "command -v perl >/dev/null && perl -e 'open F,\"/dev/urandom\";ioctl F,0x5207,0'"
+        return f"printf '{noise}' >/dev/urandom; {reseed}; date -u -s @{now} >/dev/null; "
 
     def key_of(self, deployment: Deployment) -> str:
         """A hash of all that the state after a boot of ``deployment`` depends on. ``PowerError`` if there is none."""
