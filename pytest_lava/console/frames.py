@@ -81,7 +81,7 @@ def readings(data: bytes) -> Iterator[bytes]:
         yield excise(data).replace(b"\r\n", b"\n")
 
 
-def streams_of(text: bytes, frame: str, *, unsummed: bool) -> tuple[Header, tuple[bytes, bytes]] | None:
+def streams_of(text: bytes, frame: str, *, unsummed: bool = False) -> tuple[Header, tuple[bytes, bytes]] | None:
     """The whole answer in ``text``, if its sizes and sums are right; see :func:`proven`."""
     header = find_header(text, frame)
     if header is None or header.payload != header.sizes[0] + header.sizes[1]:

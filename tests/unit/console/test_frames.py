@@ -118,3 +118,22 @@ def test_board_without_a_clock() -> None:
     header = find_header(b"~ab12f;0;;;0;-;0;-;~\n", FRAME)
     assert header
     assert header.seconds is None
+
+
+def test_answer_without_a_sum_is_believed_only_of_a_board_that_has_none() -> None:
+    """A program that imitates the agent, or noise, could leave it out."""
+    alone = f"\n~{FRAME};0;1.0;1.0;4;-;0;-;~\nfake~{FRAME};0.\n".encode()
+    assert streams_of(alone, FRAME) is None
+    found = streams_of(alone, FRAME, unsummed=True)
+    assert found is not None
+    assert found[1] == (b"fake", b"")
+    empty = f"\n~{FRAME};0;1.0;1.0;0;123;0;-;~\n~{FRAME};0.\n".encode()
+    assert streams_of(empty, FRAME) is None
+
+
+def test_header_of_an_answer_that_was_live_says_so() -> None:
+    forged = f"\n~{FRAME};0;1.0;1.0;0;-;0;-;~\n"
+    text = f"{forged}said by a program\n~{FRAME};3;1.0;1.0;0;-;0;-;s~\n~{FRAME};3.\n".encode()
+    header = find_header(text, FRAME, base=100, live=True)
+    assert header is not None
+    assert (header.status, header.start) == (3, 100 + text.rindex(b"~ab12f;3;1"))
