@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pytest_lava.board.reseed import reseeding
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.console import agent
 from pytest_lava.console.agent import AgentShell, script_of
@@ -32,7 +33,7 @@ from pytest_lava.power.api import KeepsState, Power
 
 __all__ = ["Snapshot", "Snapshots", "snapshots_of"]
 
-_VERSION = 1  # of all that this module writes
+_VERSION = 2  # of all that this module writes
 _ABOUT = "about.json"
 _KEEP = 60.0  # seconds, also for another run that keeps the same state
 _PROBE = 5.0  # seconds that a resumed shell has to answer
@@ -47,12 +48,14 @@ _TABLES = {"console", "deploy", "boot", "login", "arch"}
 @dataclass(frozen=True)
 class Snapshot:
     """A state in ``folder``. ``saved`` is an ISO time, ``uptime`` the board's own (seconds), ``clock`` by how many
-    seconds the board's clock was ahead of ours, ``checks`` are check values of its files."""
+    seconds the board's clock was ahead of ours, ``machine`` what ``uname -m`` said, ``checks`` are check values of its
+    files."""
 
     folder: Path
     saved: str
     uptime: float
     clock: int
+    machine: str
     checks: Mapping[str, int]
 
 
@@ -64,7 +67,7 @@ def snapshots_of(config: BoardConfig, power: Power, shelf: Shelf, events: EventL
 
 
 class Snapshots:
-    """The states of one board. Trouble with them is told, never raised: then the board really boots."""
+    """The states of one board. Trouble with them is told, not raised: then the board really boots."""
 
     def __init__(self, config: BoardConfig, machine: KeepsState, shelf: Shelf, events: EventLog) -> None:
         self.machine = machine
@@ -96,7 +99,10 @@ class Snapshots:
         return snapshot
 
     def keep(self, shell: Shell) -> None:
-        """Keep the state of the board that has just booted as what :meth:`find` looked for, unless it is there."""
+        """Keep the state of the board that has just booted as what :meth:`find` looked for, unless it is there.
+
+        ``PowerError`` only if the board does not go on.
+        """
         if self._key is None:
             return
         if not isinstance(shell, AgentShell):
@@ -106,10 +112,10 @@ class Snapshots:
 
         def make(folder: Path) -> None:
             folder.mkdir()
-            saved, (clock, uptime) = utc_now(), _clocks(shell)
+            saved, (clock, uptime, machine) = utc_now(), _facts(shell)
             self.machine.keep(folder, limit)
             checks = {path.name: _check(path) for path in sorted(folder.iterdir())}
-            about = asdict(Snapshot(folder, saved, uptime, clock, checks))
+            about = asdict(Snapshot(folder, saved, uptime, clock, machine, checks))
             del about["folder"]
             (folder / _ABOUT).write_text(json.dumps(about))
             for path in folder.iterdir():
@@ -118,10 +124,10 @@ class Snapshots:
         try:
             name = f"booted {self._config.name}"
             path = self._shelf.make("snapshots", self._key, make, name=name, deadline=limit)
-        except OSError as error:
-            self._events.emit(f"no snapshot: {error.strerror or error}", level="warning")
-        except (InfrastructureError, PowerError) as error:
-            self._events.emit(f"no snapshot: {error}")
+        except (InfrastructureError, OSError) as error:
+            self._events.emit(f"no snapshot: {error}", level="warning" if isinstance(error, OSError) else "info")
+            if not shell.alive(Deadline.after(_PROBE)):
+                raise PowerError(f"the board stands still since its state could not be kept: {error}") from error
         else:
             self._events.emit("kept the booted state", snapshot=path.name, seconds=round(monotonic() - begin, 3))
 
@@ -140,12 +146,11 @@ class Snapshots:
         return shell
 
     def freshening(self, snapshot: Snapshot) -> str:
-        """Commands that set the clock of a resumed board and stir its random numbers; on stderr is what went wrong."""
-        noise = "".join(f"\\{byte:03o}" for byte in secrets.token_bytes(_ENTROPY))
+        """Commands that set the clock of a resumed board and its random numbers; on stderr is what went wrong."""
         now = round(time.time() + snapshot.clock)  # to the nearest second: what a command takes is of that order
-        # RNDRESEEDCRNG: else the kernel takes them into account only later (drivers/char/random.c)
-        reseed = "command -v perl >/dev/null && perl -e 'open F,\"/dev/urandom\";ioctl F,0x5207,0'"
-        return f"printf '{noise}' >/dev/urandom; {reseed}; date -u -s @{now} >/dev/null; "
+        noise = secrets.token_bytes(_ENTROPY)
+        # the agent's own files lie where it found a folder that can be written
+        return f"{reseeding(snapshot.machine, noise, '$__f.r')}date -u -s @{now} >/dev/null; "
 
     def key_of(self, deployment: Deployment) -> str:
         """A hash of all that the state after a boot of ``deployment`` depends on. ``PowerError`` if there is none."""
@@ -164,14 +169,14 @@ class Snapshots:
         return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:40]
 
 
-def _clocks(shell: Shell) -> tuple[int, float]:
-    """By how many seconds the board's clock is ahead of ours, and the seconds since it booted."""
+def _facts(shell: Shell) -> tuple[int, float, str]:
+    """By how many seconds the board's clock is ahead of ours, the seconds since it booted, and what it is."""
     try:
-        said = shell.run("date +%s; cat /proc/uptime", timeout=_PROBE).stdout.split()
-        ahead, uptime = int(said[0]) - round(time.time()), float(said[1])
+        said = shell.run("date +%s; uname -m; cat /proc/uptime", timeout=_PROBE).stdout.split()
+        ahead, machine, uptime = int(said[0]) - round(time.time()), said[1], float(said[2])
     except (LavaError, ValueError, IndexError) as error:
         raise PowerError(f"the board tells neither time nor uptime: {error}") from error
-    return (0 if abs(ahead) <= _CLOCK_ERROR else ahead), uptime
+    return (0 if abs(ahead) <= _CLOCK_ERROR else ahead), uptime, machine
 
 
 def _check(path: Path) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ _MEMORY = "memory"
 _DRIVES = "drives.json"
 _BANDWIDTH = 1 << 40  # bytes a second: the default of 128 MB/s is for networks
 _GO_ON = 10.0  # seconds that it has for that, whatever became of its state
+_POLL = 0.002
 _DONE = ("completed", "failed", "cancelled")
 
 
@@ -53,7 +55,7 @@ def keep(qmp: Qmp, argv: Sequence[str], folder: Path, deadline: Deadline) -> Non
             qmp.execute("migrate", deadline, uri="fd:state")
             _await_end(qmp, "kept", deadline)
     finally:
-        qmp.resume(Deadline.after(_GO_ON))
+        _go_on(qmp, Deadline.after(_GO_ON))
 
 
 def arguments_for(argv: Sequence[str], folder: Path) -> list[str]:
@@ -72,6 +74,13 @@ def load(qmp: Qmp, folder: Path, deadline: Deadline) -> None:
         qmp.hand_over("state", file.fileno(), deadline)
         qmp.execute("migrate-incoming", deadline, uri="fd:state")
         _await_end(qmp, "brought back", deadline)
+    qmp.resume(deadline)
+
+
+def _go_on(qmp: Qmp, deadline: Deadline) -> None:
+    """End the standstill: not before the migration is over to its last step, for which there is no event."""
+    while qmp.execute("query-status", deadline)["status"] == "finish-migrate" and not deadline.expired:
+        threading.Event().wait(_POLL)
     qmp.resume(deadline)
 
 
