@@ -89,8 +89,8 @@ class UBoot:
         expect, what = self._console.expect, f"end of {command!r}"
         try:
             found = expect([ending, _RESETS, _IN_VAIN], start=start, deadline=deadline, what=what)
-            if found.index == 2:
-                with suppress(Timeout):  # its last words?
+            if found.index:
+                with suppress(Timeout):  # its last words, or what `version` prints?
                     return expect([ending], start=found.end, deadline=deadline.at_most(_KEY), what=what)
         except Timeout:
             self.interrupt()
