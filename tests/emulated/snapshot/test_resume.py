@@ -78,18 +78,53 @@ def test_a_boot_that_is_asked_for_is_one(opens: Open) -> None:
         assert not booted(board)
 
 
-def test_random_numbers_differ(opens: Open) -> None:
-    """Two boards resumed from one state are two boards, a second after their kernel has mixed in what it was given."""
+def test_random_numbers_differ(opens: Open, tmp_path: Path) -> None:
+    """Two boards that resume one state are two boards: their kernels reseed at once."""
 
     def numbers(board: Board) -> str:
         assert not booted(board)
-        assert board.shell.run("sleep 4").returncode == 0  # half the uptime at most, by drivers/char/random.c
         return board.shell.run("head -c 16 /dev/urandom | od -An -tx1").stdout
 
     with opens() as board:
         first = numbers(board)
         board.recover()
         assert numbers(board) != first
+        assert not board.shell.run("ls -A /dev/shm /tmp | grep lava.*r$").stdout
+    assert '"level": "warning"' not in (tmp_path / "events.jsonl").read_text()
+
+
+def test_random_numbers_of_a_kernel_that_has_none_yet(tmp_path: Path) -> None:
+    """Nothing feeds it while it boots: it refuses to reseed before it was given some."""
+    seen = []
+    for _ in range(3):
+        with open_board(tmp_path, "qemu-x86_64", cache=tmp_path / "cache", snapshots=True) as board:
+            booted(board)
+            seen.append(board.shell.run("head -c 16 /dev/urandom | od -An -tx1").stdout)
+            assert board.last_boot
+            assert bool(board.last_boot.resumed) is (len(seen) > 1)
+    assert len(set(seen)) == 3
+    assert '"level": "warning"' not in (tmp_path / "events.jsonl").read_text()
+
+
+def test_flash_and_card(tmp_path: Path) -> None:
+    """A board with firmware in a flash of its own, and slots of the machine that are written to."""
+    flash, card = tmp_path / "flash.bin", tmp_path / "card.img"
+    flash.write_bytes(b"f" * 1000)
+    card.write_bytes(b"c" * 5000)
+    text = (
+        "extends = 'qemu-arm64'\n[power]\narguments = ['-device', 'sdhci-pci']\n"
+        "[deploy.drives]\nflash = { device = 'pflash:1', size = '64M' }\ncard = 'sd-card'\n"
+        "[boot]\ncommands = ['protect off all', 'erase 0x4000000 +0x40000', 'mw.b 0x40000000 42 16', "
+        "'cp.b 0x40000000 0x4000000 16', 'setenv bootargs \"{append}\"', 'load virtio 0 ${kernel_addr_r} {kernel}', "
+        "'load virtio 0 ${ramdisk_addr_r} {initrd}', 'booti ${kernel_addr_r} {ramdisk} {fdt}']\n"
+    )
+    images = (f"flash={flash}", f"card={card}")
+    for resumes in (False, True):
+        with open_board(tmp_path, "b", text, images=images, cache=tmp_path / "cache", snapshots=True) as board:
+            assert booted(board) is not resumes
+            read = "devmem 0x4000000; devmem 0x4080000"
+            assert board.shell.run(read).stdout.split() == ["0x42424242", "0x00000000"]
+    assert (flash.read_bytes(), card.read_bytes()) == (b"f" * 1000, b"c" * 5000)
 
 
 def test_what_was_written_to_drives_is_kept(tmp_path: Path) -> None:
