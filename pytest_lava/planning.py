@@ -10,7 +10,7 @@ from pytest_lava.config.boards import BoardConfig, BoardFiles
 from pytest_lava.deploy.api import DeployContext
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.events import EventLog
-from pytest_lava.images.artefact import Artefact
+from pytest_lava.images.artefact import Artefact, local_path
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.housekeeping import parse_size
 from pytest_lava.inject.additions import Addition, check, parse_addition
@@ -152,7 +152,7 @@ def _cache(options: Options, run_folder: Path) -> CachePlan:
         raise ConfigurationError(f"--no-cache and {other} contradict each other: leave out one of them")
     if options.no_cache:
         return CachePlan(run_folder / "cache", passing=True)
-    folder = Path(options.cache).expanduser().absolute() if options.cache else options.assets
+    folder = local_path(options.cache).absolute() if options.cache else options.assets
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"--lava-cache {options.cache}: this is no folder")
     return CachePlan(folder, limit, options.offline)

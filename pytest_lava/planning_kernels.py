@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.images.artefact import Artefact
+from pytest_lava.images.artefact import Artefact, local_path
 from pytest_lava.images.kernel import inspect
 from pytest_lava.images.kernel_file import FileSource, file_source
 from pytest_lava.images.kernel_sources import parse_kernel, parse_tree
@@ -165,7 +165,7 @@ def _with(kernel: KernelRequest, key: str, value: str, option: str) -> KernelReq
 
 def _is_name(value: str) -> bool:
     """Whether this is a device tree's name in a kernel's package or tree, not a file of the user."""
-    return "://" not in value and not Path(value).expanduser().exists() and value.endswith((".dtb", ".dtbo"))
+    return "://" not in value and not local_path(value).exists() and value.endswith((".dtb", ".dtbo"))
 
 
 def _files(options: _Asked) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ file of checksums beside it, as ``sha256sum`` writes one), ``member`` (which fil
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from pytest_lava.errors import ConfigurationError
 
-__all__ = ["ALGORITHMS", "Artefact", "Checksum"]
+__all__ = ["ALGORITHMS", "Artefact", "Checksum", "local_path"]
 
 #: checksum -> how many hexadecimal digits it has
 ALGORITHMS = {"sha256": 64, "sha512": 128, "md5": 32}
@@ -60,7 +61,7 @@ class Artefact:
         """Read what a user wrote. ``ConfigurationError`` (beginning with ``option``) says what to change in it."""
         where = f"{f'{option} {text}'.strip()}: "
         place, _, fragment = text.partition("#")
-        if fragment and not _SCHEME.match(text) and Path(text).expanduser().exists():
+        if fragment and not _SCHEME.match(text) and local_path(text).exists():
             place, fragment = text, ""  # a file with a # in its name
         facts = _facts(fragment, where)
         checksum = _checksum(facts, where)
@@ -81,7 +82,7 @@ class Artefact:
             raise ConfigurationError(f"{where}{scheme}:// is unknown; write a path, file://, http:// or https://")
         if not place:
             raise ConfigurationError(f"{where}give a path or a URL")
-        path = Path(place).expanduser().absolute()
+        path = local_path(place).absolute()
         sums = str(path.parent / facts["sums"]) if facts.get("sums") else ""
         return cls(text, path.name, path=path, checksum=checksum, sums=sums, member=member, partition=partition)
 
@@ -106,6 +107,11 @@ class Artefact:
         raise ConfigurationError(
             f"{self.text}: {self.sums} lists no checksum of {self.name}; correct sums=, or leave it"
         )
+
+
+def local_path(text: str) -> Path:
+    """As shells have it: ``./~`` is a file of that name, and so is ``~nobody`` where there is no such user."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib drops the ./ before it looks, and raises
 
 
 def _facts(fragment: str, where: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.images.artefact import Artefact
+from pytest_lava.images.artefact import Artefact, local_path
 from pytest_lava.images.kernel_build import build_source, is_build
 from pytest_lava.images.kernel_file import file_source
 from pytest_lava.images.kernel_parts import KernelSource
@@ -23,7 +23,7 @@ def parse_tree(text: str) -> KernelSource:
     """``--kernel-tree``: a kernel tree, its build folder, or what TuxMake or KernelCI made, here or behind a URL."""
     if text.startswith(("http://", "https://")):
         return build_source(text)
-    folder = Path(text).expanduser().resolve()
+    folder = local_path(text).resolve()
     if not folder.is_dir():
         hint = (
             "give the file as --kernel" if folder.exists() else "give the folder in which you ran make, or that of O="

@@ -89,7 +89,9 @@ FIT = device_tree({"images": {"fdt-1": {"type": "flat_dt", "arch": "arm64"}, "k"
         pytest.param(zimage(gzip.compress(BANNER, mtime=0)), ("zImage", "arm", "6.1.0-lava"), id="zImage-gzip"),
         pytest.param(zimage(lzma.compress(BANNER)), ("zImage", "arm", "6.1.0-lava"), id="zImage-xz"),
         pytest.param(
-            zimage(b"unxz \xfd7zXZ\0 code" + lzma.compress(BANNER)), ("zImage", "arm", "6.1.0-lava"), id="zImage-xz-code"
+            zimage(b"unxz \xfd7zXZ\0 code" + lzma.compress(BANNER)),
+            ("zImage", "arm", "6.1.0-lava"),
+            id="zImage-xz-code",
         ),
         pytest.param(zimage(b"lzo"), ("zImage", "arm", None), id="zImage-other"),
         pytest.param(uimage(), ("uImage", "arm64", "6.1.0-lava"), id="uImage"),

@@ -75,14 +75,14 @@ def zboot(data: bytes, packed: bytes) -> bytes:
 
 PACKED: dict[str, Callable[[bytes], bytes]] = {
     "Image": lambda data: data,
-    "Image.gz": lambda data: gzip.compress(data, 1),
-    "vmlinuz.gz": lambda data: gzip.compress(data, 1),
+    "Image.gz": lambda data: gzip.compress(data, 1, mtime=0),
+    "vmlinuz.gz": lambda data: gzip.compress(data, 1, mtime=0),
     "Image.bz2": lambda data: bz2.compress(data, 1),
     "Image.xz": lambda data: lzma.compress(data, preset=0),
     "Image.zst": zstd,
     "Image.lz4": lz4,
     "Image.legacy.lz4": lambda data: lz4(data, "-l"),
-    "vmlinuz.efi": lambda data: zboot(data, gzip.compress(data, 1)),
+    "vmlinuz.efi": lambda data: zboot(data, gzip.compress(data, 1, mtime=0)),
 }
 
 
