@@ -28,10 +28,10 @@ from pytest_lava.deploy.api import Deployment
 from pytest_lava.errors import ConfigurationError, ConsoleLost, InfrastructureError, LavaError, PowerError
 from pytest_lava.events import EventLog, utc_now
 from pytest_lava.images.memo import remembered, sha256_of
-from pytest_lava.images.shelf import Shelf
+from pytest_lava.images.shelf import Shelf, made
 from pytest_lava.power.api import KeepsState, Power
 
-__all__ = ["Snapshot", "Snapshots", "snapshots_of"]
+__all__ = ["Snapshot", "Snapshots", "newest", "snapshots_of"]
 
 _VERSION = 2  # of all that this module writes
 _ABOUT = "about.json"
@@ -64,6 +64,16 @@ def snapshots_of(config: BoardConfig, power: Power, shelf: Shelf, events: EventL
     if isinstance(power, KeepsState) and power.keeps_state and config.model.console.url == "power":
         return Snapshots(config, power, shelf, events)
     return None
+
+
+def newest(cache: Path, board: str) -> str:
+    """When the newest state of a board was kept (ISO time), whatever its key; empty if there is none."""
+    found = [""]
+    for path, about in made(cache):
+        if path.parent.name == "snapshots" and about.name == _name(board):
+            with suppress(OSError, ValueError, KeyError):
+                found.append(str(json.loads((path / _ABOUT).read_bytes())["saved"]))
+    return max(found)
 
 
 class Snapshots:
@@ -122,8 +132,7 @@ class Snapshots:
                 _sync(path)
 
         try:
-            name = f"booted {self._config.name}"
-            path = self._shelf.make("snapshots", self._key, make, name=name, deadline=limit)
+            path = self._shelf.make("snapshots", self._key, make, name=_name(self._config.name), deadline=limit)
         except (InfrastructureError, OSError) as error:
             self._events.emit(f"no snapshot: {error}", level="warning" if isinstance(error, OSError) else "info")
             if not shell.alive(Deadline.after(_PROBE)):
@@ -167,6 +176,11 @@ class Snapshots:
             "agent": [script_of("agent.sh"), hashlib.sha256(Path(agent.__file__).read_bytes()).hexdigest()],
         }
         return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:40]
+
+
+def _name(board: str) -> str:
+    """As people see it in the cache."""
+    return f"booted {board}"
 
 
 def _facts(shell: Shell) -> tuple[int, float, str]:

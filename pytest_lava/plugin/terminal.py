@@ -12,7 +12,7 @@ from pytest_lava.errors import Blame
 from pytest_lava.plugin.facts import FACTS
 
 if TYPE_CHECKING:
-    from pytest_lava.plan import Target
+    from pytest_lava.plan import RunPlan, Target
     from pytest_lava.plugin.session import Run
 
 __all__ = ["Terminal"]
@@ -31,7 +31,7 @@ class Terminal:
         plan = self._run.plan
         lines = [f"board: {_describe(target)}" for target in plan.targets]
         if plan.snapshots:
-            lines.append("snapshots: on, a board may resume the state after an earlier boot (--no-snapshot: never)")
+            lines += [f"snapshots: {line}" for line in _kept(plan)]
         return [*lines, *(f"note: {remark}" for remark in plan.remarks)]
 
     @pytest.hookimpl(tryfirst=True)
@@ -89,6 +89,18 @@ def _describe(target: Target) -> str:
     if target.image:
         text += f", image {target.image.name}"
     return text
+
+
+def _kept(plan: RunPlan) -> Iterator[str]:
+    """What may be resumed; whether it fits is known only when all is prepared."""
+    from pytest_lava.board.snapshots import newest
+    from pytest_lava.results.summary import moment
+
+    for board in dict.fromkeys(board.name for target in plan.targets for board in target.request.candidates):
+        if when := newest(plan.cache.folder, board):
+            yield f"{board} resumes the state kept at {moment(when)} if it fits (--no-snapshot: boots)"
+        else:
+            yield f"{board} boots, and its state is kept for later runs (--no-snapshot: is not)"
 
 
 def _short(path: Path) -> str:

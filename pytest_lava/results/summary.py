@@ -9,7 +9,7 @@ from pytest_lava.errors import Blame, Effect, ExitStatus
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import LAVA, Case, Record, collect
 
-__all__ = ["Fault", "exit_status", "fault", "first_fault", "root_cause", "told_resumes"]
+__all__ = ["Fault", "exit_status", "fault", "first_fault", "moment", "root_cause", "told_resumes"]
 
 #: a test's own time, and an upload, which never fails a run
 _HARMLESS = ("case", "submit")
@@ -56,14 +56,19 @@ def told_resumes(lines: Iterable[Line]) -> list[str]:
     record = collect(lines)
     found: dict[tuple[str, str], int] = {}
     for line in record.resumes:
-        key = str(line.get("target") or line.get("board")), str(line.get("resumed"))[:19].replace("T", " ")
+        key = str(line.get("target") or line.get("board")), moment(str(line.get("resumed")))
         found[key] = found.get(key, 0) + 1
     booted = {str(line.get("target") or line.get("board")) for line in record.boots}
     return [
-        f"{target} {'also resumed' if target in booted else 'was not booted: it resumed'} the state kept at {when} UTC"
+        f"{target} {'also resumed' if target in booted else 'was not booted: it resumed'} the state kept at {when}"
         f"{f' ({count} times)' if count > 1 else ''}; --no-snapshot boots"
         for (target, when), count in found.items()
     ]
+
+
+def moment(iso: str) -> str:
+    """An ISO time in UTC for people: to the second."""
+    return f"{iso[:19].replace('T', ' ')} UTC"
 
 
 def first_fault(record: Record) -> Fault | None:
