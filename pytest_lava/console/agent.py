@@ -286,6 +286,8 @@ class AgentShell(Interactive):
             for _ in range(ATTEMPTS):
                 self._tidy(deadline)
                 frame, start = self._asking.token(), self._console.end
+                if job.on_output is not None:
+                    self._answers.expect_live()
                 try:
                     for piece in request("D" if job.on_output is None else "V", frame, job.text, job.data, job.limit):
                         self._console.write(piece, deadline)

@@ -88,6 +88,10 @@ class Answers:
             self._console.write(b"\nA %s %d\n" % (frame.encode(), limit), deadline)
         raise ConsoleLost("the console is too noisy: an answer was damaged eight times; lower the kernel's log level")
 
+    def expect_live(self) -> None:
+        """From now on programs write to the line, until an answer; to be said before they can have begun."""
+        self._console.doubt(self._probe, raw=True)
+
     def _let_it_sum(self, deadline: Deadline) -> None:
         if self._unsummed:
             raise InfrastructureError("the board cannot count bytes, so no output is safe: it lacks cksum and wc")
@@ -159,8 +163,6 @@ class Answers:
             damaged = not live and ending in carried and _ENDING.search(carried, carried.find(ending))
             return (seen, None, False) if damaged else None
 
-        if on_output is not None:
-            console.doubt(self._probe, raw=True)
         # before the header no output is on the line, if it is not live: a finding is the kernel's own word
         found = self._patiently(look, deadline) if again else console.wait(look, deadline, what="end of the command")
         begin, header, exact = found or (start, None, False)
