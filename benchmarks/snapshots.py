@@ -6,11 +6,11 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from benchmarks import venvs
 from benchmarks.boards import our_board
 from benchmarks.stats import Sample, Table, interleaved, spread
 from pytest_lava.board.board import Board, State
@@ -55,7 +55,7 @@ def restore_row(rounds: int, folder: Path) -> str:
 
 def _run(folder: Path, *options: str) -> Sample:
     command = [
-        sys.executable, "-m", "pytest", "-v", f"--board={_BOARD}", f"--lava-cache={folder}/cache", "--lava-dir=run",
+        str(venvs.ours() / "pytest"), "-v", f"--board={_BOARD}", f"--lava-cache={folder}/cache", "--lava-dir=run",
         "-p", "no:cacheprovider", *options, "test_it.py",
     ]  # fmt: skip
     shutil.rmtree(folder / "run", ignore_errors=True)

@@ -94,22 +94,13 @@ class Board:
         self._never_switched = True
         self._anew = False
         shelf = shelf or Shelf(cache_dir())
-        base = config.path.parent
+        base, url = config.path.parent, config.model.console.url
         self._power: Power = config.power.driver(
             config.power.options, PowerContext(config.name, base, guard, self.events)
         )
         self._deploy: Deploy = config.deploy.driver(
             config.deploy.options,
-            DeployContext(
-                config.name,
-                base,
-                self._power,
-                self.events,
-                guard,
-                config.model.console.url,
-                lambda: self.bootloader,
-                shelf,
-            ),
+            DeployContext(config.name, base, self._power, self.events, guard, url, lambda: self.bootloader, shelf),
         )
         self.console = Console(log, watch=Watch(config.watch))
         self._line = BoardLine(config.name, config.model.console, self.console, self._power, guard)

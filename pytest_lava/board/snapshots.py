@@ -28,30 +28,33 @@ from pytest_lava.deploy.api import Deployment
 from pytest_lava.errors import ConfigurationError, ConsoleLost, InfrastructureError, LavaError, PowerError
 from pytest_lava.events import EventLog, utc_now
 from pytest_lava.images.memo import remembered, sha256_of
-from pytest_lava.images.shelf import Shelf, made
+from pytest_lava.images.shelf import Shelf
 from pytest_lava.power.api import KeepsState, Power
 
 __all__ = ["Snapshot", "Snapshots", "newest", "snapshots_of"]
 
-_VERSION = 2  # of all that this module writes
+_VERSION = 3  # of all that this module writes
 _ABOUT = "about.json"
 _KEEP = 60.0  # seconds, also for another run that keeps the same state
+_PING = 1.0
 _PROBE = 5.0  # seconds that a resumed shell has to answer
 _CALM = 5.0  # seconds of the board's time in which it may complain of a stall, as time jumped
 _CLOCK_ERROR = 2  # seconds that a board's clock may differ from ours because we look at both one after the other
 _PIECE = 1 << 20
 _ENTROPY = 64
+_PROGRAM = "$__f.r"  # the agent's own files lie where it found a folder that can be written
 #: tables of a board file that the state depends on, beside ``power``, which the machine's identity covers
 _TABLES = {"console", "deploy", "boot", "login", "arch"}
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A state in ``folder``. ``saved`` is an ISO time, ``uptime`` the board's own (seconds), ``clock`` by how many
-    seconds the board's clock was ahead of ours, ``machine`` what ``uname -m`` said, ``checks`` are check values of its
-    files."""
+    """A state of ``board`` in ``folder``. ``saved`` is an ISO time, ``uptime`` the board's own (seconds), ``clock`` by
+    how many seconds the board's clock was ahead of ours, ``machine`` what ``uname -m`` said, ``checks`` are the
+    check values of its files."""
 
     folder: Path
+    board: str
     saved: str
     uptime: float
     clock: int
@@ -69,10 +72,10 @@ def snapshots_of(config: BoardConfig, power: Power, shelf: Shelf, events: EventL
 def newest(cache: Path, board: str) -> str:
     """When the newest state of a board was kept (ISO time), whatever its key; empty if there is none."""
     found = [""]
-    for path, about in made(cache):
-        if path.parent.name == "snapshots" and about.name == _name(board):
-            with suppress(OSError, ValueError, KeyError):
-                found.append(str(json.loads((path / _ABOUT).read_bytes())["saved"]))
+    for path in (cache / "snapshots").glob(f"[!.]*/{_ABOUT}"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            about = json.loads(path.read_bytes())
+            found += [about["saved"]] if about["board"] == board else []
     return max(found)
 
 
@@ -125,14 +128,15 @@ class Snapshots:
             saved, (clock, uptime, machine) = utc_now(), _facts(shell)
             self.machine.keep(folder, limit)
             checks = {path.name: _check(path) for path in sorted(folder.iterdir())}
-            about = asdict(Snapshot(folder, saved, uptime, clock, machine, checks))
+            about = asdict(Snapshot(folder, self._config.name, saved, uptime, clock, machine, checks))
             del about["folder"]
             (folder / _ABOUT).write_text(json.dumps(about))
             for path in folder.iterdir():
                 _sync(path)
 
         try:
-            path = self._shelf.make("snapshots", self._key, make, name=_name(self._config.name), deadline=limit)
+            name = f"booted {self._config.name}"
+            path = self._shelf.make("snapshots", self._key, make, name=name, deadline=limit)
         except (InfrastructureError, OSError) as error:
             self._events.emit(f"no snapshot: {error}", level="warning" if isinstance(error, OSError) else "info")
             if not shell.alive(Deadline.after(_PROBE)):
@@ -150,7 +154,8 @@ class Snapshots:
         """The shell of a board that was just resumed, whose agent lives on. ``ConsoleLost`` if it does not answer."""
         console.calm(snapshot.uptime + _CALM)
         shell = AgentShell(console, timeout=self._config.model.timeouts.command)
-        if not shell.alive(Deadline.after(_PROBE)):
+        # the tty is as the agent left it, so there is nothing to heal
+        if not (shell.ping(Deadline.after(_PING)) or shell.alive(Deadline.after(_PROBE))):
             raise ConsoleLost("the shell does not answer")
         return shell
 
@@ -158,8 +163,7 @@ class Snapshots:
         """Commands that set the clock of a resumed board and its random numbers; on stderr is what went wrong."""
         now = round(time.time() + snapshot.clock)  # to the nearest second: what a command takes is of that order
         noise = secrets.token_bytes(_ENTROPY)
-        # the agent's own files lie where it found a folder that can be written
-        return f"{reseeding(snapshot.machine, noise, '$__f.r')}date -u -s @{now} >/dev/null; "
+        return f"{reseeding(snapshot.machine, noise, _PROGRAM)}date -u -s @{now} >/dev/null; "
 
     def key_of(self, deployment: Deployment) -> str:
         """A hash of all that the state after a boot of ``deployment`` depends on. ``PowerError`` if there is none."""
@@ -178,15 +182,12 @@ class Snapshots:
         return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:40]
 
 
-def _name(board: str) -> str:
-    """As people see it in the cache."""
-    return f"booted {board}"
-
-
 def _facts(shell: Shell) -> tuple[int, float, str]:
     """By how many seconds the board's clock is ahead of ours, the seconds since it booted, and what it is."""
     try:
-        said = shell.run("date +%s; uname -m; cat /proc/uptime", timeout=_PROBE).stdout.split()
+        said = shell.run(
+            f": >{_PROGRAM}; chmod 700 {_PROGRAM}; date +%s; uname -m; cat /proc/uptime", timeout=_PROBE
+        ).stdout.split()
         ahead, machine, uptime = int(said[0]) - round(time.time()), said[1], float(said[2])
     except (LavaError, ValueError, IndexError) as error:
         raise PowerError(f"the board tells neither time nor uptime: {error}") from error
