@@ -159,7 +159,7 @@ class BootFailed(JobError):
 
 
 class KernelCrash(LavaError):
-    """The kernel under test panicked or met a fatal oops; ``evidence`` holds the trace."""
+    """The kernel under test panicked, or said what else the watch holds for its end; ``evidence`` holds the trace."""
 
     blame = Blame.JOB
     result = "fail"

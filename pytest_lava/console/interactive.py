@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_lava.console.console import Console
 from pytest_lava.console.files import Files, Progress
-from pytest_lava.console.shell import CommandResult, OnOutput
+from pytest_lava.console.shell import DEFAULT_OUTPUT, CommandResult, OnOutput
 from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.errors import ConfigurationError, OperationFailed
 
@@ -29,6 +29,10 @@ class Interactive(ABC):
         self._make_files: Callable[[], Files] | None = None
         self._made_files: Files | None = None
 
+    def __repr__(self) -> str:
+        """Short, as tracebacks show it."""
+        return f"<shell on {self._console.log.name}>"
+
     @abstractmethod
     def run(
         self,
@@ -38,7 +42,7 @@ class Interactive(ABC):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         input: str | bytes | None = None,
-        max_output: int = 16 << 20,
+        max_output: int = DEFAULT_OUTPUT,
         on_output: OnOutput | None = None,
     ) -> CommandResult:
         """See :meth:`pytest_lava.console.shell.Shell.run`."""

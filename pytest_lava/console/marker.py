@@ -17,12 +17,15 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from pytest_lava.console.console import Console
+from pytest_lava.console.frames import readings
 from pytest_lava.console.interactive import Interactive
-from pytest_lava.console.kernel_records import excise, excise_surely
+from pytest_lava.console.kernel_records import excise
 from pytest_lava.console.ladder import Ladder, refuse_if_hung
-from pytest_lava.console.shell import DEFAULT_TIMEOUT, CommandResult, OnOutput
+from pytest_lava.console.requests import command_text, quoted
+from pytest_lava.console.shell import DEFAULT_OUTPUT, DEFAULT_TIMEOUT, CommandResult, OnOutput
 from pytest_lava.console.watch import Finding
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConsoleLost, KernelCrash, Timeout
@@ -38,7 +41,6 @@ _KEEP_FILES = 20  # commands whose files stay on the board; removing them costs 
 _KEEP_BYTES = 1 << 20
 _EVIDENCE = 65536  # bytes of each stream that are asked for once more when a command was interrupted
 _PLAIN = frozenset(b'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;/_+-=@~(){}<>|&*?!#"$^[]')
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # Read by the loader line below; each line is one piece of the script, joined by newlines. A read that fails may be a
 # Ctrl-C (busybox gives no other status than for an end of file), so only several in a row are the end. Lines of ours
@@ -100,9 +102,6 @@ class MarkerShell(Interactive):
         self._nonce = secrets.token_hex(3)
         self._files, self._bytes = 0, 0
 
-    def __repr__(self) -> str:
-        return f"<shell on {self._console.log.name}>"
-
     # -- taking over --------------------------------------------------------------------------------------------
 
     def take_over(self, deadline: Deadline) -> None:
@@ -142,11 +141,11 @@ class MarkerShell(Interactive):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         input: str | bytes | None = None,
-        max_output: int = 16 << 20,
+        max_output: int = DEFAULT_OUTPUT,
         on_output: OnOutput | None = None,
     ) -> CommandResult:
         """See :meth:`pytest_lava.console.shell.Shell.run`."""
-        script = _script(command, cwd, env)
+        script = command_text(command, cwd, env)
         if max_output < 0:
             raise ValueError(f"max_output must not be negative, got {max_output}")
         timeout = self._timeout if timeout is None else timeout
@@ -209,7 +208,7 @@ class MarkerShell(Interactive):
         if len(script) > _INLINE or not _typeable(script):
             yield from _file(f"{tag}.c", script)
             script = b'. "$__f.%s.c"' % tag.encode()
-        yield b"__r %s %d %s %s #\n" % (tag.encode(), limit, source, _quote(script))
+        yield b"__r %s %d %s %s #\n" % (tag.encode(), limit, source, quoted(script.decode()))
 
     def _receive(self, tag: str, start: int, limit: int, deadline: Deadline, *, again: int | None = None) -> _Frame:
         """The frame of ``tag``, asked for again (at most ``again`` bytes) as long as kernel messages damage it."""
@@ -294,24 +293,13 @@ def _header(tag: str) -> re.Pattern[bytes]:
     return re.compile(rb"\n@%s\+(\d{1,3}),(\d+),(\d+)\+\r?\n" % tag.encode())
 
 
-def _readings(data: bytes) -> Iterator[bytes]:
-    """What may have been sent, the likeliest first: as it came, without kernel records, without carriage returns."""
-    yield data
-    yield excise_surely(data)
-    clean = excise(data)
-    yield clean
-    if b"\r\n" in data:
-        yield data.replace(b"\r\n", b"\n")
-        yield clean.replace(b"\r\n", b"\n")
-
-
 def _parse(tag: str, status: int, data: bytes, limit: int) -> _Frame | None:
     """The streams between header and end marker, or ``None`` if kernel messages left no way to be exact.
 
     Where the tty could not be told to leave newlines alone (no ``stty``), each has got a carriage return before it.
     """
     trailer = b"\n@%s-%d@%s-%d" % (tag.encode(), status, tag.encode(), status)
-    for text in _readings(data):
+    for text in chain([data], readings(data)):
         match = _header(tag).search(text)
         last = text.rfind(trailer)
         if not match or last < 0 or int(match[1]) != status:
@@ -324,20 +312,6 @@ def _parse(tag: str, status: int, data: bytes, limit: int) -> _Frame | None:
     return None
 
 
-def _script(command: str, cwd: str | None, env: Mapping[str, str] | None) -> bytes:
-    lines = []
-    if cwd is not None:
-        lines.append(b"cd -- %s >/dev/null || exit 1" % _quote(cwd.encode()))
-    for name, value in (env or {}).items():
-        if not _VARIABLE.fullmatch(name):
-            raise ValueError(f"{name!r} cannot be the name of an environment variable")
-        lines.append(b"export %s=%s" % (name.encode(), _quote(value.encode())))
-    script = b"\n".join([*lines, command.encode()])
-    if b"\0" in script:
-        raise ValueError("a command, its folder and its environment cannot hold a NUL character")
-    return script
-
-
 def _file(name: str, data: bytes) -> Iterator[bytes]:
     """Lines that make a file on the board."""
     for at in range(0, max(len(data), 1), _PIECE):
@@ -346,10 +320,6 @@ def _file(name: str, data: bytes) -> Iterator[bytes]:
 
 def _typeable(script: bytes) -> bool:
     return all(0x20 <= byte < 0x7F for byte in script)
-
-
-def _quote(text: bytes) -> bytes:
-    return b"'" + text.replace(b"'", b"'\\''") + b"'"
 
 
 def _escape(data: bytes) -> bytes:

@@ -20,7 +20,7 @@ from typing import IO, Protocol, cast
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.contents import Stream, whole
 from pytest_lava.images.pump import Pump
-from pytest_lava.images.unpack import Damaged, Read, packing_of, unpacked
+from pytest_lava.images.unpack import Damaged, at_most, packing_of, unpacked
 
 __all__ = ["CpioWriter", "concatenate", "module_files", "modules_archive", "open_tar", "placed_module"]
 
@@ -161,7 +161,7 @@ def open_tar(source: Path, file: IO[bytes] | None = None, size: int | None = Non
     ``ConfigurationError`` if this is no tarball, or not a whole one.
     """
     with file or source.open("rb") as raw:
-        packed = Stream(raw.read if size is None else _at_most(raw, size))
+        packed = Stream(raw.read if size is None else at_most(raw, size))
         pieces = iter(unpacked(packing_of(packed.peek(8)), packed.read))
         try:
             # while one member is worked on, the next ones are unpacked
@@ -173,19 +173,6 @@ def open_tar(source: Path, file: IO[bytes] | None = None, size: int | None = Non
 
 def _open_plain(ahead: Pump) -> tarfile.TarFile:
     return tarfile.open(fileobj=cast("IO[bytes]", whole(Stream(ahead.read))), mode="r|")
-
-
-def _at_most(file: IO[bytes], size: int) -> Read:
-    """Reads no further than so many bytes."""
-    left = size
-
-    def read(wanted: int) -> bytes:
-        nonlocal left
-        data = file.read(min(wanted, left))
-        left -= len(data)
-        return data
-
-    return read
 
 
 _Item = tuple[str, int, bytes | str | None]

@@ -9,8 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["Fetched", "Fetcher"]
 
 _TRIES = 3  # whole downloads
-_AT_ONCE = 4
 _HEAD = 512  # bytes that tell what a file is
 _PIECE = 1 << 20
 
@@ -80,12 +78,6 @@ class Fetcher:
     ) -> None:
         self._cache, self._folder, self._store = folder, folder / "urls", store
         self._offline, self._report = offline, report
-
-    def fetch_all(self, wanted: Sequence[tuple[Artefact, bool]], deadline: Deadline) -> list[Fetched]:
-        """Several at once, as :meth:`fetch` each; the first error of them."""
-        with ThreadPoolExecutor(_AT_ONCE, "fetch") as pool:
-            jobs = [pool.submit(self.fetch, artefact, unpack=unpack, deadline=deadline) for artefact, unpack in wanted]
-            return [job.result() for job in jobs]
 
     def fetch(self, artefact: Artefact, *, unpack: bool, deadline: Deadline) -> Fetched:
         """One file; with ``unpack`` what is in it, where it is packed or an archive.

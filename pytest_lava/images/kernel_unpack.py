@@ -20,7 +20,7 @@ from pytest_lava.images.cpio import open_tar, placed_module
 from pytest_lava.images.deb import is_deb, unpack
 from pytest_lava.images.module_tree import add_module, index, releases
 from pytest_lava.images.shelf import Shelf
-from pytest_lava.images.unpack import Damaged, packing_of, unpacked
+from pytest_lava.images.unpack import Damaged, at_most, packing_of, unpacked
 
 __all__ = ["Collected", "collect", "device_trees", "head_of", "is_packed", "plain_kernel"]
 
@@ -38,8 +38,6 @@ class Collected:
 
     def __init__(self, folder: Path) -> None:
         facts = json.loads((folder / "facts.json").read_bytes())
-        #: the name of the kernel where it came from
-        self.kernel_name = str(facts["kernel"])
         self.kernel = folder / "kernel"
         self.modules = folder / "modules" if facts["modules"] else None
         self.dtbs = folder / "dtbs" if facts["dtbs"] else None
@@ -179,16 +177,8 @@ def _zboot(path: Path, head: bytes) -> Iterator[bytes]:
                 f"{path} is an EFI zboot image packed with {word}: give the Image it was made from"
             )
         file.seek(offset)
-        left = size
-
-        def read(wanted: int) -> bytes:
-            nonlocal left
-            data = file.read(min(wanted, left))
-            left -= len(data)
-            return data
-
         try:
-            yield from unpacked(packing_of(start), read)
+            yield from unpacked(packing_of(start), at_most(file, size))
         except Damaged as error:
             raise ConfigurationError(f"{path} cannot be unpacked ({error}): copy or build it again") from error
 

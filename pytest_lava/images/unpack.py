@@ -11,14 +11,14 @@ import lzma
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import IO, Protocol
 
 if sys.version_info >= (3, 14):
     from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 else:
     from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
-__all__ = ["FAULTS", "PACKINGS", "Damaged", "Unpacks", "packing_of", "unpacked", "unpacks"]
+__all__ = ["FAULTS", "PACKINGS", "Damaged", "Unpacks", "at_most", "packing_of", "unpacked", "unpacks"]
 
 #: how the first bytes of each begin
 PACKINGS = {
@@ -37,6 +37,19 @@ FAULTS = (OSError, lzma.LZMAError, zlib.error, ZstdError)
 
 #: gives at most so many bytes, and none at the end
 Read = Callable[[int], bytes]
+
+
+def at_most(file: IO[bytes], size: int) -> Read:
+    """Reads no further than so many bytes."""
+    left = size
+
+    def read(wanted: int) -> bytes:
+        nonlocal left
+        data = file.read(min(wanted, left))
+        left -= len(data)
+        return data
+
+    return read
 
 
 class Damaged(Exception):

@@ -16,6 +16,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -291,8 +292,13 @@ def test_members_of_archives(server: WebServer, fetch: Callable[..., Fetched]) -
 
 def test_several_at_once(server: WebServer, cache: Path, store: Store) -> None:
     urls = [put(server, f"{number}.img", os.urandom(100_000)) for number in range(8)]
-    fetcher = Fetcher(cache, store)
-    found = fetcher.fetch_all([(Artefact.parse(url), True) for url in [*urls, urls[0]]], Deadline.after(30))
+    fetcher, deadline = Fetcher(cache, store), Deadline.after(30)
+
+    def fetch_one(url: str) -> Fetched:
+        return fetcher.fetch(Artefact.parse(url), unpack=True, deadline=deadline)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(fetch_one, [*urls, urls[0]]))
     assert [fetched.path.read_bytes() for fetched in found] == [
         (server.folder / f"{number}.img").read_bytes() for number in [*range(8), 0]
     ]
