@@ -11,8 +11,8 @@ _LINES = re.compile(
     r"^(?:~[0-9a-f]+;\d{1,3};[^~\n]*~|~[0-9a-f]+[!;][0-9a-z?]*\.|~[PXIQ][0-9a-f]+[.!]\d*\.?|@[0-9a-f]+[+-].*)\n?",
     re.MULTILINE,
 )
-# behind output that did not end its line
-_TAILS = re.compile(r"(?<=.)~[0-9a-f]{5,};\d{1,3}\.$", re.MULTILINE)
+# behind output that did not end its line, and behind the prompt that a shell was taken over at
+_TAILS = re.compile(r"(?<=.)~[0-9a-f]{5,};\d{1,3}\.$|(?:^|(?<=[#$>] ))@[0-9a-f]{9,}$", re.MULTILINE)
 
 
 def without_frames(text: str) -> str:

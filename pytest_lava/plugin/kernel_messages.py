@@ -15,16 +15,14 @@ from pytest_lava.console.watch import FindingKind
 from pytest_lava.errors import KernelComplaint
 from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.facts import FACTS, iso
-from pytest_lava.results.kernel_messages import SECTION, kernel_traces
+from pytest_lava.results.kernel_messages import KERNEL_MESSAGES, SECTION, kernel_traces
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
     from pytest_lava.plugin.session import Run
 
-__all__ = ["KERNEL_MESSAGES", "KernelMessages"]
+__all__ = ["KernelMessages"]
 
-#: the fact of a report that holds them
-KERNEL_MESSAGES = "kernel_messages"
 _MOST = 100  # in one report; a kernel that complains without end says the same again
 _TRACES = 20  # of which so many have their traces in it; the console log has all
 _COMPLAINTS = (FindingKind.CRASH, FindingKind.STALL, FindingKind.WARN)

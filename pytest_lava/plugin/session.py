@@ -39,6 +39,7 @@ from pytest_lava.plugin.progress import ProgressLine
 from pytest_lava.preparation import Preparation
 from pytest_lava.registry import Registry, plugin_manager
 from pytest_lava.results.journal import Journal, read
+from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
 from pytest_lava.transfer.api import TransferPolicy
 
 __all__ = ["Run", "take_part"]
@@ -230,7 +231,7 @@ class Run:
             uname={"release": record.release, "version": record.version, "machine": record.machine},
             console=list(record.console),
             console_log=self.log_name(board.console.log),
-            **({"kernel_messages": said} if (said := self.kernel_messages.of_boot(board, record)) else {}),
+            **({KERNEL_MESSAGES: said} if (said := self.kernel_messages.of_boot(board, record)) else {}),
         )
 
     def _on_failure(self, failure: Any) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from pytest_lava.results.journal import Line
 
-__all__ = ["SECTION", "kernel_attributes", "kernel_messages", "kernel_traces"]
+__all__ = ["KERNEL_MESSAGES", "SECTION", "kernel_attributes", "kernel_messages", "kernel_traces"]
 
+#: the field of a journal's line, and the fact of a report, that holds them
+KERNEL_MESSAGES = "kernel_messages"
 #: how the section of a report begins that shows them
 SECTION = "Kernel messages of "
 _COUNTS = {"crash": "kernel.crashes", "stall": "kernel.stalls", "warn": "kernel.warnings"}
@@ -16,7 +18,7 @@ _COUNTS = {"crash": "kernel.crashes", "stall": "kernel.stalls", "warn": "kernel.
 
 def kernel_messages(lines: Iterable[Line]) -> list[Line]:
     """Those of some lines of the journal, in order."""
-    found = (line.get("kernel_messages") for line in lines)
+    found = (line.get(KERNEL_MESSAGES) for line in lines)
     return [one for several in found if isinstance(several, list) for one in several if isinstance(one, dict)]
 
 

@@ -20,7 +20,6 @@ __all__ = ["Ssh"]
 _CHUNK = 1 << 18
 _CONNECT = 10  # seconds
 _PROBE = 20.0
-_LOOK = 0.2
 
 
 class Ssh:
