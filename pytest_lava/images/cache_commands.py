@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
-    from pytest_lava.images.artefact import local_path
-from pytest_lava.images.housekeeping import Holding
+    from pytest_lava.images.housekeeping import Holding
 
 __all__ = ["add_parsers", "ls", "prune", "verify"]
 
@@ -71,6 +70,7 @@ def verify(arguments: argparse.Namespace) -> int:
 
 
 def _folder(arguments: argparse.Namespace) -> Path:
+    from pytest_lava.images.artefact import local_path
     from pytest_lava.images.cache import cache_dir
 
     return local_path(arguments.lava_cache).absolute() if arguments.lava_cache else cache_dir()
