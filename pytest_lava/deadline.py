@@ -22,8 +22,8 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """The deadline ``seconds`` from now. ``ValueError`` if negative."""
-        if seconds < 0:
+        """The deadline ``seconds`` from now. ``ValueError`` if negative or no number."""
+        if not seconds >= 0:  # nan is neither, and would never be over
             raise ValueError(f"a time limit must not be negative, got {seconds:g} s")
         return cls(monotonic() + seconds)
 

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -92,7 +92,8 @@ class BoardFiles:
                 f"board {name!r} is a device type that your lab completes: write boards/{name}-01.toml with "
                 f'extends = "{name}" and the keys that {self.load(name).path} leaves to you'
             )
-        raise ConfigurationError(f"there is no board {name!r}; there are {self._listed()}{_near(name, self.names())}")
+        advice = _by_name(name) or _near(name, self.names())
+        raise ConfigurationError(f"there is no board {name!r}; there are {self._listed()}{advice}")
 
     def load(self, name: str) -> BoardConfig:
         """Read, merge and validate one board. ``ConfigurationError`` tells every mistake at once."""
@@ -257,6 +258,14 @@ def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
 def _near(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _by_name(name: str) -> str:
+    """What to do with a file for whom wants it by its path."""
+    if "/" not in name and not name.endswith(".toml"):
+        return ""
+    stem = PurePath(name).name.removesuffix(".toml")
+    return f"; boards go by their names: put the file into a folder boards/ here and say {stem!r}"
 
 
 def _where(sources: Sequence[_Source], key: Sequence[str]) -> str:

@@ -234,6 +234,8 @@ class AgentShell(Interactive):
 
         ``timeout`` is for all together. Where the board has a clock, ``duration`` is its word.
         """
+        if isinstance(commands, str):
+            raise TypeError(f"run_many takes a list of commands, not the single text {commands[:80]!r}")
         surroundings = command_text("", cwd, env)
         for command in commands:
             command_text(command, None, None)

@@ -83,6 +83,9 @@ class Rungs:
 RUNGS = Rungs()
 _STAMP = 64  # no time stamp is longer
 _KEPT = 65536  # bytes of dumps in an error; the console log has all
+#: what a shell says that is not the one we talk to: a ping is no command of its own
+_STRANGER = re.compile(rb"\bP: [ a-z]*not found")
+_REPLACED = "its shell has ended, and another one is at the prompt"
 _REFUSED = "refused by kernel.sysrq: boot the kernel with sysrq_always_enabled"
 
 
@@ -107,6 +110,7 @@ class Ladder:
         self._console = console
         self._rungs = rungs
         self._begun = monotonic()
+        self._start = console.end
         self._steps: list[Step] = []
         self._dumps = (console.end, console.end)
         self.verdict = Verdict.UNKNOWN
@@ -155,13 +159,14 @@ class Ladder:
         over = f"the command did not end within {timeout:g} s"
         if self.verdict.shell_is_back:
             return CommandTimeout(f"{over}: {command}", evidence=said, responsiveness=self.result)
+        replaced = _STRANGER.search(self._console.read(self._start)) is not None
         if self._console.finding is None:
             self.ask_kernel()
         if (finding := self._console.finding) is not None:
             return self._console.crash(finding)
         self._console.hang = found = self.result
         return Hang(
-            f"{over}, nor by Ctrl-C and Ctrl-\\; {self._what()}: {command}",
+            f"{over}, nor by Ctrl-C and Ctrl-\\; {_REPLACED if replaced else self._what()}: {command}",
             evidence=f"{found}\n{found.sysrq}",
             responsiveness=found,
         )

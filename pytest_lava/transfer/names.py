@@ -8,9 +8,11 @@ __all__ = ["clock_text", "mode_of", "usable"]
 
 
 def usable(remote: str, mode: int | None = None) -> None:
-    """``ValueError`` for a name that no file can have, or a mode that none can."""
+    """``ValueError`` for a name that no file can have, or a mode that none can; ``TypeError`` for a text as mode."""
     if "\0" in remote or not remote:
         raise ValueError("a file name on the board cannot be empty or hold a NUL character")
+    if mode is not None and not isinstance(mode, int):
+        raise TypeError(f"a file's mode is a number such as 0o755, not {mode!r}")
     if mode is not None and not 0 <= mode <= 0o7777:
         raise ValueError(f"a file's mode is a number from 0 to 0o7777, not {mode:#o}")
 

@@ -161,7 +161,7 @@ def test_shell_that_is_killed_and_started_again(tmp_path: Path, name: str, murde
                 shell.run(murder, timeout=0.5)
             assert not shell.resync(soon(1))
             return
-        with pytest.raises(Hang):
+        with pytest.raises(Hang, match="; its shell has ended, and another one is at the prompt: kill"):
             shell.run(murder, timeout=0.5)
         assert not shell.ping(soon(0.3))
         assert shell.resync(soon())
@@ -451,6 +451,8 @@ def test_many_commands_at_once(tmp_path: Path, name: str) -> None:
     line = FaultLine(open_process(SHELLS[name])[0], hit=0.3, seed=9)
     with open_agent(tmp_path, line=line) as shell:
         assert shell.run_many([]) == []
+        with pytest.raises(TypeError, match="a list of commands, not the single text 'echo hi'"):
+            shell.run_many("echo hi")
         wanted = []
         for _ in range(150):
             out = "".join(dice.choices("ab \n[;'", k=dice.choice([0, 0, 5, 500])))

@@ -242,6 +242,11 @@ def test_parent_that_is_no_name(folder: Folder) -> None:
     assert folder.complaint("a") == f"{path}:6: key 'extends': input should be a valid string, got 7"
 
 
+def test_board_is_not_named_by_its_path(folder: Folder) -> None:
+    with pytest.raises(ConfigurationError, match=r"; boards go by their names: put the file into .* and say 'mine'$"):
+        folder.files.candidates("lab/mine.toml")
+
+
 def test_unknown_board_lists_what_there_is(folder: Folder) -> None:
     for ask in (folder.files.load, folder.files.candidates):
         with pytest.raises(

@@ -19,6 +19,7 @@ def test_a_part_ends_with_the_whole():
     assert whole.at_most(0.1).at <= monotonic() + 0.1
 
 
-def test_negative_limits_are_refused():
-    with pytest.raises(ValueError, match="must not be negative"):
-        Deadline.after(-1)
+@pytest.mark.parametrize("seconds", [-1, -0.001, float("-inf"), float("nan")])
+def test_limits_that_are_none_are_refused(seconds):
+    with pytest.raises(ValueError, match="a time limit must not be negative, got "):
+        Deadline.after(seconds)
