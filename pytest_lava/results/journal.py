@@ -15,6 +15,7 @@ target   one for each (board, kernel, image) used: ``target`` (id), ``board``, `
          ``console_log``? (file name in the run folder)
 boot     ``target``, ``boot_id`` (int), ``seconds``, ``uname``? {release, version, machine}, ``console``,
          ``console_log``?, ``kernel_messages``? (as in outcome)
+resume   the same of a board that was switched on in a state kept earlier, and did not boot; ``resumed`` (ISO time)
 phase    ``target``, ``name`` (events.PHASES), ``start``, ``seconds``,
          ``error``? {type, message, blame, effect, result, evidence, facts?}
 start    ``nodeid``, ``target``, ``suite``?, ``case``?, ``command``?: an item began
