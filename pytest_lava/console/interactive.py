@@ -16,6 +16,8 @@ from pytest_lava.errors import ConfigurationError, OperationFailed
 
 __all__ = ["Interactive"]
 
+_LINE = 300  # characters of a program's last line in a message
+
 
 class Interactive(ABC):
     """A part of a :class:`~pytest_lava.console.shell.Shell`; the protocol adds ``run``."""
@@ -52,7 +54,7 @@ class Interactive(ABC):
         result = self.run(command, **options)
         if result.returncode != 0:
             said = (result.stderr or result.stdout).strip().splitlines()
-            last = f": {said[-1]}" if said else ""
+            last = f": {_legible(said[-1])}" if said else ""
             raise OperationFailed(
                 f"the command returned {result.returncode}: {command}{last}", evidence=result.stdout + result.stderr
             )
@@ -130,3 +132,9 @@ class Interactive(ABC):
         """What came until now belongs to a command, not to the interactive programs after it."""
         if self._spawn is not None:
             self._spawn.skip_to(self._console.end)
+
+
+def _legible(line: str) -> str:
+    """A line of a program for a message: what would move a terminal's cursor is escaped, and it is not endless."""
+    cut = line if len(line) <= _LINE else line[:_LINE] + "..."
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in cut)

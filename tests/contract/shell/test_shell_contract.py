@@ -238,6 +238,8 @@ def test_check(shell: Shell) -> None:
     with pytest.raises(OperationFailed, match=r"^the command returned 2: echo .*: bad luck$") as caught:
         shell.check("echo first; echo bad luck >&2; exit 2")
     assert caught.value.evidence == "first\nbad luck\n"
+    with pytest.raises(OperationFailed, match=r": \\x1b\[2Jred\\x07x{292}\.\.\.$"):
+        shell.check("printf '\\033[2Jred\\007'; head -c 999 /dev/zero | tr '\\0' x; exit 1")
 
 
 def test_command_over_its_time(shell: Shell) -> None:
