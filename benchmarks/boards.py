@@ -32,7 +32,7 @@ _PATIENCE = 60  # seconds without a byte
 #: what is typed at U-Boot, as boards/qemu-arm64.toml has it; checked against the log of our own boot
 _UBOOT = {
     "qemu-arm64": (
-        b'setenv bootargs "console=ttyAMA0 quiet sysrq_always_enabled"',
+        b'setenv bootargs "console=ttyAMA0 loglevel=5 sysrq_always_enabled"',
         b"load virtio 0 ${kernel_addr_r} Image",
         b"load virtio 0 ${ramdisk_addr_r} initrd.img",
         b"booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdtcontroladdr}",

@@ -124,7 +124,7 @@ def arm64_direct() -> tuple[list[str], str, str]:
         "-initrd",
         initrd,
         "-append",
-        "console=ttyAMA0 quiet sysrq_always_enabled",
+        "console=ttyAMA0 loglevel=5 sysrq_always_enabled",
     ]
     return command, kernel, initrd
 
@@ -157,7 +157,7 @@ def labgrid_qemu(folder: Path) -> Labgrid:
     text = (
         "targets:\n  main:\n    drivers:\n      QEMUDriver:\n        qemu_bin: qemu\n        machine: virt\n"
         "        cpu: cortex-a57\n        memory: 512M\n        kernel: kernel\n"
-        "        boot_args: 'quiet sysrq_always_enabled'\n"
+        "        boot_args: 'loglevel=5 sysrq_always_enabled'\n"
         f"        extra_args: '-nodefaults -initrd {initrd}'\n"
     )
     tools = f"tools:\n  qemu: /usr/bin/qemu-system-aarch64\nimages:\n  kernel: {kernel}\n"

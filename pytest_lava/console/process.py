@@ -19,6 +19,7 @@ __all__ = ["open_process"]
 
 _LAST_WORDS = 0.5  # seconds from the end of the line to the end of the process
 _HANG_UP = 0.5  # seconds that a shell has to clean up behind itself when its line goes
+_FOLDERS = ("/dev/shm", "/run", "/tmp", "/var/tmp")  # where agent.sh and the markers keep their files
 
 
 def open_process(command: str) -> tuple[FdTransport, int]:
@@ -50,6 +51,7 @@ def open_process(command: str) -> tuple[FdTransport, int]:
             os.killpg(process.pid, signal.SIGKILL)
         with contextlib.suppress(PtyProcessError):
             process.wait()
+        _sweep(process.pid)
 
     line = FdTransport(os.dup(process.fd), name=f"exec:{command}", why_closed=why_closed, on_close=finish)
     return line, process.pid
@@ -65,6 +67,14 @@ def _words(command: str) -> list[str]:
     if shutil.which(argv[0]) is None:
         raise ConfigurationError(f"console exec:{command}: the program {argv[0]!r} was not found")
     return argv
+
+
+def _sweep(pid: int) -> None:
+    """What a shell of ours that was killed could not remove. On a real board that goes with the next boot."""
+    for folder in _FOLDERS:
+        for rest in Path(folder).glob(f".lava{pid}.*"):
+            with contextlib.suppress(OSError):
+                rest.unlink()
 
 
 def _await_exit(pid: int, seconds: float) -> None:

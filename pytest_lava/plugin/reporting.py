@@ -26,6 +26,7 @@ from pytest_lava.plugin.facts import (
     shorten_traceback,
 )
 from pytest_lava.results.console_slice import excerpt, write_slice
+from pytest_lava.results.text import both_ends, plain
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board, BootRecord
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["Reporting"]
 
 _EXCERPT = 25  # console lines in a report; the rest is in the file beside it
-_EVIDENCE = 8192  # characters of each end of a trace; a panic has 3000
+_LINES, _EVIDENCE = 100, 8192  # lines and characters of each end of a trace or an output; a panic has 3000
+_WHOLE = "the bundle has it whole"
 _SLICE = pytest.StashKey[str]()
 
 
@@ -172,7 +174,7 @@ class Reporting:
             shorten_report(report, error, whole=command is not None)
         if command is not None and report.when == "call":
             report.sections += [
-                (f"Command {name}", text.decode(errors="replace"))
+                (f"Command {name}", plain(both_ends(text.decode(errors="replace"), _LINES, _EVIDENCE, _WHOLE)))
                 for name, text in (("stdout", command.stdout), ("stderr", command.stderr))
                 if text
             ]
@@ -197,9 +199,9 @@ class Reporting:
             getattr(report, FACTS)["slice"] = name
             text = _readable(board, self._begin)
             if evidence and evidence not in text:
-                text = _both_ends(evidence)
+                text = both_ends(evidence, _LINES, _EVIDENCE, "see the console log")
             if text:
-                report.sections.append((f"Console of {board.name}", text))
+                report.sections.append((f"Console of {board.name}", plain(text)))
         if name is not None:
             self._write_slice(board, self._begin, board.console.end, name)
 
@@ -326,14 +328,6 @@ def _boot_facts(boot: BootRecord) -> dict[str, object]:
 def _release(target: Target) -> str | None:
     """Of the kernel that is to boot, as its file tells."""
     return target.kernel.release or None if target.kernel else None
-
-
-def _both_ends(evidence: str) -> str:
-    """A trace, or the beginning and the end of a very long one."""
-    left_out = len(evidence) - 2 * _EVIDENCE
-    if left_out <= 0:
-        return evidence
-    return f"{evidence[:_EVIDENCE]}\n[{left_out} characters left out: see the console log]\n{evidence[-_EVIDENCE:]}"
 
 
 def _readable(board: Board, start: int) -> str:

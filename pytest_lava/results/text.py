@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ascii_only", "plain", "strip_ansi", "tail", "xml_text"]
+__all__ = ["ascii_only", "both_ends", "plain", "strip_ansi", "tail", "xml_text"]
 
 # ECMA-48: CSI, OSC (ended by BEL or ST), the other strings (DCS, SOS, PM, APC), then two-character escapes
 _ANSI = re.compile(
@@ -41,6 +41,17 @@ def tail(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return f"[the first {len(text) - limit} characters are cut]\n{text[-limit:]}"
+
+
+def both_ends(text: str, lines: int, limit: int, where: str) -> str:
+    """At most ``lines`` lines and ``limit`` characters of each end, with a line that says where the others are."""
+    parts = text.splitlines()
+    if len(parts) <= 2 * lines and len(text) <= 2 * limit:
+        return text
+    head = "\n".join(parts[:lines])[:limit]
+    rest = parts[lines:] if len(parts) <= 2 * lines else parts[-lines:]
+    end = "\n".join(rest)[-limit:] or text[-limit:]
+    return f"{head}\n[{len(text) - len(head) - len(end)} characters left out: {where}]\n{end}"
 
 
 def _escape(found: re.Match[str]) -> str:
