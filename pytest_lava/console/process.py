@@ -72,7 +72,7 @@ def _words(command: str) -> list[str]:
 def _sweep(pid: int) -> None:
     """What a shell of ours that was killed could not remove. On a real board that goes with the next boot."""
     for folder in _FOLDERS:
-        for rest in Path(folder).glob(f".lava{pid}.*"):
+        for rest in (Path(folder, f".lava{pid}"), *Path(folder).glob(f".lava{pid}.*")):
             with contextlib.suppress(OSError):
                 rest.unlink()
 

@@ -359,10 +359,11 @@ def test_commands_that_ignore_ctrl_c_or_kill_their_shell(protocol: str, tmp_path
         thread.start()
     for thread in threads:
         thread.join()
-    for pid in killed:  # they cannot tidy up; and others' shells are at work in that folder, too
-        for path in [Path(f"/dev/shm/.lava{pid}"), *Path("/dev/shm").glob(f".lava{pid}.*")]:
-            path.unlink(missing_ok=True)
     assert wrong == []
+    assert len(killed) == len(SHELLS)
+    for pid in killed:  # what they could not tidy up has gone with their lines
+        assert not Path(f"/dev/shm/.lava{pid}").exists()
+        assert list(Path("/dev/shm").glob(f".lava{pid}.*")) == []
 
 
 @protocols
