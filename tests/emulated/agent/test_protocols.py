@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.lines import SHELLS, soon
+from support.poor import own_mounts
 
 from pytest_lava.boot.api import BootContext
 from pytest_lava.boot.login import log_in
@@ -52,13 +53,6 @@ def poor(folder: Path, *tools: str) -> str:
     for tool in ["sh", *tools]:
         (folder / "bin" / tool).symlink_to("/usr/bin/busybox")
     return f"/usr/bin/env PATH={folder}/bin {folder}/bin/sh -i"
-
-
-def mounted(*commands: str) -> str:
-    """A shell in a mount name space of its own."""
-    if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no name spaces here")
-    return f"unshare -rm sh -c '{'; '.join(commands)}; exec dash -i'"
 
 
 @pytest.mark.parametrize("name", sorted(SHELLS))
@@ -119,7 +113,7 @@ def test_agent_with_few_tools(tmp_path: Path, tools: list[str]) -> None:
 
 def test_full_tmpfs_is_not_used(tmp_path: Path) -> None:
     full = "mount -t tmpfs -o size=64k none /dev/shm; head -c 65536 /dev/zero >/dev/shm/full"
-    with logged_in(tmp_path, mounted(full)) as shell:
+    with logged_in(tmp_path, own_mounts(full)) as shell:
         assert isinstance(shell, AgentShell)
         assert fine(shell)
         assert shell.run("ls -a /dev/shm").stdout.split() == [".", "..", "full"]
@@ -130,7 +124,7 @@ def test_full_tmpfs_is_not_used(tmp_path: Path) -> None:
 def test_nowhere_to_write(tmp_path: Path, options: str, protocol: str) -> None:
     """Markers would lose output there without saying so."""
     fill = "head -c 65536 /dev/zero >{0}/full 2>/dev/null" if options != "ro" else ":"
-    command = mounted(*(f"mount -t tmpfs -o {options} none {at}; {fill.format(at)}" for at in PLACES))
+    command = own_mounts(*(f"mount -t tmpfs -o {options} none {at}; {fill.format(at)}" for at in PLACES))
     with (
         pytest.raises(BootFailed, match="no folder can be written, or there is no space left"),
         logged_in(tmp_path, command, protocol=protocol),
