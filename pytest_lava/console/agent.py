@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pytest_lava.console.answers import Answer, Answers, Refused
+from pytest_lava.console.answers import Answer, Answers, Refused, Replaced
 from pytest_lava.console.asking import ATTEMPTS, DAMAGED, Asking
 from pytest_lava.console.batch import groups_of, results_of, text_of
 from pytest_lava.console.console import Console
 from pytest_lava.console.interactive import Interactive
-from pytest_lava.console.ladder import Ladder, refuse_if_hung
+from pytest_lava.console.ladder import Ladder, refuse_if_hung, replaced
 from pytest_lava.console.requests import by_file, command_text, request, script_of
 from pytest_lava.console.shell import DEFAULT_OUTPUT, DEFAULT_TIMEOUT, CommandResult, OnOutput
 from pytest_lava.console.spawn import ConsoleSpawn
@@ -296,6 +296,8 @@ class AgentShell(Interactive):
                     return self._answers.receive(frame, start, job.limit, deadline, job.on_output)
                 except Refused:
                     self._heal(deadline.at_most(_PING))
+        except Replaced:
+            raise replaced(self._console, job.name) from None
         except Timeout:
             ladder = Ladder(self._console)
             said = self._interrupt(ladder, frame)

@@ -17,7 +17,7 @@ from pytest_lava.console.shell import OnOutput
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConsoleLost, InfrastructureError, Timeout
 
-__all__ = ["Answer", "Answers", "Refused"]
+__all__ = ["Answer", "Answers", "Refused", "Replaced"]
 
 T = TypeVar("T")
 
@@ -31,11 +31,17 @@ _LOST = 5.0  # seconds without a byte after which a request to answer again did 
 _STALL = 1.0  # seconds without a byte after which an answer that began will not go on, and a doubtful finding counts
 _REFUSAL = re.compile(rb"~[0-9a-f]+!(\w{1,12})\.\r?\n")
 _ENDING = re.compile(rb"~[0-9a-f]+;\d{1,3}\.\r?\n")
+#: a prompt, as shells have them; whether it is one is then asked
+_PROMPT = re.compile(rb"[#$>%] ?(?:\x1b\[[0-9;?]*[a-zA-Z])*\Z")
 _MAYBE_HEADER = re.compile(rb"\n(?:~[0-9a-f;.-]*)?\Z")
 
 
 class Refused(Exception):
     """The request came damaged, and nothing was run."""
+
+
+class Replaced(Exception):
+    """The agent is gone: another shell took its place."""
 
 
 class _NoSum(Exception):
@@ -164,9 +170,29 @@ class Answers:
             return (seen, None, False) if damaged else None
 
         # before the header no output is on the line, if it is not live: a finding is the kernel's own word
-        found = self._patiently(look, deadline) if again else console.wait(look, deadline, what="end of the command")
+        if again:
+            found = self._patiently(look, deadline)
+        elif live:
+            found = console.wait(look, deadline, what="end of the command")
+        else:
+            found = self._attentively(look, start, deadline)
         begin, header, exact = found or (start, None, False)
         return (begin, header, exact) if header else None
+
+    def _attentively(self, look: Callable[[], T | None], start: int, deadline: Deadline) -> T:
+        """Wait where nobody else writes to the line: a prompt there is another shell's. ``Replaced`` if it says so."""
+        console, asked = self._console, start
+        while True:
+            try:
+                return console.wait(look, deadline.at_most(_STALL), what="end of the command")
+            except Timeout:
+                if deadline.expired:
+                    raise
+            end = console.end
+            if end != asked and _PROMPT.search(excise(console.read(max(start, end - _CARRIED), end))):
+                if self._asking.stranger(deadline.at_most(_STALL)):
+                    raise Replaced
+                asked = console.end
 
     def _patiently(self, look: Callable[[], T | None], deadline: Deadline) -> T | None:
         """Wait where a finding of the watch may be program output: it counts when then nothing comes any more.

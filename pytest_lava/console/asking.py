@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from pytest_lava.console.console import Console
 from pytest_lava.console.kernel_records import excise
+from pytest_lava.console.ladder import STRANGER
 from pytest_lava.console.requests import script_of
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConsoleLost, Timeout
@@ -68,6 +69,16 @@ class Asking:
             return False
         self._console.kernel_lives()
         return True
+
+    def stranger(self, deadline: Deadline) -> bool:
+        """Whether another shell has taken the agent's place: to it a ping is no command of its own."""
+        token, start = self.token().encode(), self._console.end
+        try:
+            self._console.write(b"\nP %s\n" % token, deadline)
+            answer = re.compile(rb"~P%s\.|%s" % (token, STRANGER.pattern))
+            return not self.await_match(answer, start, deadline, "ping", watched=False)[0].startswith(b"~")
+        except (Timeout, ConsoleLost):
+            return False
 
     def tell(self, verb: str, deadline: Deadline, what: str) -> None:
         """A request that is answered by its letter."""

@@ -19,7 +19,7 @@ from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import CommandTimeout, ConsoleLost, Hang, LavaError, PowerError, Timeout
 from pytest_lava.responsiveness import Responsiveness, Step, Verdict
 
-__all__ = ["RUNGS", "Ask", "Dump", "Ladder", "Rung", "Rungs", "refuse_if_hung"]
+__all__ = ["RUNGS", "STRANGER", "Ask", "Dump", "Ladder", "Rung", "Rungs", "refuse_if_hung", "replaced"]
 
 #: sends these keys and asks the shell; whether it answered by the deadline
 Ask = Callable[[bytes, Deadline], bool]
@@ -84,7 +84,7 @@ RUNGS = Rungs()
 _STAMP = 64  # no time stamp is longer
 _KEPT = 65536  # bytes of dumps in an error; the console log has all
 #: what a shell says that is not the one we talk to: a ping is no command of its own
-_STRANGER = re.compile(rb"\bP: [ a-z]*not found")
+STRANGER = re.compile(rb"\bP: [ a-z]*not found")
 _REPLACED = "its shell has ended, and another one is at the prompt"
 _REFUSED = "refused by kernel.sysrq: boot the kernel with sysrq_always_enabled"
 
@@ -159,7 +159,7 @@ class Ladder:
         over = f"the command did not end within {timeout:g} s"
         if self.verdict.shell_is_back:
             return CommandTimeout(f"{over}: {command}", evidence=said, responsiveness=self.result)
-        replaced = _STRANGER.search(self._console.read(self._start)) is not None
+        replaced = STRANGER.search(self._console.read(self._start)) is not None
         if self._console.finding is None:
             self.ask_kernel()
         if (finding := self._console.finding) is not None:
@@ -266,3 +266,9 @@ def refuse_if_hung(console: Console, ask: Ask) -> None:
         what = f"the shell has not answered since an earlier command hung ({before.verdict}): recover the board"
         raise Hang(what, evidence=str(before), responsiveness=before)
     console.hang = None
+
+
+def replaced(console: Console, command: str) -> Hang:
+    """The error for a shell that ended in a command, seen before the command was over its time."""
+    console.hang = found = Responsiveness(Verdict.KERNEL_ALIVE, (Step("ping", 0.0, _REPLACED),), 0.0)
+    return Hang(f"{_REPLACED}: {command}", evidence=str(found), responsiveness=found)

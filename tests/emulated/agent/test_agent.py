@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,20 @@ def test_shell_that_is_killed_and_started_again(tmp_path: Path, name: str, murde
         assert shell.resync(soon())
         assert fine(shell)
         assert shell.run_many(["echo many"])[0].stdout == "many\n"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a line to a new session")
+@ALL
+def test_shell_that_is_killed_costs_no_time_limit(tmp_path: Path, name: str) -> None:
+    with open_agent(tmp_path, AGAIN.format(shell=SHELLS[name])) as shell:
+        # what looks like a prompt on the line is only asked about
+        assert shell.run("printf '# ' >/dev/tty; sleep 1.5; echo end", timeout=20).stdout == "end\n"
+        begin = time.monotonic()
+        with pytest.raises(Hang, match=r"^its shell has ended, and another one is at the prompt: kill"):
+            shell.run("kill -9 $$", timeout=60)
+        assert time.monotonic() - begin < 10
+        assert shell.resync(soon())
+        assert fine(shell)
 
 
 def test_shell_that_is_replaced(tmp_path: Path) -> None:
