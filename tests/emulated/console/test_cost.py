@@ -59,8 +59,9 @@ def test_much_output_is_fast_at_any_size(shell_on: Open, tmp_path: Path) -> None
             before = time.process_time()
             assert shell.run(f"head -c {size} /dev/zero", max_output=64 << 20).stdout_bytes == bytes(size)
             seconds[size] = (time.process_time() - before) / size * 1e6
-    assert seconds[10 << 20] < 0.05
-    assert seconds[MUCH << 20] < 0.05
+    limit = 0.05 if shell_on is open_agent else 0.1  # markers are for boards that have no other way
+    assert seconds[10 << 20] < limit
+    assert seconds[MUCH << 20] < limit
     assert seconds[MUCH << 20] < 2 * seconds[1 << 20]
 
 
