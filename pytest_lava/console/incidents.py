@@ -78,8 +78,9 @@ class _Line:
 
 
 def ends_trace(said: bytes) -> bool:
-    """Whether the trace of a panic is complete in ``said``."""
-    return _ENDS[FindingKind.FATAL].search(said) is not None
+    """Whether the trace of a panic is complete in ``said``, its last line too."""
+    last = _ENDS[FindingKind.FATAL].search(said)
+    return last is not None and b"\n" in said[last.end() :]
 
 
 def incidents_of(read: Read, findings: Iterable[Finding]) -> list[Incident]:
