@@ -28,7 +28,7 @@ test: .venv/.stamp-test
 	@scripts/run-tests -n 2 tests/unit tests/contract
 	@echo 'running the tests on emulated boards and of whole runs ...'
 	@scripts/run-tests -n 2 --dist loadfile --durations=10 tests/emulated
-	@scripts/run-tests --durations=10 tests/e2e
+	@scripts/run-tests -n 2 --dist loadfile --durations=10 tests/e2e
 
 soak: export LAVA_SOAK = 1
 soak: test

@@ -146,10 +146,11 @@ def _die_with_us() -> list[str]:
     """A prefix that makes the kernel kill the command when its parent dies.
 
     The parent it means is the thread that started it, so only the main thread may use it; the guardian covers the rest.
+    If we died before the kernel was told, nothing would ever come: so the command first looks who its parent is.
     """
     if threading.current_thread() is not threading.main_thread():
         return []
     found = shutil.which("setpriv")
     if found is None or Path(found).resolve().name != "setpriv":  # busybox's does not know the option
         return []
-    return [found, "--pdeathsig", "KILL", "--"]
+    return [found, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid())]

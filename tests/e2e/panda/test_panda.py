@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -145,7 +146,7 @@ def test_serial_port_held_by_another_program(desk: Desk, panda: Panda) -> None:
     desk.write("test_it.py", HANG)
     status, session = desk.run("--board=panda", "test_it.py")
     assert status == 69, session.output
-    assert "panda-01.tty is held by tail (pid " in session.output
+    assert re.search(r"panda-01\.tty is held by tail -f \S+ \(pid \d+\)", session.output), session.output
     assert session.output.count("Traceback") == 0
     subprocess.run(["pkill", "-f", f"tail -f {desk.folder}"], check=False)
     assert_off(desk)

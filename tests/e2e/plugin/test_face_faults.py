@@ -147,10 +147,10 @@ def test_a_bug_of_ours_keeps_its_traceback(face: Face) -> None:
     face.write(
         conftest="""
             import pytest
-            from pytest_lava.console import marker
+            from pytest_lava.console import agent
             def explode(*arguments): raise RuntimeError("did not think of that")
             @pytest.fixture
-            def hit(monkeypatch, shell): monkeypatch.setattr(marker, "_script", explode)
+            def hit(monkeypatch, shell): monkeypatch.setattr(agent, "command_text", explode)
         """,
         test_it="""
             def test_hit(hit, shell): shell.run("true")
@@ -159,7 +159,7 @@ def test_a_bug_of_ours_keeps_its_traceback(face: Face) -> None:
     )
     result = face.run("--board=localhost", "test_it.py")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*marker.py:*", "E   RuntimeError: did not think of that"])
+    result.stdout.fnmatch_lines(["*agent.py:*", "E   RuntimeError: did not think of that"])
 
 
 def test_a_test_may_expect_what_we_raise(face: Face) -> None:

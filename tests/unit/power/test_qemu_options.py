@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, PowerError
 from pytest_lava.events import EventLog
 from pytest_lava.lab.guardian import Guardian
+from pytest_lava.power._qemu_process import _die_with_us
 from pytest_lava.power.api import PowerContext, ProvidesConsole, TakesMedia
 from pytest_lava.power.qemu import QemuMachine, kvm_usable
 from pytest_lava.power.qmp import Qmp
@@ -106,3 +108,9 @@ def test_qmp_in_small_pieces_with_events_and_late_answers() -> None:
     thread.join()
     qmp.close()
     theirs.close()
+
+
+def test_a_machine_whose_starter_is_gone_by_then_does_not_start() -> None:
+    prefix = _die_with_us()
+    assert subprocess.run([*prefix, "echo", "on"], capture_output=True, check=True).stdout == b"on\n"
+    assert subprocess.run([*prefix[:-1], "1", "echo", "on"], capture_output=True, check=False).stdout == b""
