@@ -37,9 +37,11 @@ __all__ = [
     "PortMissing",
     "PowerError",
     "TestError",
+    "TestTimeout",
     "Timeout",
     "ToolMissing",
     "UnexpectedReset",
+    "WrongKernel",
     "describe",
 ]
 
@@ -158,6 +160,10 @@ class BootFailed(JobError):
     """The board did not come from power-on to a shell."""
 
 
+class WrongKernel(BootFailed):
+    """A shell came, but of another kernel than the one that was deployed."""
+
+
 class KernelCrash(LavaError):
     """The kernel under test panicked, or said what else the watch holds for its end; ``evidence`` holds the trace."""
 
@@ -204,6 +210,13 @@ class Timeout(TestError):
 
 class CommandTimeout(Timeout):
     """A command on the board did not end within its time; it was ended, and the shell can be used."""
+
+
+class TestTimeout(TestError):
+    """The test is over its own limit (pytest-timeout's), and the console call in progress was ended for it.
+
+    No ``Timeout``: whoever waits for one, or passes over it, means the limit of a command and not that of the test.
+    """
 
 
 class Bug(LavaError):

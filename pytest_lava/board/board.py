@@ -30,6 +30,7 @@ from pytest_lava.errors import (
     OperationFailed,
     PowerError,
     Timeout,
+    WrongKernel,
 )
 from pytest_lava.events import EventLog
 from pytest_lava.images.cache import cache_dir
@@ -345,7 +346,7 @@ class Board:
         told = ((record.release, kernel.file.release), (record.version, kernel.file.build)) if kernel else ()
         for booted, deployed in told:
             if deployed and deployed != booted:
-                raise BootFailed(f"{self.name} booted another kernel than the one deployed: {booted}, not {deployed}")
+                raise WrongKernel(f"{self.name} booted another kernel than the one deployed: {booted}, not {deployed}")
 
     def _switch_on(self, restore: Callable[[Deadline], None] | None = None) -> None:
         limit = Deadline.after(self.config.model.timeouts.power)

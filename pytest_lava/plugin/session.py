@@ -207,6 +207,7 @@ class Run:
                 "build": kernel.file.build,
                 "arch": kernel.file.arch,
                 "kind": kernel.file.kind,
+                "given": kernel.given,
                 "origin": asdict(kernel.origin) if kernel.origin else None,
             },
             image=image

@@ -11,8 +11,8 @@ kind     fields
 run      first line: ``argv``, ``rootdir``, ``host``, ``versions`` {"pytest-lava", "pytest", "python", "qemu"?},
          ``boards`` [name], ``format`` (bundle version asked for)
 target   one for each (board, kernel, image) used: ``target`` (id), ``board``, ``device_type``, ``arch``,
-         ``kernel``? {name, path, sha256, release?, arch, kind}, ``image``? {name, path, sha256}, ``emulated`` (bool),
-         ``console_log``? (file name in the run folder)
+         ``kernel``? {name, path, sha256, release?, build?, arch, kind, given (bool: by the user)},
+         ``image``? {name, path, sha256}, ``emulated`` (bool), ``console_log``? (file name in the run folder)
 boot     ``target``, ``boot_id`` (int), ``seconds``, ``uname``? {release, version, machine}, ``console``,
          ``console_log``?, ``kernel_messages``? (as in outcome)
 resume   the same of a board that was switched on in a state kept earlier, and did not boot; ``resumed`` (ISO time)
