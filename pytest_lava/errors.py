@@ -16,12 +16,15 @@ from pytest_lava.responsiveness import Responsiveness
 __all__ = [
     "Blame",
     "BoardBusy",
+    "BoardLost",
+    "BoardQuarantined",
     "BootFailed",
     "Bug",
     "CommandTimeout",
     "ConfigurationError",
     "ConsoleLost",
     "DeployFailed",
+    "DiskFull",
     "Effect",
     "ErrorInfo",
     "ExitStatus",
@@ -132,6 +135,24 @@ class PortMissing(ConsoleLost):
 
 class BoardBusy(InfrastructureError):
     """Somebody else holds the board; the message names them."""
+
+    retried = False
+
+
+class BoardQuarantined(InfrastructureError):
+    """The board is out until a person has looked at it; the message says why and how it is released."""
+
+    retried = False
+
+
+class BoardLost(InfrastructureError):
+    """The board died and nothing that recovery tries brings it back."""
+
+    retried = False
+
+
+class DiskFull(InfrastructureError):
+    """There is no space left on this machine."""
 
     retried = False
 

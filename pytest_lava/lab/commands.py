@@ -1,0 +1,56 @@
+"""``pytest-lava boards``: the boards that ``--board`` may name, which are in quarantine, and letting them out of it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pytest_lava.config.boards import BoardFiles
+from pytest_lava.config.paths import board_folders
+from pytest_lava.errors import ConfigurationError, ExitStatus
+from pytest_lava.lab.quarantine import quarantined, release
+from pytest_lava.registry import Registry, plugin_manager
+
+__all__ = ["add_parsers"]
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add ours."""
+    boards = subparsers.add_parser("boards", help="list the boards that --board may name, or release one of them")
+    boards.add_argument(
+        "--release", action="append", metavar="NAME", default=[], help="take this board out of quarantine; repeatable"
+    )
+    boards.set_defaults(func=_boards)
+
+
+def _boards(arguments: argparse.Namespace) -> int:
+    if arguments.release:
+        return _release(arguments.release)
+    files = BoardFiles(board_folders(Path.cwd()), Registry(plugin_manager()))
+    status, out = 0, quarantined()
+    for name in files.names():
+        try:
+            board = files.load(name)
+        except ConfigurationError as error:
+            print(f"{name:<16} {error}")
+            status = int(ExitStatus.USAGE)
+            continue
+        kind = "device type, for boards that extend it" if board.model.abstract else board.arch
+        print(f"{name:<16} {board.model.description} ({kind})  {board.path}")
+        if known := out.pop(name, None):
+            print(f"{'':<16} {known.describe()}")
+    for known in out.values():  # described by files of another folder
+        print(f"{known.board:<16} {known.describe()}")
+    return status
+
+
+def _release(names: list[str]) -> int:
+    status = 0
+    for name in names:
+        if release(name):
+            print(f"{name} can be used again")
+        else:
+            print(f"{name} is not in quarantine")
+            status = int(ExitStatus.USAGE)
+    return status
