@@ -17,13 +17,14 @@ from pytest_lava.console.answers import Answer, Answers, Refused, Replaced
 from pytest_lava.console.asking import ATTEMPTS, DAMAGED, Asking
 from pytest_lava.console.batch import groups_of, results_of, text_of
 from pytest_lava.console.console import Console
+from pytest_lava.console.heartbeat import Heartbeat
 from pytest_lava.console.interactive import Interactive
 from pytest_lava.console.ladder import Ladder, refuse_if_hung, replaced
 from pytest_lava.console.requests import by_file, command_text, request, script_of
 from pytest_lava.console.shell import DEFAULT_OUTPUT, DEFAULT_TIMEOUT, CommandResult, OnOutput
 from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, LavaError, Timeout
+from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, LavaError, TestTimeout, Timeout
 
 __all__ = ["AgentShell", "AgentUnfit", "script_of"]
 
@@ -165,6 +166,11 @@ class AgentShell(Interactive):
         """Whether the agent answers; heals a tty that lost its settings."""
         return self._heal(deadline)
 
+    def heartbeat(self, file: str, deadline: Deadline) -> Heartbeat:
+        """What asks for signs of life and the first line of ``file`` on the board, while something runs there."""
+        self._asking.define("agent_beat.sh", deadline)
+        return Heartbeat(self._console, self._asking, file)
+
     def resync(self, deadline: Deadline) -> bool:
         """Get the shell back: ping, then Ctrl-C, then a prompt and the agent sent anew. Whether it is usable again."""
         try:
@@ -261,6 +267,7 @@ class AgentShell(Interactive):
             answer = self._ask(job, deadline)
         finally:
             self._skip_output()
+        self._console.cut.heed(f"the command ended only now: {job.name}")
         if answer.crooked:
             self._heal(Deadline.after(_HEAL))
         self._bytes += sum(answer.header.sizes)
@@ -298,10 +305,11 @@ class AgentShell(Interactive):
                     self._heal(deadline.at_most(_PING))
         except Replaced:
             raise replaced(self._console, job.name) from None
-        except Timeout:
+        except (TestTimeout, Timeout) as error:
             ladder = Ladder(self._console)
-            said = self._interrupt(ladder, frame)
-            raise ladder.give_up(job.name, job.timeout, said.decode(errors="replace")) from None
+            said = self._interrupt(ladder, frame).decode(errors="replace")
+            cut = error if isinstance(error, TestTimeout) else None
+            raise ladder.give_up(job.name, job.timeout, said, cut) from None
         raise ConsoleLost(DAMAGED)
 
     # -- inside -------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pytest_lava.console.bytelog import ByteLog
+from pytest_lava.console.cut import Cut
 from pytest_lava.console.doubt import Doubt, Probe
 from pytest_lava.console.findings import Findings
 from pytest_lava.console.incidents import Incident, ends_trace, evidence_of, incidents_of
@@ -63,6 +64,8 @@ class Console:
         self._findings = Findings(watch or Watch())
         self._doubt: Doubt | None = None
         self._bell = threading.Condition()
+        #: ends calls from another thread
+        self.cut = Cut(self._bell)
         self._ending = threading.Lock()  # two threads may end it at once
         self._needs: list[int] = []  # offsets that those who wait are waiting for
         self._transport: Transport | None = None
@@ -122,7 +125,8 @@ class Console:
         line, reading = self._line(), self._reading
         if reading is not None:
             reading.typed()
-        line.write(data, deadline)
+        with self.cut:
+            line.write(data, deadline)
 
     def send_break(self) -> None:
         """Hold BREAK, which a Linux console takes as the SysRq key."""
@@ -278,6 +282,8 @@ class Console:
                 if not self._may_live(finding):
                     raise self.crash(finding)
                 until = Deadline.after(_LOOK)
+            if (left := self.cut.left(self._heard_at) if watched else math.inf) <= 0:
+                raise self.cut.error(what, self._last_lines())
             with self._bell:
                 new = self._bytes.end != seen
                 if self._lost is not None and not new:
@@ -287,8 +293,11 @@ class Console:
                 need = max(grown_to, seen + 1)
                 if self._lost is None and self._bytes.end < need:
                     self._needs.append(need)
-                    self._bell.wait(min(deadline.remaining(), until.remaining(), silence.remaining()))
-                    self._needs.remove(need)
+                    try:
+                        with self.cut:
+                            self._bell.wait(min(deadline.remaining(), until.remaining(), silence.remaining(), left))
+                    finally:
+                        self._needs.remove(need)
 
     def expect(
         self,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pytest_lava.console.console import Console, Found
 from pytest_lava.console.kernel_records import RECORD
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import CommandTimeout, ConsoleLost, Hang, LavaError, PowerError, Timeout
+from pytest_lava.errors import CommandTimeout, ConsoleLost, Hang, LavaError, PowerError, TestTimeout, Timeout
 from pytest_lava.responsiveness import Responsiveness, Step, Verdict
 
 __all__ = ["RUNGS", "STRANGER", "Ask", "Dump", "Ladder", "Rung", "Rungs", "refuse_if_hung", "replaced"]
@@ -150,15 +150,17 @@ class Ladder:
             text += f"\n[{end - start - _KEPT} more bytes stand in the console log from {start + _KEPT} on]\n"
         return Responsiveness(self.verdict, tuple(self._steps), monotonic() - self._begun, text, self._dumps)
 
-    def give_up(self, command: str, timeout: float, said: str) -> LavaError:
+    def give_up(self, command: str, timeout: float, said: str, cut: TestTimeout | None = None) -> LavaError:
         """The error for a command that was over its time of ``timeout`` seconds; ``said`` is what it wrote by then.
 
-        ``CommandTimeout`` if :meth:`interrupt` brought the shell back. If not, the rest of the ladder is climbed, and
-        it is a ``Hang``, or the ``KernelCrash`` that the watch saw.
+        ``CommandTimeout`` if :meth:`interrupt` brought the shell back; with ``cut`` it was not the command's time that
+        is over, and that is the error. If it did not, the rest of the ladder is climbed, and it is a ``Hang``, or the
+        ``KernelCrash`` that the watch saw.
         """
-        over = f"the command did not end within {timeout:g} s"
+        over = str(cut) if cut else f"the command did not end within {timeout:g} s"
         if self.verdict.shell_is_back:
-            return CommandTimeout(f"{over}: {command}", evidence=said, responsiveness=self.result)
+            kind = TestTimeout if cut else CommandTimeout
+            return kind(f"{over}: {command}", evidence=said, responsiveness=self.result)
         replaced = STRANGER.search(self._console.read(self._start)) is not None
         if self._console.finding is None:
             self.ask_kernel()
@@ -257,7 +259,11 @@ class Ladder:
 
 
 def refuse_if_hung(console: Console, ask: Ask) -> None:
-    """A shell that hung before gets a ping, not another time limit. ``Hang`` if it does not answer even now."""
+    """A shell that hung before gets a ping, not another time limit. ``Hang`` if it does not answer even now.
+
+    ``TestTimeout`` if the test's own limit is over already.
+    """
+    console.cut.heed()
     before = console.hang
     if before is None:
         return

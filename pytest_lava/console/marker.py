@@ -28,7 +28,7 @@ from pytest_lava.console.requests import command_text, quoted
 from pytest_lava.console.shell import DEFAULT_OUTPUT, DEFAULT_TIMEOUT, CommandResult, OnOutput
 from pytest_lava.console.watch import Finding
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import ConsoleLost, KernelCrash, Timeout
+from pytest_lava.errors import ConsoleLost, KernelCrash, TestTimeout, Timeout
 
 __all__ = ["MarkerShell"]
 
@@ -160,11 +160,12 @@ class MarkerShell(Interactive):
             for line in self._lines(tag, script, data, max_output):
                 self._console.write(line, deadline)
             frame = self._receive(tag, start, max_output, deadline)
-        except Timeout:
+        except (TestTimeout, Timeout) as error:
             ladder = Ladder(self._console)
             partial = self._interrupt(ladder, tag, start, max_output)
             said = (partial.stdout + partial.stderr).decode(errors="replace") if partial else ""
-            raise ladder.give_up(command, timeout, said) from None
+            cut = error if isinstance(error, TestTimeout) else None
+            raise ladder.give_up(command, timeout, said, cut) from None
         finally:
             self._skip_output()
         if on_output is not None and (written := frame.stdout + frame.stderr):
@@ -214,7 +215,7 @@ class MarkerShell(Interactive):
         """The frame of ``tag``, asked for again (at most ``again`` bytes) as long as kernel messages damage it."""
         wanted, begin = tag, start
         for asked in range(_ASK_AGAIN):
-            if (ending := self._await_end(wanted, start, deadline)) is not None:
+            if (ending := self._await_end(wanted, start, deadline, heeding=again is None)) is not None:
                 status, end = ending
                 frame = _parse(wanted, status, self._console.read(start, end), limit)
                 if frame is not None:
@@ -226,7 +227,7 @@ class MarkerShell(Interactive):
             self._console.write(f"__s {wanted} $__z {limit} {tag} #\n".encode(), deadline)
         raise ConsoleLost("the console is too noisy: eight answers in a row were damaged; lower the kernel's log level")
 
-    def _await_end(self, tag: str, start: int, deadline: Deadline) -> tuple[int, int] | None:
+    def _await_end(self, tag: str, start: int, deadline: Deadline, *, heeding: bool = False) -> tuple[int, int] | None:
         """Status and offset behind the doubled end marker; ``None`` if the answer began and broke off.
 
         What comes before an answer is the kernel's own word: a finding there counts. One within the output may be
@@ -263,6 +264,8 @@ class MarkerShell(Interactive):
                     raise self._console.crash(finding) from None
                 if self._has_begun(tag, start):
                     return None
+                if heeding:
+                    self._console.cut.heed("no end of the command by then")
                 continue
             error = self._console.crash(early) if early else None
             ending = ending or look()  # it may have come while the trace was waited for

@@ -53,6 +53,7 @@ class ConsoleSpawn(_Base):
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> Any:
         """The next characters, waiting at most ``timeout`` seconds. pexpect calls this."""
+        self._console.cut.heed()
         seconds = self.timeout if timeout == -1 else timeout
         deadline = Deadline.after(3600.0 if seconds is None else max(0.0, seconds))
         try:
