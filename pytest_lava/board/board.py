@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
 from pytest_lava.board.blame import blamed
+from pytest_lava.board.carrying import give_files
 from pytest_lava.board.line import BoardLine
-from pytest_lava.board.record import BootRecord
+from pytest_lava.board.record import Booted, BootRecord, check_release, record_boot
+from pytest_lava.board.revival import may_reset, reset_by_kernel, shell_again
 from pytest_lava.board.snapshots import snapshots_of
 from pytest_lava.boot.api import Boot, BootContext, Bootloader
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.console.console import Console
-from pytest_lava.console.files import Files, TakesFiles
 from pytest_lava.console.shell import Shell
 from pytest_lava.console.watch import FindingKind, Watch
 from pytest_lava.deadline import Deadline, monotonic
@@ -30,20 +31,16 @@ from pytest_lava.errors import (
     OperationFailed,
     PowerError,
     Timeout,
-    WrongKernel,
 )
 from pytest_lava.events import EventLog
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.plan import ImagePlan, KernelPlan
 from pytest_lava.power.api import Guard, Power, PowerContext
-from pytest_lava.transfer.api import Network, TransferPolicy
+from pytest_lava.transfer.api import TransferPolicy
 
 __all__ = ["Board", "BootRecord", "State"]
 
-#: tells whether the kernel would answer SysRq: its silence then proves something. No fork; some shells read one byte
-#: at a time, of which this file has only the first to give.
-_SYSRQ = 'q=; { read -r q </proc/sys/kernel/sysrq; } 2>/dev/null; echo "$q"'
 _PROBE = 5.0  # seconds that a shell has to show that it is alive
 _LEAVE = 1.0  # seconds that a line has to take our farewell
 
@@ -94,6 +91,9 @@ class Board:
         self._powered_at = monotonic()
         self._never_switched = True
         self._anew = False
+        self._lost_shell: Shell | None = None
+        #: no step takes longer than this, whatever limit it has of its own
+        self.total: Deadline | None = None
         shelf = shelf or Shelf(cache_dir())
         base, url = config.path.parent, config.model.console.url
         self._power: Power = config.power.driver(
@@ -107,10 +107,10 @@ class Board:
         self._line = BoardLine(config.name, config.model.console, self.console, self._power, guard)
         self.snapshots = snapshots_of(config, self._power, shelf, self.events) if snapshots else None
         self.console.on_mark = lambda text: self.events.emit(text, level="input")
-        self._boot: Boot = config.boot.driver(
-            config.boot.options,
-            BootContext(config.name, self.console, config.model.login, self.events, config.model.timeouts.command),
+        self._boot_context = BootContext(
+            config.name, self.console, config.model.login, self.events, config.model.timeouts.command
         )
+        self._boot: Boot = config.boot.driver(config.boot.options, self._boot_context)
 
     # -- forward ------------------------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class Board:
 
         ``DeployFailed``, or an ``InfrastructureError``.
         """
-        limit = Deadline.after(self.config.model.timeouts.deploy)
+        limit = self._limit(self.config.model.timeouts.deploy)
         if self.state is not State.OFF:
             self.power_off()
         with self.events.phase("deploy"):
@@ -137,16 +137,13 @@ class Board:
 
     def reach(self, state: State) -> None:
         """Walk forward to ``bootloader`` or ``shell``. ``BootFailed`` or an ``InfrastructureError`` if it cannot."""
-        try:
+        with self._lost_if_it_fails():
             if state is State.BOOTLOADER:
                 self._reach_bootloader()
             elif state is State.SHELL:
                 self._reach_shell()
             else:
                 raise ValueError(f"cannot walk to {state}")
-        except BaseException:  # an interrupt or a time limit leaves the board somewhere as well
-            self.state, self._shell, self._bootloader = State.LOST, None, None
-            raise
 
     @property
     def shell(self) -> Shell:
@@ -195,7 +192,7 @@ class Board:
 
     def lose(self, why: str) -> None:
         """The board cannot be trusted any more: :meth:`recover` it before it is used again."""
-        self.state = State.LOST
+        self.state, self._lost_shell = State.LOST, self._shell or self._lost_shell
         self._shell = self._bootloader = None
         self.events.emit(f"board lost: {why}", level="warning")
 
@@ -207,6 +204,32 @@ class Board:
                 self.state = State.OFF  # not ours to switch: ask again what is there
             else:
                 self.power_off()
+
+    def resync(self, limit: Deadline) -> None:
+        """Get the shell of a lost board back without a boot. Any ``LavaError`` says that this did not work."""
+        self.console.arm(FindingKind.FATAL)
+        shell = shell_again(self._boot_context, self._lost_shell, limit)
+        self.console.hang = None
+        self.console.arm(FindingKind.FATAL, FindingKind.BOOT)
+        if shell is not self._lost_shell:
+            self._give_files(shell)
+        self._shell, self.state, self._lost_shell = shell, State.SHELL, None
+
+    @property
+    def may_reset(self) -> bool:
+        """Whether the kernel that ran last would restart the board when asked over its line."""
+        return self.console.attached and not self._line.is_process and may_reset(self.console.sysrq)
+
+    def reset(self) -> None:
+        """Have the kernel restart a lost board, and walk to its shell. What its memory holds stays there."""
+        start, self.state, self._shell, self._lost_shell = self.console.end, State.LOST, None, None
+        with self._lost_if_it_fails():
+            with self.events.phase("power"):
+                self._powered_at = monotonic()
+                reset_by_kernel(self.console, self._limit(self.config.model.timeouts.power))
+            if self._boot.has_bootloader and not self._boot.attaches:
+                self._stop_at_bootloader()
+            self._boot_on(start)
 
     # -- the end ------------------------------------------------------------------------------------------------
 
@@ -239,6 +262,17 @@ class Board:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def _lost_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:  # an interrupt or a time limit leaves the board somewhere as well
+            self.state, self._shell, self._bootloader = State.LOST, None, None
+            raise
+
+    def _limit(self, seconds: float) -> Deadline:
+        return self.total.at_most(seconds) if self.total else Deadline.after(seconds)
+
     def _reach_bootloader(self) -> None:
         if not self._boot.has_bootloader:
             raise ConfigurationError(f"board {self.name!r} has no boot loader to stop at; use the fixture 'shell'")
@@ -247,8 +281,11 @@ class Board:
         if self.state is not State.OFF:
             self.power_off()
         self._switch_on()
+        self._stop_at_bootloader()
+
+    def _stop_at_bootloader(self) -> None:
         with self.events.phase("boot.bootloader"):
-            self._bootloader = self._boot.bootloader(Deadline.after(self.config.model.timeouts.bootloader))
+            self._bootloader = self._boot.bootloader(self._limit(self.config.model.timeouts.bootloader))
         self.state = State.BOOTLOADER
 
     def _reach_shell(self) -> None:
@@ -264,23 +301,28 @@ class Board:
             self._reach_bootloader()
         elif self.state is State.OFF:
             self._switch_on()
+        self._boot_on(start, keep=from_off)
+
+    def _boot_on(self, start: int, *, keep: bool = False) -> None:
+        """From the boot loader, or where there is none from power-on, to the shell."""
         limits = self.config.model.timeouts
         self.console.arm(FindingKind.FATAL)
         with self.events.phase("boot.kernel"), blamed(self.config, self.deployment, self.console):
-            self._boot.kernel(self._bootloader, self.deployment, Deadline.after(limits.kernel))
+            self._boot.kernel(self._bootloader, self.deployment, self._limit(limits.kernel))
         self.state, self._bootloader = State.KERNEL, None
         with self.events.phase("boot.login"), blamed(self.config, self.deployment, self.console):
-            self._shell = self._boot.shell(Deadline.after(limits.kernel + limits.login))
+            self._shell = self._boot.shell(self._limit(limits.kernel + limits.login))
             self._give_files(self._shell)
             record = self._record(self._shell, start)
-        self._check_release(record)
-        if from_off and self.snapshots:
+        check_release(self.name, record, self.deployment.kernel)
+        if keep and self.snapshots:
             self.snapshots.keep(self._shell)
         self._arrive(self._shell, record)
 
     def _arrive(self, shell: Shell, record: BootRecord) -> None:
         self.console.arm(FindingKind.FATAL, FindingKind.BOOT)
         self._shell, self.state, self.last_boot, self._anew = shell, State.SHELL, record, False
+        self._lost_shell = None
         for callback in self._on_boot:
             self._prepare(callback)
 
@@ -296,7 +338,7 @@ class Board:
             shell = snapshots.take_up(snapshot, self.console)
             self._give_files(shell)
             record = self._record(shell, start, snapshot.saved, snapshots.freshening(snapshot))
-            self._check_release(record)
+            check_release(self.name, record, self.deployment.kernel)
         except (LavaError, OSError) as error:
             snapshots.discard(folder, str(error))
             self.power_off()
@@ -306,16 +348,7 @@ class Board:
         return True
 
     def _give_files(self, shell: Shell) -> None:
-        """Have ``put``, ``get`` and so on work. A shell that has files of its own keeps them."""
-
-        def make() -> Files:
-            from pytest_lava.transfer.shells import files_of  # many modules, and most runs move no file
-
-            network = Network(**self.config.model.transfer.model_dump())
-            return files_of(shell, self.console, network, self._transfer, self.events)
-
-        if isinstance(shell, TakesFiles):
-            shell.carry_files_by(make)
+        give_files(shell, self.console, self.config, self._transfer, self.events)
 
     def _prepare(self, callback: Callable[[Board], None]) -> None:
         try:
@@ -330,26 +363,11 @@ class Board:
 
     def _record(self, shell: Shell, start: int, resumed: str = "", before: str = "") -> BootRecord:
         self.boot_id += 1
-        # one fork; only the version has spaces
-        done = shell.run(f"{before}uname -rvm; {_SYSRQ}", timeout=_PROBE * 4)
-        if before and done.stderr:
-            self.events.emit(f"clock or random numbers are those of {resumed}: {done.stderr.strip()}", level="warning")
-        names, _, self.console.sysrq = done.stdout.strip().partition("\n")
-        release, _, rest = names.partition(" ")
-        version, _, machine = rest.rpartition(" ")
-        seconds = monotonic() - self._powered_at
-        return BootRecord(self.boot_id, seconds, release, version, machine, (start, self.console.end), resumed)
-
-    def _check_release(self, record: BootRecord) -> None:
-        kernel = self.deployment.kernel
-        # the build tells apart two kernels of one release
-        told = ((record.release, kernel.file.release), (record.version, kernel.file.build)) if kernel else ()
-        for booted, deployed in told:
-            if deployed and deployed != booted:
-                raise WrongKernel(f"{self.name} booted another kernel than the one deployed: {booted}, not {deployed}")
+        booted = Booted(self.boot_id, self._powered_at, start, resumed, before)
+        return record_boot(shell, self.console, booted, self.events)
 
     def _switch_on(self, restore: Callable[[Deadline], None] | None = None) -> None:
-        limit = Deadline.after(self.config.model.timeouts.power)
+        limit = self._limit(self.config.model.timeouts.power)
         self.console.arm(FindingKind.FATAL)
         with self.events.phase("power"):
             if not self._line.own:

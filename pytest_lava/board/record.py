@@ -1,10 +1,22 @@
-"""What a boot that reached a shell leaves behind."""
+"""What a boot that reached a shell leaves behind, and whether it is the kernel that was deployed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BootRecord"]
+from pytest_lava.console.console import Console
+from pytest_lava.console.shell import Shell
+from pytest_lava.deadline import monotonic
+from pytest_lava.errors import WrongKernel
+from pytest_lava.events import EventLog
+from pytest_lava.plan import KernelPlan
+
+__all__ = ["BootRecord", "Booted", "check_release", "record_boot"]
+
+#: tells whether the kernel would answer SysRq: its silence then proves something. No fork; some shells read one byte
+#: at a time, of which this file has only the first to give.
+_SYSRQ = 'q=; { read -r q </proc/sys/kernel/sysrq; } 2>/dev/null; echo "$q"'
+_ANSWER = 20.0  # seconds that a shell has to tell of its kernel
 
 
 @dataclass(frozen=True)
@@ -22,3 +34,37 @@ class BootRecord:
     machine: str
     console: tuple[int, int]
     resumed: str = ""
+
+
+@dataclass(frozen=True)
+class Booted:
+    """What is known of a boot before its kernel is asked: its number, when it was switched on (monotonic clock), where
+    its console begins; of a resumed state when it was kept, and the commands that set its clock."""
+
+    boot_id: int
+    powered_at: float
+    start: int
+    resumed: str = ""
+    before: str = ""
+
+
+def record_boot(shell: Shell, console: Console, booted: Booted, events: EventLog) -> BootRecord:
+    """Ask the kernel of a board that has just come to its shell who it is."""
+    # one fork; only the version has spaces
+    done = shell.run(f"{booted.before}uname -rvm; {_SYSRQ}", timeout=_ANSWER)
+    if booted.before and done.stderr:
+        events.emit(f"clock or random numbers are those of {booted.resumed}: {done.stderr.strip()}", level="warning")
+    names, _, console.sysrq = done.stdout.strip().partition("\n")
+    release, _, rest = names.partition(" ")
+    version, _, machine = rest.rpartition(" ")
+    seconds, extent = monotonic() - booted.powered_at, (booted.start, console.end)
+    return BootRecord(booted.boot_id, seconds, release, version, machine, extent, booted.resumed)
+
+
+def check_release(board: str, record: BootRecord, kernel: KernelPlan | None) -> None:
+    """``WrongKernel`` if another kernel runs than the one deployed."""
+    # the build tells apart two kernels of one release
+    told = ((record.release, kernel.file.release), (record.version, kernel.file.build)) if kernel else ()
+    for booted, deployed in told:
+        if deployed and deployed != booted:
+            raise WrongKernel(f"{board} booted another kernel than the one deployed: {booted}, not {deployed}")

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -61,19 +62,19 @@ def test_everybody_may_change_it() -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be several users: run as root")
-def test_another_user_releases_it(locks: Path, tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.owner() == "root" and folder.name.startswith("pytest-"):
-            folder.chmod(0o755)
-    path = quarantine("a", "why")
-    code = (
-        "import os,sys; os.setuid(65534); from pytest_lava.lab.quarantine import *; print(release('a'), quarantined())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
-    assert done.stdout == "True {}\n", done.stderr
-    assert path.read_bytes() == b""
-    quarantine("a", "again")
-    assert quarantined()["a"].reason == "again"
+def test_another_user_releases_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as folder:  # which others may enter, unlike pytest's
+        Path(folder).chmod(0o755)
+        monkeypatch.setenv("PYTEST_LAVA_LOCKS", f"{folder}/locks")
+        path = quarantine("a", "why")
+        code = (
+            "import os; from pytest_lava.lab.quarantine import *; os.setuid(65534); print(release('a'), quarantined())"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+        assert done.stdout == "True {}\n", done.stderr
+        assert path.read_bytes() == b""
+        quarantine("a", "again")
+        assert quarantined()["a"].reason == "again"
 
 
 def test_no_folder_for_it(locks: Path) -> None:
