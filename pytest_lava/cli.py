@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from importlib.metadata import version
 
 from pytest_lava.errors import ConfigurationError, ExitStatus, LavaError
 
@@ -17,17 +17,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="pytest-lava", description="Boards, kernels and results beside a pytest run.", allow_abbrev=False
     )
+    parser.add_argument("--version", action="version", version=f"pytest-lava {version('pytest-lava')}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    boards = subparsers.add_parser("boards", help="list the boards that --board may name")
-    boards.set_defaults(func=_boards)
+    from pytest_lava.bisect.commands import USAGE as BISECT_USAGE
+    from pytest_lava.bisect.commands import add_parsers as add_bisect_parsers
     from pytest_lava.images.cache_commands import add_parsers as add_cache_parsers
     from pytest_lava.images.commands import add_parsers as add_image_parsers
+    from pytest_lava.lab.commands import add_parsers as add_lab_parsers
     from pytest_lava.results.commands import add_parsers as add_result_parsers
 
-    add_image_parsers(subparsers)
+    add_lab_parsers(subparsers)
+    add_image_parsers(subparsers, _make_root)
     add_cache_parsers(subparsers)
     add_result_parsers(subparsers)
-    arguments = parser.parse_args(argv)
+    add_bisect_parsers(subparsers)
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        arguments = parser.parse_args(words or ["--help"])
+    except SystemExit as end:
+        if end.code in (0, None):
+            raise
+        # to `git bisect run` a small status says that the commit is bad
+        return int(BISECT_USAGE if words[:1] == ["bisect"] else ExitStatus.USAGE)
     try:
         return int(arguments.func(arguments))
     except ConfigurationError as error:
@@ -38,20 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitStatus.LAB_FAULT
 
 
-def _boards(arguments: argparse.Namespace) -> int:
-    from pytest_lava.config.boards import BoardFiles
-    from pytest_lava.config.paths import board_folders
-    from pytest_lava.registry import Registry, plugin_manager
+def _make_root(arch: str) -> list[str]:
+    from pytest_lava.inject.rootfs import debian_root
 
-    files = BoardFiles(board_folders(Path.cwd()), Registry(plugin_manager()))
-    status = 0
-    for name in files.names():
-        try:
-            board = files.load(name)
-        except ConfigurationError as error:
-            print(f"{name:<16} {error}")
-            status = int(ExitStatus.USAGE)
-            continue
-        kind = "device type, for boards that extend it" if board.model.abstract else board.arch
-        print(f"{name:<16} {board.model.description} ({kind})  {board.path}")
-    return status
+    made = debian_root(arch, progress=lambda line: print(line, flush=True))
+    return [f"debian-{arch}:", f"  kernel  {made.kernel}", f"  initrd  {made.initrd}", f"  image   {made.image}"]

@@ -60,10 +60,14 @@ class KernelRequest:
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """An image as it was asked for: one file, or several for named parts. The unnamed part is ``""``."""
+    """An image as it was asked for: one file, or several for named parts. The unnamed part is ``""``.
+
+    ``given`` by the user, not the lab's own.
+    """
 
     name: str
     parts: Mapping[str, Artefact]
+    given: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ class ImagePlan:
     name: str
     parts: Mapping[str, Path]
     sha256: str = ""
+    given: bool = True
 
 
 @dataclass(frozen=True)
@@ -168,4 +173,6 @@ class RunPlan:
     #: whether a board may be resumed in the state that an earlier boot left
     snapshots: bool = False
     additions: tuple[Addition, ...] = ()
+    #: kernels with debug information, by one of which traces are explained
+    vmlinux: tuple[Path, ...] = ()
     remarks: tuple[str, ...] = field(default=())

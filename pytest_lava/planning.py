@@ -10,13 +10,16 @@ from pytest_lava.config.boards import BoardConfig, BoardFiles
 from pytest_lava.deploy.api import DeployContext
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.events import EventLog
-from pytest_lava.images.artefact import Artefact, local_path
+from pytest_lava.images.artefact import local_path
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.housekeeping import parse_size
 from pytest_lava.inject.additions import Addition, check, parse_addition
 from pytest_lava.plan import BoardRequest, CachePlan, ImageRequest, KernelRequest, RunPlan, Target
+from pytest_lava.planning_images import default_image, given_images
 from pytest_lava.planning_kernels import check_kind, completed, default_kernel, given_kernels
-from pytest_lava.planning_mistakes import Mistakes, existing
+from pytest_lava.planning_mistakes import Mistakes
+from pytest_lava.planning_proxy import with_proxy
+from pytest_lava.planning_symbols import given_vmlinux
 from pytest_lava.power.api import Guard, KeepsState, PowerContext
 from pytest_lava.transfer.api import Mode
 
@@ -55,6 +58,8 @@ class Options:
     command_timeout: float = 600.0
     transfer: Mode = "auto"
     snapshots: bool = False
+    vmlinux: tuple[str, ...] = ()
+    package_proxy: str | None = None
 
 
 def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guard) -> RunPlan:
@@ -67,11 +72,12 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
     requests = [
         BoardRequest(name, tuple(found))
         for name in dict.fromkeys(options.boards)
-        if (found := mistakes.collect(files.candidates, name))
+        if (found := mistakes.collect(_candidates, name, files, options.package_proxy))
     ]
     cache = mistakes.collect(_cache, options, run_folder)
     kernels = given_kernels(options, cache.facts(options.assets) if cache else options.assets, mistakes)
-    images = _images(options.images, mistakes)
+    vmlinux = given_vmlinux(options.vmlinux, mistakes)
+    images = given_images(options.images, mistakes)
     keeping = False
     for request in requests:
         for board in request.candidates:
@@ -96,6 +102,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         transfer=options.transfer,
         snapshots=options.snapshots and keeping,
         additions=additions,
+        vmlinux=vmlinux,
         remarks=tuple(remarks),
     )
 
@@ -118,7 +125,6 @@ def _targets(
             mistakes.add(f"{kernel.label} is a kernel for {kernel.arch}, which fits no given board: {arches}")
         elif len(fitting) < len(requests):
             remarks.append(f"kernel {kernel.name} ({kernel.arch}) runs only on {', '.join(fitting)}")
-    choices: list[ImageRequest | None] = [*images] or [None]
     targets = []
     for request in requests:
         fitting_kernels = [
@@ -128,6 +134,8 @@ def _targets(
             fitting_kernels = [mistakes.collect(default_kernel, request, options, cache, mistakes)]
         elif not fitting_kernels:
             remarks.append(f"nothing runs on {request.name}: no given kernel fits it")
+        own: ImageRequest | None = None if images else mistakes.collect(default_image, request, options.assets)
+        choices: list[ImageRequest | None] = [*images] or [own]
         for kernel_plan in fitting_kernels:
             for image in choices:
                 mistakes.collect(_check_deploy, request, kernel_plan, image, guard, cache)
@@ -138,6 +146,10 @@ def _targets(
                     parts.append(image.name)
                 targets.append(Target("-".join(parts), request, kernel_plan, image))
     return targets, remarks
+
+
+def _candidates(name: str, files: BoardFiles, proxy: str | None) -> list[BoardConfig]:
+    return [with_proxy(board, proxy) for board in files.candidates(name)]
 
 
 def _fits(kernel: KernelRequest, request: BoardRequest) -> bool:
@@ -214,24 +226,3 @@ def _check_transfer(board: BoardConfig, mode: Mode) -> None:
             f'board {board.name!r} cannot take files by ssh: set [transfer] ssh = "USER@HOST" in {board.path}, '
             "or leave out --transfer"
         )
-
-
-def _images(texts: Sequence[str], mistakes: Mistakes) -> list[ImageRequest]:
-    """Named parts (``boot=PATH``) form one image; each unnamed one is an image of its own."""
-    named: dict[str, Artefact] = {}
-    unnamed: list[Artefact] = []
-    for text in texts:
-        part, equals, value = text.partition("=")
-        if equals and part.isidentifier() and not Path(text).exists():
-            if part in named:
-                mistakes.add(f"--image {part}= was given twice: name each part once")
-            elif found := mistakes.collect(existing, value, f"--image {part}="):
-                named[part] = found
-        elif found := mistakes.collect(existing, text, "--image "):
-            unnamed.append(found)
-    if named and len(unnamed) > 1:
-        mistakes.add("--image: several unnamed images cannot be combined with named parts; name them all")
-    if named:
-        parts = {**({"": unnamed[0]} if unnamed else {}), **named}
-        return [ImageRequest("+".join(one.name for one in parts.values()), parts)]
-    return [ImageRequest(one.name, {"": one}) for one in unnamed]

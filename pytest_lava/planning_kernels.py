@@ -14,6 +14,7 @@ from pytest_lava.images.kernel import inspect
 from pytest_lava.images.kernel_file import FileSource, file_source
 from pytest_lava.images.kernel_sources import parse_kernel, parse_tree
 from pytest_lava.plan import BoardRequest, KernelRequest
+from pytest_lava.planning_images import own_file
 from pytest_lava.planning_mistakes import Mistakes, existing
 
 __all__ = ["check_kind", "completed", "default_kernel", "given_kernels"]
@@ -78,7 +79,7 @@ def default_kernel(request: BoardRequest, options: _Asked, cache: Path, mistakes
         return None
     own: dict[str, Artefact] = {}
     for key in ("kernel", "initrd", "dtb"):
-        path = _default_file(request, key, options.assets)
+        path = own_file(request, key, options.assets)
         if path is None or key in dict(files):
             continue
         if not path.is_file():
@@ -109,9 +110,9 @@ def completed(kernel: KernelRequest, request: BoardRequest, assets: Path) -> Ker
     append = " ".join(filter(None, [defaults.append, kernel.append]))
     initrd, dtb = kernel.initrd, kernel.dtb
     if initrd is None and "root=" not in append:
-        initrd = _present(_default_file(request, "initrd", assets))
+        initrd = _present(own_file(request, "initrd", assets))
     if dtb is None and not kernel.dtb_name:
-        dtb = _present(_default_file(request, "dtb", assets))
+        dtb = _present(own_file(request, "dtb", assets))
     if kernel.modules is not None and initrd is None:
         raise ConfigurationError(
             f"{kernel.label}: modules={kernel.modules} needs an initrd to go into: add initrd=PATH"
@@ -174,21 +175,8 @@ def _files(options: _Asked) -> list[tuple[str, str]]:
     return [(key, value) for key, value in given if value]
 
 
-def _default_file(request: BoardRequest, key: str, assets: Path) -> Path | None:
-    board = request.candidates[0]
-    value = getattr(board.model.defaults, key)
-    return _newest(board.path.parent / Path(value.replace("{cache}", str(assets)))) if value else None
-
-
 def _present(path: Path | None) -> Artefact | None:
     return Artefact.of(path) if path is not None and path.is_file() else None
-
-
-def _newest(pattern: Path) -> Path:
-    """The newest file that a default with ``*`` matches; as it is if there is none."""
-    if "*" not in pattern.name:
-        return pattern
-    return max(pattern.parent.glob(pattern.name), key=lambda path: path.stat().st_mtime_ns, default=pattern)
 
 
 def _distinct(kernels: Iterable[KernelRequest]) -> list[KernelRequest]:

@@ -207,7 +207,7 @@ class Preparation:
         found = {part: self._fetched(artefact, unpack=True) for part, artefact in image.parts.items()}
         sums = [one.sha256 for one in found.values()]
         sha256 = sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
-        return ImagePlan(image.name, {part: one.path for part, one in found.items()}, sha256)
+        return ImagePlan(image.name, {part: one.path for part, one in found.items()}, sha256, image.given)
 
     def _with_additions(self, target: Target, kernel: KernelPlan | None, image: ImagePlan | None) -> Prepared:
         """What is to go into an image goes there, as far as that can be edited."""

@@ -22,7 +22,7 @@ def blamed(config: BoardConfig, deployment: Deployment, console: Console) -> Ite
     A boot that is over its time gets the kernel's answer to SysRq into its error, which costs 33 s at most.
     """
     kernel, image = deployment.kernel, deployment.image
-    under_test = (kernel is not None and kernel.given) or image is not None
+    under_test = (kernel is not None and kernel.given) or (image is not None and image.given)
     kind = BootFailed if under_test else InfrastructureError
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -65,7 +66,9 @@ def log_in(
     """
     start = context.console.boundary if start is None else start
     shell = _await_shell(context, deadline, start, nudge_at_once, not_a_shell or {})
-    for command in context.login.commands:
+    environment = context.login.environment
+    came = " && ".join(f'[ "${name}" = {shlex.quote(value)} ]' for name, value in environment.items())
+    for command in (*filter(None, [came]), *context.login.commands):
         try:
             shell.check(command, timeout=max(1.0, deadline.remaining()))
         except (OperationFailed, Timeout) as error:
@@ -123,8 +126,15 @@ def _await_shell(
                     continue  # it only looked like a prompt
 
 
+def _exports(environment: Mapping[str, str]) -> bytes:
+    """Lines for the shell at its prompt, of which ours and its commands inherit. A backslash passes by aliases."""
+    return "".join(f"\\export {name}={shlex.quote(value)}\n" for name, value in environment.items()).encode()
+
+
 def _take_over(context: BootContext, deadline: Deadline) -> Shell:
     """By the agent or, where it cannot live, by markers, as ``[login] protocol`` has it. ``Timeout``: no answer."""
+    if context.login.environment:
+        context.console.write(_exports(context.login.environment), deadline)
     wanted = context.login.protocol
     if wanted != "marker":
         agent = AgentShell(context.console, timeout=context.command_timeout)

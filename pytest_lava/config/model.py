@@ -11,12 +11,15 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pytest_lava.console.settings import LineSettings, Parity
 
 __all__ = [
-    "BoardModel", "Console", "Defaults", "DriverTable", "Login", "Regex", "Strict", "Timeouts", "Transfer", "Watch",
+    "BoardModel", "Console", "Defaults", "DriverTable", "Login", "Proxy", "Regex", "Strict", "Timeouts", "Transfer",
+    "Watch",
 ]  # fmt: skip
 
 Arch = Literal["arm", "arm64", "host", "riscv64", "x86", "x86_64"]
 
 
+#: user and password may stand in it; a path has no meaning
+_PROXY = re.compile(r"http://[^\s/'\"]+:\d{1,5}/?")
 _TCP = ("socket", "telnet", "rfc2217")  # ours
 _SCHEMES = (*_TCP, "loop", "spy", "hwgrep", "cp2110", "alt")  # the others are pyserial's
 # of a prompt: colours, bracketed paste and busybox's question for the cursor may stand there
@@ -41,6 +44,19 @@ def _console_url(url: str) -> str:
     elif scheme in _TCP and not re.search(r":\d{1,5}(?:[/?]|$)", rest):
         raise ValueError(f"a port is missing; write {scheme}://HOST:PORT")
     return url
+
+
+def _proxy_url(url: str) -> str:
+    if not _PROXY.fullmatch(url):
+        raise ValueError("write http://HOST:PORT")
+    return url
+
+
+def _variables(found: Mapping[str, str]) -> Mapping[str, str]:
+    for name in found:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            raise ValueError(f"{name!r} is no name of a variable")
+    return found
 
 
 #: a regular expression for bytes of the console
@@ -104,6 +120,9 @@ class Login(Strict):
     password_prompt: Regex = rf"[Pp]assword:{_END}"
     password: str = ""
     refused: Regex = r"[Ll]ogin incorrect|[Ll]ogin timed out|Authentication failure"
+    environment: Annotated[Mapping[str, str], AfterValidator(_variables)] = Field(
+        default={}, description="variables of the shell that is tested"
+    )
     commands: tuple[str, ...] = Field(default=(), description="run once after login, in the shell that is tested")
     protocol: Literal["auto", "agent", "marker"] = Field(
         default="auto", description="how commands are sent; auto: agent, or marker where no agent can live"
@@ -119,6 +138,7 @@ class Defaults(Strict):
     dtb: str | None = None
     dtb_name: str = Field(default="", description="the device tree to take from a kernel's package, tree or build")
     append: str = ""
+    image: str | None = Field(default=None, description="the image where no --image is given")
     hint: str = Field(default="", description="how to get the default files when they are not there")
 
 
@@ -141,6 +161,12 @@ class Transfer(Strict):
         if self.ssh and self.ssh.startswith("-"):
             raise ValueError("ssh has to be a host, options go to ssh_options")
         return self
+
+
+class Proxy(Strict):
+    """Through what the board fetches packages (``--package-proxy``)."""
+
+    url: Annotated[str, AfterValidator(_proxy_url)] | None = None
 
 
 class WatchFor(Strict):
@@ -197,6 +223,7 @@ class BoardModel(Strict):
     kernels: tuple[str, ...] = Field(default=(), description="kinds of kernel file that it boots; none: all")
     defaults: Defaults = Defaults()
     transfer: Transfer = Transfer()
+    proxy: Proxy = Proxy()
     watch: Watch = Watch()
     timeouts: Timeouts = Timeouts()
     locks: tuple[str, ...] = Field(default=(), description="more resources that only one run may use at a time")

@@ -1,4 +1,4 @@
-"""``pytest-lava fetch``: get a distribution's kernel and busybox for the boards that ship with the project."""
+"""``pytest-lava fetch``: get what the boards that ship with the project boot."""
 
 from __future__ import annotations
 
@@ -8,22 +8,34 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
+    from collections.abc import Callable
 
 __all__ = ["add_parsers", "fetch"]
 
 
-def add_parsers(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add ``fetch``. The parsed arguments hold ``func``: a function of them that returns the exit status."""
+_ROOT = "debian-"
+
+
+def add_parsers(
+    subparsers: _SubParsersAction[argparse.ArgumentParser], make_root: Callable[[str], list[str]] | None = None
+) -> None:
+    """Add ``fetch``. The parsed arguments hold ``func``: a function of them that returns the exit status.
+
+    ``make_root`` makes the root file system of an architecture and returns what to tell.
+    """
     parser = subparsers.add_parser(
         "fetch",
         help="get a Debian kernel and busybox for the emulated boards",
         description="Fetch a Debian kernel and a static busybox, and build the initramfs that the emulated boards boot."
-        " What is there already is not fetched again.",
+        " debian-ARCH is a root file system of Debian packages, with dpkg and apt. What is there already is not fetched"
+        " again.",
     )
-    parser.add_argument("arch", nargs="*", metavar="ARCH", help="arm64 (the default), arm or x86_64")
+    parser.add_argument(
+        "arch", nargs="*", metavar="ARCH", help="arm64 (the default), arm, x86_64, debian-arm64 or debian-x86_64"
+    )
     parser.add_argument("--kernel-deb", type=Path, metavar="PATH", help="use this linux-image package")
     parser.add_argument("--busybox-deb", type=Path, metavar="PATH", help="use this busybox-static package")
-    parser.set_defaults(func=fetch)
+    parser.set_defaults(func=fetch, make_root=make_root)
 
 
 def fetch(arguments: argparse.Namespace) -> int:
@@ -35,6 +47,9 @@ def fetch(arguments: argparse.Namespace) -> int:
     if len(wanted) > 1 and (arguments.kernel_deb or arguments.busybox_deb):
         raise ConfigurationError("packages are for one architecture: give one ARCH with --kernel-deb or --busybox-deb")
     for arch in wanted:
+        if arch.startswith(_ROOT) and arguments.make_root:
+            print("\n".join(arguments.make_root(arch.removeprefix(_ROOT))), flush=True)
+            continue
         assets = demo_assets(
             arch,
             kernel_deb=arguments.kernel_deb,

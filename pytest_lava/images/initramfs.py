@@ -15,10 +15,15 @@ from pathlib import Path, PurePosixPath
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.cpio import CpioWriter
 
-__all__ = ["WANTED_MODULES", "build_initramfs", "recipe", "select_modules"]
+__all__ = [
+    "ROOT_MODULES", "WANTED_MODULES", "build_initramfs", "build_root_initramfs", "recipe", "root_recipe",
+    "select_modules",
+]  # fmt: skip
 
 #: what the boards that ship with the project need: disks and network of QEMU's machines
 WANTED_MODULES = ("virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net")
+#: and with a root file system; crc32c is asked for by name, so no module depends on it
+ROOT_MODULES = (*WANTED_MODULES, "crc32c_generic", "ext4")
 
 _MODULE = re.compile(r"(?:usr/)?lib/modules/([^/]+)/(.+/)([^/]+)\.ko(\.xz|\.gz|\.zst)?")
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
@@ -65,6 +70,36 @@ while :; do
 done
 """
 
+_ROOT_INIT = """\
+#!/bin/busybox sh
+# Mounts the root file system that root= names, brings up the network of QEMU, and leaves the board to its init=.
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+modprobe -a @MODULES@ 2>/dev/null
+root= init=/sbin/init
+read -r line </proc/cmdline
+for word in $line; do
+    case $word in root=*) root=${word#root=} ;; init=*) init=${word#init=} ;; esac
+done
+tries=0
+while case $root in
+    *=*) device=$(findfs $root 2>/dev/null) ;;
+    *) device=$root ;;
+esac; ! [ -b "$device" ] && [ $tries -lt 50 ]; do
+    usleep 100000
+    tries=$((tries + 1))
+done
+ifconfig lo 127.0.0.1 up
+ifconfig eth0 10.0.2.15 2>/dev/null && route add default gw 10.0.2.2
+# The end of the first process is a panic, so that nobody takes this for the board.
+mount "$device" /mnt || { echo "no root file system at root=$root"; exit 1; }
+for folder in proc sys dev; do mount --move /$folder /mnt/$folder; done
+exec switch_root /mnt $init
+"""
+
 #: password of both users: lava (crypt(3), SHA-512)
 _HASH = "$6$lava$E6Y7Gd2/8y2aXKMueqx1Yzhvq8YRD9sn2lw9MVfd/Is0sMEZG4TZnGinUFf9Xy.FYjC0Tyc2ChLi9WgmoP2je1"
 
@@ -84,6 +119,23 @@ def recipe() -> str:
     """A hash of all that goes into the initramfs from this module: another one asks for a new build."""
     text = repr((_INIT, _FILES, _FOLDERS, WANTED_MODULES, 2))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def root_recipe() -> str:
+    """The same of the initramfs that mounts a root file system."""
+    return hashlib.sha256(repr((_ROOT_INIT, ROOT_MODULES)).encode()).hexdigest()[:12]
+
+
+def build_root_initramfs(destination: Path, busybox: bytes, modules: Mapping[str, bytes]) -> None:
+    """Write what mounts a root file system and leaves the board to that."""
+    with destination.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as out, CpioWriter(out) as archive:
+        for name in ("dev", "proc", "sys", "mnt", "bin", "lib/modules"):
+            archive.folder(name)
+        archive.device("dev/console", "c", 5, 1)
+        archive.file("bin/busybox", busybox, mode=0o755)
+        archive.file("init", _ROOT_INIT.replace("@MODULES@", " ".join(ROOT_MODULES)).encode(), mode=0o755)
+        for name, data in modules.items():
+            archive.file(name, data)
 
 
 def build_initramfs(destination: Path, busybox: bytes, modules: Mapping[str, bytes]) -> None:

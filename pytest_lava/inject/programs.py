@@ -17,6 +17,7 @@ __all__ = ["run"]
 #: program -> Debian's package
 _PACKAGES = {
     "debugfs": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs",
+    "mke2fs": "e2fsprogs",
     "mcopy": "mtools", "mdir": "mtools", "mmd": "mtools", "qemu-img": "qemu-utils",
 }  # fmt: skip
 #: what this machine says when it is at fault, not the image

@@ -67,6 +67,11 @@ def _add_deployed(add: _Add) -> None:
     add("--dtb", metavar="PATH", dest="lava_dtb", help="device tree for the one kernel: path, URL, or name in it")
     add("--append", metavar="ARGS", default="", dest="lava_append", help="more kernel arguments")
     add(
+        "--vmlinux", action="append", metavar="PATH", dest="lava_vmlinux",
+        help="put lines of source to call traces by this file, if it is the kernel that ran; a --kernel-tree has its "
+        "own; repeatable",
+    )  # fmt: skip
+    add(
         "--image",
         action="append",
         metavar="[PART=]PATH",
@@ -116,6 +121,11 @@ def _add_conduct(add: _Add) -> None:
         dest="lava_transfer",
         help="how files go to a board and back (default: auto, a network where there is one, else the serial line)",
     )
+    add(
+        "--package-proxy", metavar="URL", dest="lava_package_proxy",
+        help="what the board itself fetches goes through this proxy (http://HOST:PORT; none: not through that of its "
+        "board file)",
+    )  # fmt: skip
     add(
         "--kernel-messages",
         choices=["ignore", "report", "fail"],
@@ -192,12 +202,14 @@ def read_options(config: pytest.Config) -> Options:
         no_cache=option.lava_no_cache,
         offline=option.lava_offline,
         append=option.lava_append,
+        vmlinux=tuple(option.lava_vmlinux or ()),
         additions=tuple((name, text) for name, text in option.lava_additions or ()),
         bundle=option.lava_bundle,
         bundle_format=option.lava_bundle_format,
         board_wait=option.lava_board_wait,
         command_timeout=option.lava_command_timeout,
         transfer=option.lava_transfer,
+        package_proxy=option.lava_package_proxy,
         snapshots=not os.environ.get("CI") if option.lava_snapshot is None else option.lava_snapshot,
     )
 
