@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
-from pytest_lava.board.board import Board
+from pytest_lava.board.board import Board, State
 from pytest_lava.boot.api import Bootloader
 from pytest_lava.console.shell import Shell
-from pytest_lava.errors import ConsoleLost, Hang, KernelCrash, LavaError
+from pytest_lava.errors import ConsoleLost, Hang, KernelCrash, LavaError, TestTimeout
 from pytest_lava.lab.manager import BoardManager, BoardUnavailable, Failure, LabContext
 from pytest_lava.plan import Prepared, Target
 
@@ -77,7 +77,8 @@ class BoardView:
     def reboot(self) -> Shell:
         """Power cycle the board; the shell after its boot, which no snapshot stands for."""
         board = self._board
-        board.recover(anew=True)
+        with self._boards.uncounted():
+            board.recover(anew=True)
         return self._boards.shell(self._target)
 
     @property
@@ -90,8 +91,12 @@ class Boards:
 
     key = pytest.StashKey["Boards"]()
 
-    def __init__(self, context: LabContext) -> None:
+    def __init__(
+        self, context: LabContext, uncounted: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
         self._context = context
+        #: surrounds what does not count towards a test's time limit, and is not cut short by it
+        self.uncounted = uncounted
         self._managers: dict[str, BoardManager] = {}
         self._views: dict[str, BoardView] = {}
 
@@ -99,7 +104,7 @@ class Boards:
         """The view of a target's board; leases and deploys, and never raises for it: items ask :meth:`ready`."""
         if target.id not in self._views:
             self._views[target.id] = BoardView(self, target)
-        with suppress(BoardUnavailable):  # reported; the items are skipped one by one
+        with suppress(BoardUnavailable), self.uncounted():  # reported; the items are skipped one by one
             self.manager(target).ready(target)
         return self._views[target.id]
 
@@ -115,7 +120,7 @@ class Boards:
 
     def prepared(self, target: Target) -> Prepared:
         """What the target asks for, on this machine; nothing if it cannot be had: items ask :meth:`ready`."""
-        with suppress(BoardUnavailable):
+        with suppress(BoardUnavailable), self.uncounted():
             return self.manager(target).prepared(target)
         return Prepared()
 
@@ -145,7 +150,9 @@ class Boards:
 
     def raise_crash_nobody_saw(self, target: Target) -> None:
         """A crash while the test did something else is the test's failure too."""
-        if crash := self.manager(target).crash_nobody_saw():
+        with self.uncounted():
+            crash = self.manager(target).crash_nobody_saw()
+        if crash:
             raise crash
 
     def note_end(self, target: Target, error: BaseException | None) -> None:
@@ -153,6 +160,8 @@ class Boards:
         manager = self.manager(target)
         if isinstance(error, (Hang, KernelCrash, ConsoleLost)):
             manager.lost(str(error))
+        elif isinstance(error, TestTimeout) and manager.current and manager.current.state is State.BOOTLOADER:
+            manager.lost(str(error))  # what runs at its prompt has not ended
         elif error is not None:
             manager.suspect()
 
@@ -178,9 +187,9 @@ class Boards:
         self._context.preparation.close()
         return errors
 
-    @staticmethod
-    def _or_skip(step: Callable[[Target], Board], target: Target) -> Board:
+    def _or_skip(self, step: Callable[[Target], Board], target: Target) -> Board:
         try:
-            return step(target)
+            with self.uncounted():
+                return step(target)
         except BoardUnavailable as error:
             pytest.skip(error.failure.reason)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_lava.config.paths import shipped
-from pytest_lava.errors import CommandTimeout, OperationFailed
+from pytest_lava.errors import CommandTimeout, OperationFailed, TestTimeout
 from pytest_lava.plan import RunPlan, Target
 
 __all__ = ["COMMAND", "Collection", "CommandRun", "command_of", "target_of"]
@@ -115,7 +115,7 @@ def _function(name: str, number: int, command: str, timeout: float) -> Callable[
         run = request.node.stash[COMMAND] = CommandRun(command)
         try:
             result = shell.run(command, timeout=timeout)
-        except CommandTimeout as error:
+        except (CommandTimeout, TestTimeout) as error:
             run.stdout = error.evidence.encode(errors="surrogateescape")
             raise
         run.status, run.stdout, run.stderr = result.returncode, result.stdout_bytes, result.stderr_bytes

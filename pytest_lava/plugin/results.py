@@ -13,7 +13,7 @@ from pytest_lava.results.summary import exit_status
 if TYPE_CHECKING:
     from pytest_lava.plugin.session import Run
 
-__all__ = ["finish"]
+__all__ = ["finish", "write"]
 
 
 def finish(run: Run, status: int, seconds: float) -> int:
@@ -25,7 +25,7 @@ def finish(run: Run, status: int, seconds: float) -> int:
         status = exit_status(read(run.folder), status)
     run.journal.write("end", durable=True, status=status, seconds=round(seconds, 6))
     try:
-        _write(run)
+        write(run)
     except (Bug, ConfigurationError, InfrastructureError, OSError) as error:
         run.events.emit(f"the results could not be written: {error}", level="error")
         run.problems.append(f"the results could not be written: {error}; the journal has them: {run.folder}")
@@ -33,7 +33,8 @@ def finish(run: Run, status: int, seconds: float) -> int:
     return status
 
 
-def _write(run: Run) -> None:
+def write(run: Run) -> None:
+    """Bundle and JUnit, as far as the journal has come."""
     from pytest_lava.results import bundle, junit
 
     lines = read(run.folder)

@@ -27,6 +27,8 @@ outcome  ``nodeid``, ``when`` (setup, call, teardown, ``???``), ``outcome`` (pas
          ``kernel_messages``? [{class, name, message, trace, time?, console, doubtful?}],
          ``properties`` [[name, value]], ``parent``? (nodeid, for child reports),
          ``attachments``? [{name, path (in the run folder), mime}], ``testdef``? (bundle 1.6 testdef_metadata)
+limit    a test is over its time limit: ``nodeid``, ``target``, ``suite``, ``case``, ``command``?, ``limit`` (s),
+         ``method`` (signal, thread), ``when``, ``message``, ``error``, ``console_log``?; its outcome if it has none
 worker   ``pid``: an xdist worker began
 note     ``text``: what the harness found
 end      ``status`` (exit status), ``seconds``

@@ -138,7 +138,7 @@ def collect(lines: Iterable[Line]) -> Record:
     for line in lines:
         runs[line["run"]] = None
         kinds.setdefault(line["kind"], []).append(line)
-        if line["kind"] in ("start", "outcome"):
+        if line["kind"] in ("start", "limit", "outcome"):
             items.append(line)
     if len(runs) > 1:
         raise ConfigurationError(f"these journals are of {len(runs)} different runs; give those of one run at a time")
@@ -173,14 +173,28 @@ class _Draft:
         self.started = False
         self.target = ""
         self.outcomes: dict[str, Line] = {}
+        self.limit: Line | None = None
 
     def add(self, line: Line) -> None:
         self.target = self.target or str(line.get("target") or "")
         if line["kind"] == "start":
             # the item runs once more (a rerun plugin): what it did before does not count
-            self.first, self.started, self.outcomes = line, True, {}
+            self.first, self.started, self.outcomes, self.limit = line, True, {}, None
+        elif line["kind"] == "limit":
+            self.limit = line
         elif line.get("outcome") in _OUTCOMES:
             self.outcomes[str(line.get("when"))] = line
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Its outcomes in order. A limit counts if nothing came of the test any more but the death of its process."""
+        found = dict(self.outcomes)
+        if self.limit is not None and not found.keys() & {"call", "teardown"}:
+            found.pop("???", None)
+            if all(line["outcome"] != "failed" for line in found.values()):
+                when = str(self.limit.get("when") or "call")
+                found[when] = {**self.limit, "when": when, "outcome": "failed"}
+        return tuple(sorted(found.values(), key=_rank))
 
     def takes(self, line: Line) -> bool:
         target = str(line.get("target") or "")
@@ -222,7 +236,7 @@ def _join_crashes(drafts: list[_Draft]) -> list[_Draft]:
 
 
 def _case(draft: _Draft) -> Case:
-    lines = tuple(sorted(draft.outcomes.values(), key=_rank))
+    lines = draft.lines
     first, every = draft.first, (draft.first, *lines)
     nodeid = str(first.get("nodeid"))
     path, _, rest = nodeid.partition("::")
