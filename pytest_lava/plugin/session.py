@@ -12,7 +12,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ from pytest_lava.board.board import Board, BootRecord
 from pytest_lava.config.boards import BoardConfig, BoardFiles
 from pytest_lava.config.paths import board_folders
 from pytest_lava.deadline import monotonic
-from pytest_lava.errors import ConfigurationError, describe
+from pytest_lava.errors import ConfigurationError, LavaError, describe
 from pytest_lava.events import EventLog, Phase
 from pytest_lava.hookspecs import hookimpl
 from pytest_lava.lab.guardian import Guardian
@@ -76,6 +76,11 @@ def take_part(config: pytest.Config) -> None:
 
             run.html = Html(run)
             register(run.html, "lava-html")
+    if config.pluginmanager.hasplugin("timeout"):
+        from pytest_lava.plugin.timeouts import TimeLimits
+
+        run.limits = TimeLimits(run)
+        register(run.limits, "lava-limits")
     if config.pluginmanager.hasplugin("xdist"):
         from pytest_lava.plugin.xdist import Xdist
 
@@ -97,6 +102,7 @@ class Run:
         self.reporting: Any = None
         self.kernel_messages: Any = None
         self.html: Any = None
+        self.limits: Any = None
         self.problems: list[str] = []
         self.boards: Boards | None = None
         self.journal: Journal | None = None
@@ -167,7 +173,9 @@ class Run:
             folder, only_board, self._guardian, self.events, self.plan.board_wait, reports, preparation, transfer,
             self.plan.snapshots,
         )  # fmt: skip
-        self.boards = self.config.stash[Boards.key] = Boards(context)
+        self.boards = self.config.stash[Boards.key] = Boards(
+            context, self.limits.stopped if self.limits else nullcontext
+        )
         if self.is_worker:
             self.journal.write("worker", pid=os.getpid())
         else:
@@ -286,6 +294,17 @@ class Run:
         self._finished = True
         self._tidy_cache()
         return status
+
+    def write_results(self) -> None:
+        """Bundle and JUnit of a run that ends here and now, in the middle of a test; a worker leaves them to others."""
+        if self.journal is None or self.is_worker:
+            return
+        from pytest_lava.plugin.results import write
+
+        try:
+            write(self)
+        except (LavaError, OSError) as error:
+            self.events.emit(f"the results could not be written: {error}", level="error")
 
     def _tidy_cache(self) -> None:
         """A cache that goes with the run goes, another one is kept within its limit."""
