@@ -108,6 +108,11 @@ class ElfFile:
     # -- what it says of itself ---------------------------------------------------------------------------------
 
     @property
+    def has_symbols(self) -> bool:
+        """Whether its names were not stripped."""
+        return any(section.kind == _SYMTAB for section in self.sections)
+
+    @property
     def has_lines(self) -> bool:
         """Whether it has debug information."""
         return any(section.name in (".debug_line", ".zdebug_line") for section in self.sections)

@@ -15,7 +15,7 @@ from pytest_lava.symbols.trace import Frame, Reference, annotated, references
 
 __all__ = ["Booted", "Explained", "Symbolizer", "unusable"]
 
-_ROOT = Reference("kernel_init", 0, 1)  # its file tells where the source was when it was built
+_ROOT = Reference("kernel_init", 0, 0, exact=True)  # its file tells where the source was when it was built
 _ROOT_FILE = "/init/main.c"
 _SAID = re.compile(r"Linux version (\S+) \(.*\) (#\d.*)")
 _OUTLINED = re.compile(r"\.(?:cold|isra|constprop|part|llvm)\b.*")
@@ -55,7 +55,7 @@ def unusable(path: Path) -> str | None:
         with ElfFile(path) as elf:
             if not elf.banner:
                 return "is no kernel: give the file vmlinux that make left at the top of the kernel tree"
-            if not elf.functions:
+            if not elf.has_symbols:
                 return "has no symbols: give the one that was not stripped"
             if not elf.has_lines:
                 return "has no debug information: build the kernel with CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y"
@@ -155,7 +155,9 @@ class Symbolizer:
             answers = lines_at(elf, section, [address for _, address in asked], deadline)
             for (one, _), found in zip(asked, answers, strict=True):
                 # LLVM knows no option to name a section of a module: it may have answered for another one
-                strange = elf.relocatable and found and _bare(found[-1].function) != _bare(one.symbol)
+                strange = (
+                    elf.relocatable and found and not one.before and _bare(found[-1].function) != _bare(one.symbol)
+                )
                 frames[one] = self._known[elf.path, one] = () if strange else tuple(found)
 
     # -- modules ------------------------------------------------------------------------------------------------
@@ -203,7 +205,7 @@ def _module_files(vmlinux: Path, release: str, module: str) -> Iterator[Path]:
 
 def _function(elf: ElfFile, one: Reference) -> Function | None:
     """The function that is meant; of several with its name the one of that size, if it is one."""
-    found = [function for function in elf.functions.get(one.symbol, ()) if one.offset < max(one.size, 1)]
+    found = [function for function in elf.functions.get(one.symbol, ()) if one.offset <= one.size]
     if len(found) > 1:
         off = {function: min(abs(function.extent - one.size), abs(function.size - one.size)) for function in found}
         found = [function for function in found if off[function] == min(off.values())]

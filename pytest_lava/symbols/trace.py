@@ -29,8 +29,8 @@ _MOST = 1000  # references of one text
 class Reference:
     """A place in code as the kernel names it.
 
-    ``exact`` for an instruction; else it is where a call returns to, and the call stands before it. ``build_id`` of a
-    module if the kernel prints it.
+    ``exact`` for an instruction; else it is where a call returns to, and the call stands before it: if it never returns
+    (``panic``) that may be in the function before. ``build_id`` of a module if the kernel prints it.
     """
 
     symbol: str
@@ -43,7 +43,12 @@ class Reference:
     @property
     def spot(self) -> int:
         """The offset of a byte that belongs to the instruction meant."""
-        return self.offset if self.exact or not self.offset else self.offset - 1
+        return self.offset if self.exact else self.offset - 1
+
+    @property
+    def before(self) -> bool:
+        """Whether it is the function before that is meant."""
+        return self.spot < 0
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,12 @@ def annotated(text: str, frames: Mapping[Reference, Sequence[Frame]]) -> str:
     """
     lines = []
     for line, here in zip(text.splitlines(), references(text), strict=True):
-        known = [found for one in here if (found := frames.get(one))]
-        places = ", ".join(f"({found[0]})" for found in known)
+        asked = [one for one in here if frames.get(one)]
+        known = [frames[one] for one in asked]
+        places = ", ".join(
+            f"({found[-1].function}, {found[0]})" if one.before else f"({found[0]})"
+            for one, found in zip(asked, known, strict=True)
+        )
         lines.append(f"{line} {places}" if places else line)
         if len(known) == 1:
             lines += _inlined(known[0], len(line) - len(line.lstrip()))

@@ -75,5 +75,15 @@ def test_lines_of_source_stand_behind_what_the_kernel_said() -> None:
     assert sum("(a.h:3)" in line for line in lines) == 2
 
 
+def test_a_call_that_never_returns_is_in_the_function_before() -> None:
+    one = only("  sysrq_reset_seq_param_set+0x0/0xa0")
+    assert (one.spot, one.before) == (-1, True)
+    frames = {one: [Frame("sysrq_handle_crash", "drivers/tty/sysrq.c", 154)]}
+    assert annotated("  sysrq_reset_seq_param_set+0x0/0xa0", frames).endswith(
+        " (sysrq_handle_crash, drivers/tty/sysrq.c:154)"
+    )
+    assert not only("pc : start+0x0/0xa0").before
+
+
 def test_a_text_without_end_is_cut() -> None:
     assert sum(map(len, references("die+0x1/0x2\n" * 5000))) == 1000

@@ -1,0 +1,112 @@
+"""What helps to understand a crash beside its console: call traces with their lines of source."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import LavaError
+from pytest_lava.images.kernel_tree import TreeSource
+from pytest_lava.plan import Target
+from pytest_lava.plugin.collection import target_of
+from pytest_lava.plugin.facts import FACTS
+from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
+from pytest_lava.results.text import both_ends, plain
+from pytest_lava.symbols.symbolizer import Booted, Symbolizer
+
+if TYPE_CHECKING:
+    from pytest_lava.board.board import Board
+    from pytest_lava.plugin.session import Run
+
+__all__ = ["ATTACHMENTS", "CrashEvidence", "Sourced"]
+
+#: the fact of a report that names files of the run folder to attach
+ATTACHMENTS = "attachments"
+_SECONDS = 60.0  # for one trace; the first one of a large vmlinux takes longest
+_LINES, _CHARACTERS = 200, 16384  # of each end of a trace in a report; the file has it whole
+_BANNER = 1 << 20  # bytes of a boot in which the kernel says its version
+
+
+@dataclass(frozen=True)
+class Sourced:
+    """A trace with lines of source: as a report shows it, and the file of the run folder that has it whole."""
+
+    text: str
+    attachments: tuple[dict[str, str], ...] = ()
+
+
+class CrashEvidence:
+    """Watches reports go by. It has to be registered behind those that put errors and kernel messages on them."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._symbolizers: dict[tuple[Path, ...], Symbolizer] = {}
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put lines of source to the traces of a report."""
+        report = yield
+        target, facts = target_of(item), getattr(report, FACTS, None)
+        board = self._run.boards.board(target) if target and self._run.boards else None
+        if target is None or board is None or facts is None:
+            return report
+        error = call.excinfo.value if call.excinfo and report.failed else None
+        said = [error.evidence.replace("\r", "")] if isinstance(error, LavaError) else []
+        traces = [str(one.get("trace") or "") for one in facts.get(KERNEL_MESSAGES) or ()]
+        said += [trace for trace in traces if not any(trace in text for text in said)]
+        name = facts.get("slice") or f"console/{report.when}-{target.id}.log"
+        sourced = self.sourced(board, target, "\n\n".join(filter(None, said)), name, board.console.boundary)
+        if sourced is not None:
+            report.sections.append((f"Call traces of {board.name} with lines of source", sourced.text))
+            facts.setdefault(ATTACHMENTS, []).extend(sourced.attachments)
+        return report
+
+    def sourced(self, board: Board, target: Target, said: str, name: str, boot: int) -> Sourced | None:
+        """``said`` with lines of source, or why there are none; None if there is nothing to tell.
+
+        ``name`` of the console slice that it belongs to, ``boot``: where its log was as the board was started.
+        """
+        symbolizer = self._symbolizer(target)
+        if symbolizer is None or not said:
+            return None
+        found = symbolizer.explain(said, _booted(board, boot), Deadline.after(_SECONDS))
+        for note in found.notes:
+            board.events.emit(note, level="warning")
+        notes = "\n".join(found.notes)
+        if not found.text:
+            return Sourced(notes) if notes else None
+        path = PurePosixPath(name).with_suffix(".trace.txt")
+        text = plain(found.text)
+        (self._run.folder / path).parent.mkdir(exist_ok=True)
+        (self._run.folder / path).write_text(f"{text}\n", errors="backslashreplace")
+        shown = both_ends(text, _LINES, _CHARACTERS, f"{path} has it whole")
+        attached = {"name": "call-traces.txt", "path": str(path), "mime": "text/plain"}
+        return Sourced("\n\n".join(filter(None, [shown, notes])), (attached,))
+
+    def _symbolizer(self, target: Target) -> Symbolizer | None:
+        """For the files that were given, and for the vmlinux of the target's kernel tree."""
+        paths = self._run.plan.vmlinux
+        source = target.kernel.source if target.kernel else None
+        if isinstance(source, TreeSource) and (source.folder / "vmlinux").is_file():
+            paths = (*paths, source.folder / "vmlinux")
+        if not paths:
+            return None
+        return self._symbolizers.setdefault(paths, Symbolizer(paths))
+
+
+def _booted(board: Board, boot: int) -> Booted:
+    """The kernel that ran: as it says at its boot, as its shell told, or else the one that was deployed."""
+    said = Booted.of(board.console.text(boot, boot + _BANNER).replace("\r", ""))
+    if said:
+        return said
+    record, kernel = board.last_boot, board.deployment.kernel
+    if record is not None and record.console[1] >= boot:  # of this boot, not of an earlier kernel
+        return Booted(record.release, record.version)
+    return Booted(kernel.file.release or "", kernel.file.build or "") if kernel else Booted()
