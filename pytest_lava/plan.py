@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_lava.images.artefact import Artefact
     from pytest_lava.images.kernel import KernelFile
     from pytest_lava.images.kernel_parts import KernelSource, Origin
+    from pytest_lava.inject.added import Added
     from pytest_lava.inject.additions import Addition
     from pytest_lava.transfer.api import Mode
 
@@ -135,12 +136,14 @@ class Prepared:
 
     What was to go into its image is there, but for what the booted board has to do itself: ``packages`` lie on it (by
     their paths) for its own dpkg; ``left`` has to be brought there, as there was no image that could be edited.
+    ``added`` is all of it as results tell it.
     """
 
     kernel: KernelPlan | None = None
     image: ImagePlan | None = None
     packages: tuple[str, ...] = ()
     left: tuple[Addition, ...] = ()
+    added: tuple[Added, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, FetchFailed
@@ -23,6 +23,9 @@ from pytest_lava.images.parallel import Parallel
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.inject.additions import Addition, check
 from pytest_lava.plan import CachePlan, ImagePlan, KernelPlan, KernelRequest, Prepared, Target
+
+if TYPE_CHECKING:
+    from pytest_lava.inject.added import Added
 
 __all__ = ["Preparation"]
 
@@ -70,7 +73,8 @@ class Preparation:
                     self._wait(target)
             else:
                 self._wait(target)
-            self._done[target.id] = self._with_additions(target, self._kernel(target), self._image(target))
+            done = self._with_additions(target, self._kernel(target), self._image(target))
+            self._done[target.id] = replace(done, added=self._added(target))
         return self._done[target.id]
 
     def close(self) -> None:
@@ -215,10 +219,7 @@ class Preparation:
         modules = kernel.modules if kernel else None
         if not self._additions and not (modules and parts):
             return Prepared(kernel, image)
-        additions = [
-            one if one.kind == "tree" else one.located(self._fetched(one.artefact, unpack=False).path)
-            for one in self._additions
-        ]
+        additions = self._located()
         for addition in additions:
             if addition.artefact.url:  # what is here was checked before
                 with content_of(addition.option):
@@ -234,6 +235,27 @@ class Preparation:
         if image:
             image = replace(image, parts=done.files.parts)
         return Prepared(kernel, image, done.packages, done.left)
+
+    def _located(self) -> list[Addition]:
+        return [
+            one if one.kind == "tree" else one.located(self._fetched(one.artefact, unpack=False).path)
+            for one in self._additions
+        ]
+
+    def _added(self, target: Target) -> tuple[Added, ...]:
+        """What results tell of it: what was put in by options, and modules that were given by themselves."""
+        modules = target.kernel.modules if target.kernel else None
+        if not (self._additions or modules):
+            return ()
+        from pytest_lava.inject.added import added, added_modules
+
+        cache = self._shelf.folder
+        found = [added(addition, cache) for addition in self._located()]
+        if modules:
+            folder = modules.path if modules.path and modules.path.is_dir() else None
+            source = folder or self._fetched(modules, unpack=False).path
+            found.insert(0, added_modules(modules.name, f"--modules {modules}", source, cache))
+        return tuple(found)
 
 
 def _files(target: Target) -> Iterator[tuple[Artefact, bool]]:

@@ -93,7 +93,7 @@ esac; ! [ -b "$device" ] && [ $tries -lt 50 ]; do
     tries=$((tries + 1))
 done
 ifconfig lo 127.0.0.1 up
-ifconfig eth0 10.0.2.15 2>/dev/null && route add default gw 10.0.2.2
+ifconfig eth0 10.0.2.15 netmask 255.255.255.0 2>/dev/null && route add default gw 10.0.2.2
 # The end of the first process is a panic, so that nobody takes this for the board.
 mount "$device" /mnt || { echo "no root file system at root=$root"; exit 1; }
 for folder in proc sys dev; do mount --move /$folder /mnt/$folder; done

@@ -47,9 +47,13 @@ _INIT = """\
 #!/bin/sh
 # First process of pytest-lava's Debian boards: no services, a root shell on the console.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=vt102
-mkdir -p /dev/pts /dev/shm
+mkdir -p /dev/pts
 mount -t devpts devpts /dev/pts
-for folder in /dev/shm /run /tmp; do mount -t tmpfs -o mode=1777 tmpfs $folder; done
+mount -t tmpfs -o mode=755 tmpfs /run
+for folder in /dev/shm /run/lock /tmp; do
+    mkdir -p $folder
+    mount -t tmpfs -o mode=1777 tmpfs $folder
+done
 hostname lava
 cd /root
 for console in $(cat /sys/class/tty/console/active); do tty=$console; done
@@ -107,7 +111,7 @@ def debian_root(
         about = {
             "recipe": _recipe(),
             "image": {"file": image.name, "sha256": sha256_of(image, cache)},
-            "initrd": {"file": initrd.name, "sha256": sha256_of(initrd, cache)},
+            "initrd": {"recipe": root_recipe(), "file": initrd.name, "sha256": sha256_of(initrd, cache)},
             "kernel": {"file": "vmlinuz", "sha256": sha256_of(demo.kernel, cache)},
         }
         replace_file(folder / "manifest.json", json.dumps(about, indent=2).encode() + b"\n")
@@ -117,13 +121,15 @@ def debian_root(
 
 
 def _recipe() -> str:
-    return sha256(repr((_RECIPE, _PACKAGES, _LEAN, _INIT, _FILES, _SIZE, root_recipe())).encode()).hexdigest()[:12]
+    return sha256(repr((_RECIPE, _PACKAGES, _LEAN, _INIT, _FILES, _SIZE)).encode()).hexdigest()[:12]
 
 
 def _ready(arch: str, folder: Path, demo: DemoAssets) -> RootAssets | None:
     """The assets if all is there, unchanged, and for the kernel that the other boards boot."""
     about = _manifest(folder)
-    if not about or about["recipe"] != _recipe() or about["kernel"]["sha256"] != sha256_of(demo.kernel, folder.parent):
+    if not about or (about["recipe"], about["initrd"].get("recipe")) != (_recipe(), root_recipe()):
+        return None
+    if about["kernel"]["sha256"] != sha256_of(demo.kernel, folder.parent):
         return None
     files = {role: folder / about[role]["file"] for role in ("kernel", "initrd", "image")}
     for role, file in files.items():

@@ -36,6 +36,7 @@ from pytest_lava.plugin.boards import Boards
 from pytest_lava.plugin.collection import Collection, target_of
 from pytest_lava.plugin.options import read_options
 from pytest_lava.plugin.progress import ProgressLine
+from pytest_lava.plugin.telling import told_target
 from pytest_lava.preparation import Preparation
 from pytest_lava.registry import Registry, plugin_manager
 from pytest_lava.results.journal import Journal, read
@@ -198,34 +199,8 @@ class Run:
 
     def _on_target(self, target: Target, config: BoardConfig, prepared: Prepared) -> None:
         assert self.journal is not None
-        kernel, image = prepared.kernel, prepared.image
-        self.journal.write(
-            "target",
-            board=config.name,
-            target=target.id,
-            device_type=config.device_type,
-            arch=config.arch,
-            emulated=config.model.emulated,
-            kernel=kernel
-            and {
-                "name": kernel.name,
-                "path": str(kernel.file.path),
-                "sha256": kernel.sha256,
-                "release": kernel.file.release,
-                "build": kernel.file.build,
-                "arch": kernel.file.arch,
-                "kind": kernel.file.kind,
-                "given": kernel.given,
-                "origin": asdict(kernel.origin) if kernel.origin else None,
-            },
-            image=image
-            and {
-                "name": image.name,
-                "path": ", ".join(str(path) for path in image.parts.values()),
-                "sha256": image.sha256,
-            },
-            console_log=self.log_name(self._board_log(target)),
-        )
+        log = self.log_name(self._board_log(target))
+        self.journal.write("target", **told_target(target, config, prepared), console_log=log)
 
     def _on_boot(self, target: Target, board: Board, record: BootRecord) -> None:
         assert self.journal is not None

@@ -115,6 +115,7 @@ def target_attributes(record: Record, target: str) -> dict[str, object]:
         "kernel.commit": origin.get("commit"),
         "image.name": image.get("name"),
         "image.sha256": image.get("sha256"),
+        **_added_attributes(line),
         "boot.seconds": boots[0].get("seconds") if boots else None,
         "boot.resumed": resumes[0].get("resumed") if resumes else None,
     }
@@ -130,8 +131,12 @@ def contexts(record: Record, target: str) -> Bundle:
     if image.get("name"):
         software["image"] = {"name": plain(str(image["name"]))[:100]}
     version = record.kernel_release(target) or str(kernel.get("sha256") or "")[:12]
-    if version:
-        software["packages"] = [{"name": "linux", "version": plain(version)[:128]}]
+    packages = [{"name": "linux", "version": plain(version)[:128]}] if version else []
+    packages += [
+        {"name": plain(str(one.get("name")))[:128], "version": plain(_version(one))[:128]} for one in _added(line)
+    ]
+    if packages:
+        software["packages"] = packages
     origin = kernel.get("origin") or {}
     if origin.get("commit"):
         software["sources"] = [_source(origin)]
@@ -139,6 +144,31 @@ def contexts(record: Record, target: str) -> Bundle:
     board = plain(str(line.get("board") or target))[:256]
     device = {"device_type": "device.board", "description": board, "attributes": facts}
     return {"hardware_context": {"devices": [device]}, **({"software_context": software} if software else {})}
+
+
+def _added(line: Bundle) -> list[Bundle]:
+    """What was put into the image, or onto the board."""
+    return [one for one in line.get("added") or () if isinstance(one, dict)]
+
+
+def _version(one: Bundle) -> str:
+    """A package's own, or else what tells a file from another of its name; the schema wants one."""
+    sha256 = one.get("sha256")
+    return str(one.get("version") or (f"sha256:{sha256}" if sha256 else "unknown"))
+
+
+def _added_attributes(line: Bundle) -> dict[str, object]:
+    """One group for each, numbered from 1 in the order given."""
+    return {
+        f"added.{number}{suffix}": value
+        for number, one in enumerate(_added(line), 1)
+        for suffix, value in (
+            ("", one.get("option")),
+            (".name", one.get("name")),
+            (".version", one.get("version")),
+            (".sha256", one.get("sha256")),
+        )
+    }
 
 
 def _source(origin: Bundle) -> Bundle:
