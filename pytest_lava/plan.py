@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pytest_lava.stress.plan import StressPlan
 
 if TYPE_CHECKING:
     from pytest_lava.config.boards import BoardConfig
@@ -24,9 +26,13 @@ __all__ = [
     "KernelPlan",
     "KernelRequest",
     "Prepared",
+    "RecoveryMode",
     "RunPlan",
     "Target",
 ]
+
+#: how far recovery of a dead board goes: not at all, up to a power cycle, or up to deploying once more
+RecoveryMode = Literal["none", "reboot", "redeploy"]
 
 
 @dataclass(frozen=True)
@@ -178,4 +184,6 @@ class RunPlan:
     additions: tuple[Addition, ...] = ()
     #: kernels with debug information, by one of which traces are explained
     vmlinux: tuple[Path, ...] = ()
+    recovery: RecoveryMode = "redeploy"
+    stress: StressPlan = field(default_factory=StressPlan)
     remarks: tuple[str, ...] = field(default=())

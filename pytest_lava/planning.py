@@ -14,13 +14,14 @@ from pytest_lava.images.artefact import local_path
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.housekeeping import parse_size
 from pytest_lava.inject.additions import Addition, check, parse_addition
-from pytest_lava.plan import BoardRequest, CachePlan, ImageRequest, KernelRequest, RunPlan, Target
+from pytest_lava.plan import BoardRequest, CachePlan, ImageRequest, KernelRequest, RecoveryMode, RunPlan, Target
 from pytest_lava.planning_images import default_image, given_images
 from pytest_lava.planning_kernels import check_kind, completed, default_kernel, given_kernels
 from pytest_lava.planning_mistakes import Mistakes
 from pytest_lava.planning_proxy import with_proxy
 from pytest_lava.planning_symbols import given_vmlinux
 from pytest_lava.power.api import Guard, KeepsState, PowerContext
+from pytest_lava.stress.plan import StressPlan, parse_limits
 from pytest_lava.transfer.api import Mode
 
 __all__ = ["BUNDLE_FORMATS", "Options", "make_plan"]
@@ -58,8 +59,14 @@ class Options:
     command_timeout: float = 600.0
     transfer: Mode = "auto"
     snapshots: bool = False
+    recovery: RecoveryMode = "redeploy"
     vmlinux: tuple[str, ...] = ()
     package_proxy: str | None = None
+    stress: tuple[str, ...] = ()
+    stress_limit: str | None = None
+    stress_iterations: int | None = None
+    stress_report: float = 60.0
+    until_failure: bool = False
 
 
 def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guard) -> RunPlan:
@@ -69,6 +76,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         mistakes.add("no board was given: add --board=NAME, for example --board=localhost")
     if not all(command.strip() for command in options.commands):
         mistakes.add("--command was given without a command: write --command 'uname -a'")
+    stress = mistakes.collect(_stress, options)
     requests = [
         BoardRequest(name, tuple(found))
         for name in dict.fromkeys(options.boards)
@@ -101,6 +109,8 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         command_timeout=options.command_timeout,
         transfer=options.transfer,
         snapshots=options.snapshots and keeping,
+        recovery=options.recovery,
+        stress=stress or StressPlan(),
         additions=additions,
         vmlinux=vmlinux,
         remarks=tuple(remarks),
@@ -150,6 +160,13 @@ def _targets(
 
 def _candidates(name: str, files: BoardFiles, proxy: str | None) -> list[BoardConfig]:
     return [with_proxy(board, proxy) for board in files.candidates(name)]
+
+
+def _stress(options: Options) -> StressPlan:
+    if not all(command.strip() for command in options.stress):
+        raise ConfigurationError("--stress was given without a command: write --stress 'stress-ng --cpu 0'")
+    limits = parse_limits(options.stress_limit, options.stress_iterations)
+    return StressPlan(options.stress, limits, options.stress_report, options.until_failure)
 
 
 def _fits(kernel: KernelRequest, request: BoardRequest) -> bool:

@@ -33,6 +33,7 @@ __all__ = [
 def pytest_configure(config: pytest.Config) -> None:
     """Validate what was asked for and take part in the run, if anything was asked for."""
     config.addinivalue_line("markers", "pristine: the board is as it was right after its boot")
+    config.addinivalue_line("markers", "stress(limit, iterations): called again and again until it fails")
     if wanted(config):
         from pytest_lava.plugin.session import take_part
 

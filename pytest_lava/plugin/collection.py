@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,7 +14,7 @@ from pytest_lava.config.paths import shipped
 from pytest_lava.errors import CommandTimeout, OperationFailed, TestTimeout
 from pytest_lava.plan import RunPlan, Target
 
-__all__ = ["COMMAND", "Collection", "CommandRun", "command_of", "target_of"]
+__all__ = ["COMMAND", "Collection", "CommandRun", "command_of", "made_items", "target_of"]
 
 _SLUG = 60
 
@@ -50,8 +50,9 @@ class Collection:
     def __init__(self, config: pytest.Config, plan: RunPlan) -> None:
         self._plan = plan
         named = config.args_source is config.ArgsSource.ARGS
-        self._commands_only = bool(plan.commands) and not named
-        if not plan.commands and config.args_source is config.ArgsSource.INVOCATION_DIR:
+        made = bool(plan.commands or plan.stress.commands)
+        self._commands_only = made and not named
+        if not made and config.args_source is config.ArgsSource.INVOCATION_DIR:
             config.args[:] = [str(shipped("testsuites") / "smoke")]
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
@@ -68,11 +69,8 @@ class Collection:
     def pytest_lava_add_commands(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """Before -k, --deselect and pytest's own reordering look at the items."""
         if self._plan.commands:
-            collector = _Commands.from_parent(
-                session, name="command", path=session.config.rootpath / "command", nodeid="command"
-            )
-            collector.plan = self._plan
-            items.extend(session.genitems(collector))
+            limit = self._plan.command_timeout
+            items.extend(made_items(session, "command", self._plan.commands, lambda one: _body(one, limit)))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_collection_modifyitems")
     def pytest_lava_regroup(self, items: list[pytest.Item]) -> Iterator[None]:
@@ -86,20 +84,32 @@ class Collection:
         items.sort(key=lambda item: ranks[id(item)])
 
 
+def made_items(
+    session: pytest.Session, file: str, commands: Sequence[str], make: Callable[[str], Callable[..., None]]
+) -> Iterator[pytest.Item]:
+    """Items below the node ``file``, one for each command; ``make`` gives what runs it."""
+    collector = _Commands.from_parent(session, name=file, path=session.config.rootpath / file, nodeid=file)
+    collector.commands, collector.make = commands, make
+    for one in session.genitems(collector):
+        assert isinstance(one, pytest.Item)
+        yield one
+
+
 class _Commands(pytest.Module):
     """A module without a file, whose functions run the commands: so parametrisation and grouping are pytest's own."""
 
-    plan: RunPlan
+    commands: Sequence[str]
+    make: Callable[[str], Callable[..., None]]
 
     def _getobj(self) -> types.ModuleType:
-        module = types.ModuleType("command")
+        module = types.ModuleType(self.name)
         module.__file__ = str(self.path)  # other plugins ask for it
         taken: dict[str, int] = {}
-        for number, command in enumerate(self.plan.commands, 1):
+        for number, command in enumerate(self.commands, 1):
             name = _slug(command)
             taken[name] = taken.get(name, 0) + 1
             name = name if taken[name] == 1 else f"{name}#{taken[name]}"
-            setattr(module, name, _function(name, number, command, self.plan.command_timeout))
+            setattr(module, name, _function(name, number, command, self.make(command), self.name))
         return module
 
 
@@ -109,7 +119,7 @@ def _slug(command: str) -> str:
     return name if len(name) <= _SLUG else name[: _SLUG - 3] + "..."
 
 
-def _function(name: str, number: int, command: str, timeout: float) -> Callable[..., None]:
+def _body(command: str, timeout: float) -> Callable[..., None]:
     def body(request: pytest.FixtureRequest, shell: Any) -> None:
         __tracebackhide__ = True
         run = request.node.stash[COMMAND] = CommandRun(command)
@@ -122,7 +132,13 @@ def _function(name: str, number: int, command: str, timeout: float) -> Callable[
         if result.returncode:
             raise OperationFailed(f"the command returned {result.returncode}: {command}")
 
-    code = body.__code__.replace(co_filename="command", co_firstlineno=number, co_name=name)
+    return body
+
+
+def _function(name: str, number: int, command: str, made: Callable[..., None], file: str) -> Callable[..., None]:
+    """The same function under the name of its command, as a line of a file that there is not."""
+    body = cast(types.FunctionType, made)
+    code = body.__code__.replace(co_filename=file, co_firstlineno=number, co_name=name)
     function = types.FunctionType(code, body.__globals__, name, body.__defaults__, body.__closure__)
     function.__test__ = True  # type: ignore[attr-defined]  # any name is collected
     function.lava_command = command  # type: ignore[attr-defined]

@@ -38,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     _add_deployed(add)
     _add_conduct(add)
+    _add_stress(add)
     _add_results(add)
     _add_cache(parser, add)
 
@@ -127,6 +128,14 @@ def _add_conduct(add: _Add) -> None:
         "board file)",
     )  # fmt: skip
     add(
+        "--recovery",
+        choices=["none", "reboot", "redeploy"],
+        default="redeploy",
+        dest="lava_recovery",
+        help="how far to go to bring a dead board back: not at all, up to a power cycle, or up to deploying once more "
+        "(default: redeploy)",
+    )
+    add(
         "--kernel-messages",
         choices=["ignore", "report", "fail"],
         default="report",
@@ -134,6 +143,31 @@ def _add_conduct(add: _Add) -> None:
         help="warnings, stalls and oopses of the kernel during a test: note them with its result (default: report), "
         "let it fail by them, or ignore them",
     )
+
+
+def _add_stress(add: _Add) -> None:
+    """Runs without a set duration."""
+    add(
+        "--stress", action="append", metavar="CMD", dest="lava_stress",
+        help="run this command on the board again and again, until the board crashes or hangs, the command fails or a "
+        "limit is met; repeatable",
+    )  # fmt: skip
+    add(
+        "--stress-limit", metavar="TIME", dest="lava_stress_limit",
+        help="limit of each stress run, or of --until-failure: 90s, 30min, 2h (default: none)",
+    )  # fmt: skip
+    add(
+        "--stress-iterations", type=int, metavar="N", dest="lava_stress_iterations",
+        help="likewise, as a number of iterations (default: none)",
+    )  # fmt: skip
+    add(
+        "--stress-report", type=_seconds, default=60.0, metavar="SECONDS", dest="lava_stress_report",
+        help="put what was measured so far into the journal so often (default: 60)",
+    )  # fmt: skip
+    add(
+        "--until-failure", action="store_true", dest="lava_until_failure",
+        help="repeat the selected tests until one fails or a limit is met, and tell the pass rate",
+    )  # fmt: skip
 
 
 def _add_results(add: _Add) -> None:
@@ -178,7 +212,7 @@ def wanted(config: pytest.Config) -> bool:
         return False
     names = (
         "lava_board", "lava_kernel", "lava_kernel_tree", "lava_image", "lava_command", "lava_initrd", "lava_dtb",
-        "lava_modules", "lava_append", "lava_additions",
+        "lava_modules", "lava_append", "lava_additions", "lava_stress",
     )  # fmt: skip
     return any(getattr(option, name, None) for name in names)
 
@@ -209,7 +243,13 @@ def read_options(config: pytest.Config) -> Options:
         board_wait=option.lava_board_wait,
         command_timeout=option.lava_command_timeout,
         transfer=option.lava_transfer,
+        stress=tuple(option.lava_stress or ()),
+        stress_limit=option.lava_stress_limit,
+        stress_iterations=option.lava_stress_iterations,
+        stress_report=option.lava_stress_report,
+        until_failure=option.lava_until_failure,
         package_proxy=option.lava_package_proxy,
+        recovery=option.lava_recovery,
         snapshots=not os.environ.get("CI") if option.lava_snapshot is None else option.lava_snapshot,
     )
 

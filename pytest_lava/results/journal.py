@@ -18,6 +18,12 @@ boot     ``target``, ``boot_id`` (int), ``seconds``, ``uname``? {release, versio
 resume   the same of a board that was switched on in a state kept earlier, and did not boot; ``resumed`` (ISO time)
 phase    ``target``, ``name`` (events.PHASES), ``start``, ``seconds``,
          ``error``? {type, message, blame, effect, result, evidence, facts?}
+recovery ``target``, ``cause``, ``death`` (shell, kernel, line), ``after`` and ``before`` (nodeid of the item that it
+         died under, and of the one that waits), ``start``, ``seconds``, ``worked`` (bool), ``by`` (the rung that
+         worked), ``rungs`` [{name, seconds, worked, why}], ``evidence``, ``console_log``?
+attempt  a try that failed, of a phase that was tried again: ``target``, ``phase`` (lease, power, fetch, deploy, boot,
+         submit), ``number``, ``of`` (how many there may be), ``last`` (bool: no other followed), ``error`` (as in
+         phase), ``start``, ``seconds``, ``item`` (nodeid), ``what``? (what was fetched)
 start    ``nodeid``, ``target``, ``suite``?, ``case``?, ``command``?: an item began
 outcome  ``nodeid``, ``when`` (setup, call, teardown, ``???``), ``outcome`` (passed, failed, skipped), ``wasxfail``?,
          ``seconds``, ``start``, ``stop``, ``message`` (first line, or the reason), ``longrepr``,
@@ -29,6 +35,8 @@ outcome  ``nodeid``, ``when`` (setup, call, teardown, ``???``), ``outcome`` (pas
          ``attachments``? [{name, path (in the run folder), mime}], ``testdef``? (bundle 1.6 testdef_metadata)
 limit    a test is over its time limit: ``nodeid``, ``target``, ``suite``, ``case``, ``command``?, ``limit`` (s),
          ``method`` (signal, thread), ``when``, ``message``, ``error``, ``console_log``?; its outcome if it has none
+progress ``nodeid``, ``target``, ``text`` (one line for people), ``properties`` [[name, value]]: what a stress run has
+         measured so far, the last one at its end
 worker   ``pid``: an xdist worker began
 note     ``text``: what the harness found
 end      ``status`` (exit status), ``seconds``

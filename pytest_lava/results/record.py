@@ -59,6 +59,8 @@ class Case:
     command: str
     lines: tuple[Line, ...]
     verdict: Verdict
+    #: what was measured so far, where a test told that while it ran
+    progress: Line | None = None
 
     @property
     def total_seconds(self) -> float:
@@ -79,8 +81,8 @@ class Case:
 
     @property
     def properties(self) -> list[tuple[str, Any]]:
-        """Properties of the last report that has some (pytest accumulates them)."""
-        found = [line["properties"] for line in self.lines if line.get("properties")]
+        """Properties of the last report that has some (pytest accumulates them), or else of its progress."""
+        found = [line["properties"] for line in (self.progress, *self.lines) if line and line.get("properties")]
         return [(str(name), value) for name, value in found[-1]] if found else []
 
     @property
@@ -106,6 +108,9 @@ class Record:
     #: where a board was switched on in the state that an earlier boot left, and did not boot
     resumes: tuple[Line, ...]
     phases: tuple[Line, ...]
+    recoveries: tuple[Line, ...]
+    #: tries that failed, of phases that were tried again
+    attempts: tuple[Line, ...]
     notes: tuple[Line, ...]
     cases: tuple[Case, ...]
 
@@ -138,7 +143,7 @@ def collect(lines: Iterable[Line]) -> Record:
     for line in lines:
         runs[line["run"]] = None
         kinds.setdefault(line["kind"], []).append(line)
-        if line["kind"] in ("start", "limit", "outcome"):
+        if line["kind"] in ("start", "limit", "outcome", "progress"):
             items.append(line)
     if len(runs) > 1:
         raise ConfigurationError(f"these journals are of {len(runs)} different runs; give those of one run at a time")
@@ -155,6 +160,8 @@ def collect(lines: Iterable[Line]) -> Record:
         boots=tuple(kinds.get("boot", [])),
         resumes=tuple(kinds.get("resume", [])),
         phases=tuple(kinds.get("phase", [])),
+        recoveries=tuple(kinds.get("recovery", [])),
+        attempts=tuple(kinds.get("attempt", [])),
         notes=tuple(kinds.get("note", [])),
         cases=_cases(items),
     )
@@ -174,12 +181,15 @@ class _Draft:
         self.target = ""
         self.outcomes: dict[str, Line] = {}
         self.limit: Line | None = None
+        self.progress: Line | None = None
 
     def add(self, line: Line) -> None:
         self.target = self.target or str(line.get("target") or "")
         if line["kind"] == "start":
             # the item runs once more (a rerun plugin): what it did before does not count
-            self.first, self.started, self.outcomes, self.limit = line, True, {}, None
+            self.first, self.started, self.outcomes, self.limit, self.progress = line, True, {}, None, None
+        elif line["kind"] == "progress":
+            self.progress = line
         elif line["kind"] == "limit":
             self.limit = line
         elif line.get("outcome") in _OUTCOMES:
@@ -252,11 +262,12 @@ def _case(draft: _Draft) -> Case:
         started=str(first["time"] if first["kind"] == "start" else first.get("start") or first["time"]),
         command=command,
         lines=lines,
-        verdict=_judge(lines),
+        verdict=_judge(lines, draft.progress),
+        progress=draft.progress,
     )
 
 
-def _judge(lines: tuple[Line, ...]) -> Verdict:
+def _judge(lines: tuple[Line, ...], progress: Line | None) -> Verdict:
     failed = [line for line in lines if line["outcome"] == "failed"]
     if failed:
         return _judge_failed(failed)
@@ -269,7 +280,8 @@ def _judge(lines: tuple[Line, ...]) -> Verdict:
             return Verdict("pass", "xpass" if xpass else "passed", _message(line), line)
     if any(line["when"] == "teardown" for line in lines):
         return Verdict("unknown", "error", "this test was set up, but never called", lines[-1])
-    return Verdict("unknown", "unfinished", UNFINISHED, lines[-1] if lines else None)
+    message = f"{UNFINISHED}: {progress['text']}" if progress and progress.get("text") else UNFINISHED
+    return Verdict("unknown", "unfinished", message, lines[-1] if lines else None)
 
 
 def _judge_failed(failed: list[Line]) -> Verdict:

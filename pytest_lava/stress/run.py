@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,26 +16,28 @@ from pytest_lava.console.ladder import RUNGS, Ladder
 from pytest_lava.console.shell import Shell
 from pytest_lava.console.watch import Finding
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import ConsoleLost, Hang, KernelCrash, LavaError, OperationFailed, Timeout, UnexpectedReset
+from pytest_lava.errors import (
+    ConsoleLost,
+    Hang,
+    KernelCrash,
+    LavaError,
+    OperationFailed,
+    TestTimeout,
+    Timeout,
+    UnexpectedReset,
+)
 from pytest_lava.responsiveness import Responsiveness, Verdict
 from pytest_lava.stress.load import Load, Marker
 from pytest_lava.stress.outcome import Cause, Outcome, Pulse, told_seconds
+from pytest_lava.stress.plan import Limits
 from pytest_lava.stress.pulse import CommandPulse, Pulses, stamp_of
 
-__all__ = ["Limits", "Pace", "stress"]
+__all__ = ["Pace", "stress"]
 
 T = TypeVar("T")
 
 _DEFINE = 10.0
 _ON_INTERRUPT = 2.0  # seconds in which a load on this machine is ended when somebody presses Ctrl-C
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a stress run that nothing breaks is over: after so many seconds, or iterations (0: no limit)."""
-
-    seconds: float = math.inf
-    iterations: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,14 @@ class _Run:
     def run(self) -> Outcome:
         self._console.mark(f"stress: {self._command}")
         deadline = Deadline.after(_DEFINE)
+        self._begun, self._began_at = monotonic(), time.time()
+        self._begin = replace(self._begin, offset=self._console.end)
+        started = False
         try:
             self._begin = self._load.start()
-            self._begun = monotonic()
             self._began_at = moment(self._console.log, self._begin.offset) / 1e9
+            self._begun = monotonic() - max(0.0, time.time() - self._began_at)
+            started = True
             self._pulses = (
                 self._shell.heartbeat(self._load.counter, deadline)
                 if isinstance(self._shell, AgentShell)
@@ -113,7 +119,7 @@ class _Run:
             self._tell(self._so_far)
             outcome = self._until_end()
         except LavaError as error:
-            if not self._begun:
+            if not started and not isinstance(error, KernelCrash):  # one that dies at once takes its marker along
                 raise
             outcome = self._broken(error)
         except BaseException:
@@ -235,6 +241,9 @@ class _Run:
                 seconds, board = self._at(finding.offset), self._crash_on_board(finding)
         elif isinstance(error, (Hang, Timeout)):
             cause = Cause.HANG
+        elif isinstance(error, TestTimeout):
+            cause, seconds = Cause.INTERRUPTED, monotonic() - self._begun
+            self._load.stop()
         else:
             cause = Cause.LOST
             if isinstance(error, ConsoleLost):
@@ -251,9 +260,8 @@ class _Run:
 
     def _interrupted(self) -> None:
         """Whatever ends this process, what was measured so far is told first."""
-        if self._begun:
-            self._so_far = replace(self._so_far, cause=Cause.INTERRUPTED, seconds=monotonic() - self._begun)
-            self._tell(self._so_far)
+        self._so_far = replace(self._so_far, cause=Cause.INTERRUPTED, seconds=monotonic() - self._begun)
+        self._tell(self._so_far)
         if self._leash:  # any other board is switched off
             self._load.stop(_ON_INTERRUPT)
 
