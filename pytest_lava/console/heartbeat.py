@@ -28,14 +28,16 @@ class Heartbeat:
 
     def __init__(self, console: Console, asking: Asking, file: str) -> None:
         self._console, self._asking, self._file = console, asking, file
-        self._start = 0
+        self._start, self._answered = 0, True
         self._answer = re.compile(rb"(?!)")
 
     def ask(self) -> None:
         """Ask. ``Timeout`` or ``ConsoleLost`` if the line does not take it."""
         token, self._start = self._asking.token().encode(), self._console.end
         self._answer = re.compile(rb"~H%s;([\d.]*);([\d .]*)\.\r?\n" % token)
-        self._console.write(b"\nH %s %s\n" % (token, self._file.encode()), Deadline.after(_TAKE))
+        rest = b"" if self._answered else b"\n"  # ends what noise left of the last one
+        self._answered = False
+        self._console.write(b"%sH %s %s\n" % (rest, token, self._file.encode()), Deadline.after(_TAKE))
 
     def answer(self) -> Beat | None:
         """What came for the last question, if anything did by now."""
@@ -43,4 +45,5 @@ class Heartbeat:
         found = self._answer.search(said) or self._answer.search(excise(said))
         if found is None:
             return None
+        self._answered = True
         return Beat(float(found[1]) if found[1] else None, found[2].decode())

@@ -28,6 +28,7 @@ __all__ = ["Load", "Marker"]
 _STARTS = 30.0  # seconds in which the board starts it
 _STOPS = 30.0
 _NUDGE = 1.0
+_GIVEN = 'eval "$(cat)"'  # so that reports show this, and not a page of script
 _CARRIED = 2048  # bytes looked at again, as a kernel message may tear a marker apart
 _LACKS = {
     3: "has no folder that can be written: mount a tmpfs on /run",
@@ -70,7 +71,8 @@ class Load:
         self._start = self._seen = self._console.end
         words = [self._token, str(self._iterations), "y" if self._leash else "", self._command]
         arguments = b" ".join([quoted(_script("run.sh")), *map(quoted, words)]).decode()
-        done = self._shell.run(f"{_script('start.sh')}\n__start {arguments}", timeout=_STARTS)
+        script = f"{_script('start.sh')}\n__start {arguments}"
+        done = self._shell.run(f": begin the load; {_GIVEN}", input=script, timeout=_STARTS)
         if done.returncode:
             lacks = _LACKS.get(done.returncode, f"did not start the load (status {done.returncode}: {done.stderr})")
             raise InfrastructureError(f"the board {lacks}")
@@ -115,7 +117,7 @@ class Load:
             return b"", True
         script = f"{_script('stop.sh')}\n__stop {self._session} {quoted(self.counter).decode()}"
         try:
-            done = self._shell.run(script, timeout=seconds)
+            done = self._shell.run(f": end the load; {_GIVEN}", input=script, timeout=seconds)
         except LavaError:
             return b"", False
         return done.stdout_bytes, done.returncode == 0

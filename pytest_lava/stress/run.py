@@ -102,31 +102,37 @@ class _Run:
 
     def run(self) -> Outcome:
         self._console.mark(f"stress: {self._command}")
-        deadline = Deadline.after(_DEFINE)
         self._begun, self._began_at = monotonic(), time.time()
         self._begin = replace(self._begin, offset=self._console.end)
         started = False
         try:
-            self._begin = self._load.start()
-            self._began_at = moment(self._console.log, self._begin.offset) / 1e9
-            self._begun = monotonic() - max(0.0, time.time() - self._began_at)
+            self._note_begin(self._load.start())
             started = True
             self._pulses = (
-                self._shell.heartbeat(self._load.counter, deadline)
+                self._shell.heartbeat(self._load.counter, Deadline.after(_DEFINE))
                 if isinstance(self._shell, AgentShell)
                 else CommandPulse(self._shell, self._load.counter, self._pace.silence)
             )
             self._tell(self._so_far)
             outcome = self._until_end()
         except LavaError as error:
-            if not started and not isinstance(error, KernelCrash):  # one that dies at once takes its marker along
-                raise
+            if not started:
+                if not isinstance(error, KernelCrash):
+                    raise
+                self._note_begin(self._load.marker())  # it died at once
             outcome = self._broken(error)
         except BaseException:
             self._interrupted()
             raise
         self._tell(outcome)
         return outcome
+
+    def _note_begin(self, begin: Marker | None) -> None:
+        """From here on it runs, on both clocks."""
+        if begin is not None:
+            self._begin = begin
+            self._began_at = moment(self._console.log, begin.offset) / 1e9
+            self._begun = monotonic() - max(0.0, time.time() - self._began_at)
 
     # -- until it ends ------------------------------------------------------------------------------------------
 
