@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_lava.bisect.processes import Processes
@@ -115,7 +115,8 @@ def _bisect(arguments: argparse.Namespace) -> int:
         if processes.interrupted:
             verdict = abort(processes.interrupted, "interrupted")
     told = f"{commit.short} {verdict.word} ({verdict.status}): {verdict.why}"
-    print(f"bisect: {told} [{folder}]", flush=True)
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    print(f"bisect: {told} [{shown}]", flush=True)
     with suppress(OSError), (arguments.runs / "bisect.log").open("a") as log:
         log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {monotonic() - begun:7.1f} s  {told} [{folder.name}]\n")
     return verdict.status
@@ -128,6 +129,7 @@ class _Bisection:
         self._arguments = arguments
         self._commit = commit
         self._processes = processes
+        self._unchanged = False
 
     def verdict(self) -> tuple[Verdict, Path]:
         """What came of it, and the folder that tells more."""
@@ -146,6 +148,8 @@ class _Bisection:
                 break
             print(f"bisect: {self._commit.short} again, as the lab was at fault: {verdict.why}", flush=True)
             folder = self._folder()
+        if self._unchanged:  # right for a commit that changes no code; else a build that builds something else
+            verdict = replace(verdict, why=f"{verdict.why} (the build left the kernel as it was)")
         return verdict, folder
 
     def _folder(self) -> Path:
@@ -169,6 +173,7 @@ class _Bisection:
     def _build(self, folder: Path) -> Verdict | None:
         """The verdict if there is nothing to test."""
         command, log = self._arguments.build, folder / "build.log"
+        before = _stamps(self._arguments.pytest_args)
         print(f"bisect: {self._commit.short} {self._commit.subject!r}: {command}", flush=True)
         begun = monotonic()
         ended = self._processes.build(command, log, Deadline.after(self._arguments.build_timeout))
@@ -177,6 +182,7 @@ class _Bisection:
         elif ended.status:
             why = f"it does not build (status {ended.status})"
         else:
+            self._unchanged = before != [] and before == _stamps(self._arguments.pytest_args)
             print(f"bisect: {self._commit.short} built in {monotonic() - begun:.1f} s", flush=True)
             return skip(why) if (why := _no_kernel(self._arguments.pytest_args)) else None
         for line in log.read_text(errors="replace").splitlines()[-_LINES:]:
@@ -210,6 +216,22 @@ def _no_kernel(arguments: Sequence[str]) -> str:
         except ConfigurationError as error:
             return f"the build left no kernel: {first_line(str(error))}"
     return ""
+
+
+def _stamps(arguments: Sequence[str]) -> list[tuple[str, int, int]]:
+    """The files of local kernels, with what changes when they are written."""
+    from pytest_lava.images.kernel_sources import parse_tree
+    from pytest_lava.images.kernel_tree import TreeSource
+
+    files = []
+    for option, text in _kernels(arguments):
+        path = Path(text.split(",")[0].partition("#")[0])
+        with suppress(LavaError, OSError):
+            if option == "--kernel-tree" and isinstance(tree := parse_tree(str(path)), TreeSource):
+                path = tree.folder / tree.image
+            status = path.stat()
+            files.append((str(path), status.st_ino, status.st_mtime_ns))
+    return files
 
 
 def _kernels(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -198,7 +198,7 @@ def _said(line: Line, folder: Path) -> bytes:
         return b""
     start, end = line["console"]
     try:
-        with (folder / line["console_log"]).open("rb") as log:
+        with (folder / str(line["console_log"])).open("rb") as log:
             log.seek(start)
             return log.read(int(min(end - start, _SEEN)))
     except OSError:
