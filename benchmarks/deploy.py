@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.fetch import fetch_row
 from benchmarks.snapshots import restore_row, warm_row
 from benchmarks.stats import Sample, Table, interleaved, spread
 from pytest_lava.images.artefact import Artefact
@@ -158,7 +159,9 @@ def _unpacked(deb: Path, folder: Path) -> None:
     subprocess.run(["dpkg-deb", "-x", deb, folder], check=True)
 
 
-ROWS: dict[str, Callable[[int, Path], str]] = {"inject": inject_row, "warm": warm_row, "restore": restore_row}
+ROWS: dict[str, Callable[[int, Path], str]] = {
+    "fetch": fetch_row, "inject": inject_row, "warm": warm_row, "restore": restore_row,
+}  # fmt: skip
 
 
 def deploy(rounds: int, folder: Path) -> str:

@@ -9,8 +9,8 @@ from types import TracebackType
 
 __all__ = ["Pump"]
 
-_PIECE = 1 << 18
-_AHEAD = 16  # pieces
+_PIECE = 1 << 20  # the larger, the fewer turns of the two threads
+_AHEAD = 4  # pieces
 
 
 class Pump:

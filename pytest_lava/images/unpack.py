@@ -27,7 +27,8 @@ PACKINGS = {
     "xz": b"\xfd7zXZ\0",
     "zstd": b"\x28\xb5\x2f\xfd",
 }
-_IN = 1 << 17
+_IN = 1 << 20  # as much as a download hands over at once: nothing is cut, and so copied
+_FED = 1 << 17  # what a decompressor is given at once: what it cannot take yet it copies
 _OUT = 1 << 17
 _XZ_MEMORY = 256 << 20  # bytes; xz -9 takes 65 MB
 _ZSTD = {int(DecompressionParameter.window_log_max): 27}  # 128 MB, which zstd takes without --long, too
@@ -65,7 +66,7 @@ class _Decompressor(Protocol):
     def needs_input(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes: ...
+    def decompress(self, data: bytes | memoryview, max_length: int = -1, /) -> bytes: ...
 
 
 def packing_of(head: bytes) -> str:
@@ -105,56 +106,80 @@ def unpacked(packing: str, read: Read) -> Iterator[bytes]:
             case "":
                 yield from iter(lambda: read(_OUT), b"")
             case "gzip":
-                yield from _gzip(read)
+                yield from _gzip(_Input(read, PACKINGS["gzip"]))
             case "zstd":
-                yield from _streams(lambda: ZstdDecompressor(options=_ZSTD), read, PACKINGS["zstd"])
+                yield from _streams(lambda: ZstdDecompressor(options=_ZSTD), _Input(read, PACKINGS["zstd"]))
             case "bzip2":
-                yield from _streams(bz2.BZ2Decompressor, read, PACKINGS["bzip2"])
+                yield from _streams(bz2.BZ2Decompressor, _Input(read, PACKINGS["bzip2"]))
             case _:
-                yield from _streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY), read, PACKINGS["xz"])
+                given = _Input(read, PACKINGS["xz"])
+                yield from _streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY), given)
     except FAULTS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # reading failed, not unpacking
         raise Damaged(f"this is damaged {packing} data: {error}") from error
 
 
-def _gzip(read: Read) -> Iterator[bytes]:
-    data = read(_IN)
-    while data:
+class _Input:
+    """Packed data for decompressors, each of which takes one stream. The next one begins with ``magic``."""
+
+    def __init__(self, read: Read, magic: bytes) -> None:
+        self._read, self._magic = read, magic
+        self._data = memoryview(b"")
+        self._at = 0
+
+    def piece(self) -> memoryview:
+        """What comes next, but not much at once; nothing at the end."""
+        if self._at == len(self._data):
+            self._data, self._at = memoryview(self._read(_IN)), 0
+        piece = self._data[self._at : self._at + _FED]
+        self._at += len(piece)
+        return piece
+
+    def another(self, unused: int) -> bool:
+        """Whether one more stream begins, where so many bytes of the last piece belonged to nobody.
+
+        Zero bytes between streams and at the end (of a tape block) are no data.
+        """
+        self._at -= unused
+        while True:
+            rest = bytes(self._data[self._at : self._at + _FED])
+            if rest.startswith(self._magic):
+                return True
+            stripped = len(rest.lstrip(b"\0"))
+            self._at += len(rest) - stripped
+            if stripped >= len(self._magic):
+                raise Damaged("behind the packed data there is something else")
+            more = self._read(_IN)
+            if not more and stripped:
+                raise Damaged("behind the packed data there is something else")
+            if not more:
+                return False
+            self._data, self._at = memoryview(bytes(self._data[self._at :]) + more), 0
+
+
+def _gzip(given: _Input) -> Iterator[bytes]:
+    begins = True
+    while begins:
         stream = zlib.decompressobj(wbits=31)
+        data: bytes | memoryview = b""
         while not stream.eof:
-            if not data and not (data := read(_IN)):
+            if not data and not (data := given.piece()):
                 raise Damaged("the gzip data ends too early")
             if piece := stream.decompress(data, _OUT):
                 yield piece
             data = stream.unconsumed_tail
-        data = _next(stream.unused_data, read, PACKINGS["gzip"])
+        begins = given.another(len(stream.unused_data))
 
 
-def _streams(new: Callable[[], _Decompressor], read: Read, magic: bytes) -> Iterator[bytes]:
-    data = read(_IN)
-    while data:
+def _streams(new: Callable[[], _Decompressor], given: _Input) -> Iterator[bytes]:
+    begins = True
+    while begins:
         stream = new()
         while not stream.eof:
-            given = b""
-            if stream.needs_input:
-                if not data and not (data := read(_IN)):
-                    raise Damaged("the packed data ends too early")
-                given, data = data, b""
-            if piece := stream.decompress(given, _OUT):
+            data: bytes | memoryview = b""
+            if stream.needs_input and not (data := given.piece()):
+                raise Damaged("the packed data ends too early")
+            if piece := stream.decompress(data, _OUT):
                 yield piece
-        data = _next(stream.unused_data, read, magic)
-
-
-def _next(rest: bytes, read: Read, magic: bytes) -> bytes:
-    """The beginning of one more stream; zero bytes between streams and at the end (of a tape block) are no data."""
-    while True:
-        rest = rest.lstrip(b"\0")
-        if len(rest) >= len(magic):
-            break
-        if not (more := read(_IN)):
-            break
-        rest += more
-    if rest and not rest.startswith(magic):
-        raise Damaged("behind the packed data there is something else")
-    return rest
+        begins = given.another(len(stream.unused_data))
