@@ -85,6 +85,8 @@ def judge(lines: Sequence[Line], status: int, build: Build, *, folder: Path, ski
     if status not in _PASSES:
         return abort(abs(status), _PYTEST.get(status, f"pytest ended with {status}"))
     record = collect(lines)
+    if lines and record.end is None:
+        return abort(3, "pytest broke off before its end (see above): what it says is no verdict")
     return (
         _not_this_build(record, build)
         or _of_tests(record)

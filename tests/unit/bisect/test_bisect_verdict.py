@@ -58,7 +58,11 @@ class Run:
         self.outcome("boot::q", "failed", error, suite="lava", case="boot", **fields)
         return self.outcome("test_it.py::test_one", "skipped", error, when="setup")
 
-    def judged(self, status: int, build: Build | None = None, *, skip_boot: bool = False) -> Verdict:
+    def judged(
+        self, status: int, build: Build | None = None, *, skip_boot: bool = False, ended: bool = True
+    ) -> Verdict:
+        if ended:
+            self.journal.write("end", status=status, seconds=1.0)
         self.journal.close()
         lines = read(self.folder)
         return judge(lines, status, build or Build(COMMIT), folder=self.folder, skip_boot=skip_boot)
@@ -88,6 +92,10 @@ def test_bad(run: Run) -> None:
     verdict = run.target().boot().passed().failed().judged(1)
     assert (verdict.status, verdict.word) == (1, "bad")
     assert verdict.why == "test_it.py::test_two: assert 2 == 1"
+
+
+def test_a_run_that_broke_off(run: Run) -> None:
+    assert run.target().boot().failed().judged(1, ended=False).status == 131
 
 
 def test_a_failed_test_wins_over_a_lab_fault(run: Run) -> None:
