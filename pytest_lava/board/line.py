@@ -56,7 +56,9 @@ class BoardLine:
             return
         transport, process = open_line_when_there(self._table.url, self._table.settings, limit)
         if process is not None:
-            self._forget_process = self._guard.process(process)
+            from pytest_lava.console.process import leavings
+
+            self._forget_process = self._guard.process(process, leavings=leavings(process))
         self._console.attach(transport)
 
     def drop(self) -> None:

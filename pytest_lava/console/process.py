@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import select
 import shlex
@@ -15,7 +16,7 @@ from ptyprocess import PtyProcess, PtyProcessError
 from pytest_lava.console.fdtransport import FdTransport
 from pytest_lava.errors import ConfigurationError
 
-__all__ = ["open_process"]
+__all__ = ["leavings", "open_process"]
 
 _LAST_WORDS = 0.5  # seconds from the end of the line to the end of the process
 _HANG_UP = 0.5  # seconds that a shell has to clean up behind itself when its line goes
@@ -69,12 +70,19 @@ def _words(command: str) -> list[str]:
     return argv
 
 
+def leavings(pid: int) -> list[str]:
+    """Patterns of what a shell of ours that was killed could not remove. On a real board that goes with the next boot.
+
+    A shell that ``pid`` only started is not known by its number.
+    """
+    return [f"{folder}/.lava{pid}{rest}" for folder in _FOLDERS for rest in ("", ".*")]
+
+
 def _sweep(pid: int) -> None:
-    """What a shell of ours that was killed could not remove. On a real board that goes with the next boot."""
-    for folder in _FOLDERS:
-        for rest in (Path(folder, f".lava{pid}"), *Path(folder).glob(f".lava{pid}.*")):
+    for pattern in leavings(pid):
+        for rest in glob.glob(pattern):  # noqa: PTH207 - a pattern, as the guardian is told
             with contextlib.suppress(OSError):
-                rest.unlink()
+                Path(rest).unlink()
 
 
 def _await_exit(pid: int, seconds: float) -> None:

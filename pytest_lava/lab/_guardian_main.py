@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import json
 import os
 import select
@@ -158,6 +159,15 @@ def remove(path: str) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def sweep(entry: Entry) -> None:
+    """Remove the files that a process which is gone by now left behind."""
+    if start_time(entry["pid"]) not in (None, entry["start"]):
+        return  # the number is somebody else's by now, and so may the files be
+    for pattern in entry.get("leavings", ()):
+        for path in glob.glob(pattern):  # noqa: PTH207 - no pathlib
+            remove(path)
+
+
 def main(parent: int) -> None:
     """Wait, then clean up, what was added last first: kill at once, then commands, then files."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE):
@@ -174,6 +184,8 @@ def main(parent: int) -> None:
     for entry in latest:
         if entry["kind"] == "remove":
             remove(entry["path"])
+        elif entry["kind"] == "process":
+            sweep(entry)
 
 
 if __name__ == "__main__":

@@ -61,12 +61,15 @@ class Guardian:
         """The helper's process id; None while there was nothing to guard."""
         return self._process.pid if self._process else None
 
-    def process(self, pid: int) -> Forget:
-        """Kill ``pid`` (and the process group that it leads), unless the number belongs to another process by then."""
+    def process(self, pid: int, *, leavings: Sequence[str] = ()) -> Forget:
+        """Kill ``pid`` (and the process group that it leads), unless the number belongs to another process by then.
+
+        ``leavings`` are patterns of the files that it leaves when it is killed: they are removed.
+        """
         start = start_time(pid)
         if start is None:  # it is gone already
             return _nothing
-        return self._add({"kind": "process", "pid": pid, "start": start})
+        return self._add({"kind": "process", "pid": pid, "start": start, "leavings": list(leavings)})
 
     def command(self, command: str, *, locks: Sequence[Path] = ()) -> Forget:
         """Run ``command`` with ``/bin/sh -c``, in ``/``, within 30 s, without any terminal.
@@ -151,9 +154,9 @@ class BoardGuard:
     guardian: Guardian
     locks: tuple[Path, ...]
 
-    def process(self, pid: int) -> Forget:
+    def process(self, pid: int, *, leavings: Sequence[str] = ()) -> Forget:
         """See :meth:`Guardian.process`."""
-        return self.guardian.process(pid)
+        return self.guardian.process(pid, leavings=leavings)
 
     def command(self, command: str) -> Forget:
         """See :meth:`Guardian.command`; left out when somebody else has leased the board meanwhile."""

@@ -19,8 +19,8 @@ Forget = Callable[[], None]
 class Guard(Protocol):
     """Cleans up for us if this process dies without teardown. Each call returns what revokes it."""
 
-    def process(self, pid: int) -> Forget:
-        """Kill the process ``pid`` (if it is still the same one)."""
+    def process(self, pid: int, *, leavings: Sequence[str] = ()) -> Forget:
+        """Kill the process ``pid`` (if it is still the same one), and remove what it left: patterns of files."""
 
     def command(self, command: str) -> Forget:
         """Run the shell command ``command``: a power-off."""

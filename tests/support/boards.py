@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from textwrap import dedent
@@ -26,7 +26,7 @@ __all__ = ["NobodyToGuard", "open_board"]
 class NobodyToGuard:
     """A guard for where nothing is started."""
 
-    def process(self, pid: int) -> Forget:
+    def process(self, pid: int, *, leavings: Sequence[str] = ()) -> Forget:
         return lambda: None
 
     def command(self, command: str) -> Forget:
@@ -45,17 +45,21 @@ def open_board(
     transfer: TransferPolicy | None = None,
     cache: Path | None = None,
     snapshots: bool = False,
+    additions: tuple[tuple[str, str], ...] = (),
 ) -> Iterator[Board]:
     """The board ``name``, described by ``text`` or shipped, with kernel and image deployed; closed at the end."""
     if text:
         (folder / f"{name}.toml").write_text(dedent(text))
     files = BoardFiles([folder, shipped("boards")], Registry())
-    asked = Options(boards=(name,), append=append, kernels=(kernel,) if kernel else (), images=images)
-    (target,) = make_plan(asked, files, folder, NobodyToGuard()).targets
+    asked = Options(
+        boards=(name,), append=append, kernels=(kernel,) if kernel else (), images=images, additions=additions
+    )
+    plan = make_plan(asked, files, folder, NobodyToGuard())
+    (target,) = plan.targets
     with (
         Guardian() as guardian,
         closing(EventLog(folder / "events.jsonl")) as events,
-        closing(Preparation([target], CachePlan(cache or cache_dir()), events)) as preparation,
+        closing(Preparation([target], CachePlan(cache or cache_dir()), events, plan.additions)) as preparation,
     ):
         prepared = preparation.of(target)
         board = Board(

@@ -46,6 +46,8 @@ def run_all(shell: Shell, dice: random.Random, number: int) -> list[str]:
     """Run so many and say what went wrong."""
     wrong = []
     for at, command in enumerate(commands(dice, number)):
+        if at and at % 100 == 0:
+            print(f"{at} of {number} commands, {len(wrong)} wrong", flush=True)
         try:
             result = shell.run(command.text, timeout=60)
         except LavaError as error:

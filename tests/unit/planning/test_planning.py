@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -20,7 +21,7 @@ from pytest_lava.registry import Registry
 
 
 class NobodyToGuard:
-    def process(self, pid: int) -> Forget:
+    def process(self, pid: int, *, leavings: Sequence[str] = ()) -> Forget:
         raise AssertionError("planning starts no process")
 
     def command(self, command: str) -> Forget:
@@ -200,6 +201,23 @@ def test_images(desk: Desk) -> None:
     (odd,) = desk.plan(kernels=("Image",), images=("a=b.img",)).targets
     assert odd.image
     assert _path(odd.image.parts[""]) == desk.folder / "a=b.img"
+
+
+def test_the_image_of_a_board(desk: Desk) -> None:
+    """The newest that its file names, unless the user gives one; nobody gave it, so nobody tests it."""
+    desk.board("rooted", "extends = 'qemu-arm64'\n[defaults]\nimage = '{cache}/root-*.img'\n")
+    desk.arm64_kernel()
+    assert desk.complaint(boards=("rooted",), kernels=("Image",)) == (
+        f"board 'rooted' has no image, {desk.folder}/cache/root-*.img is not there: run `pytest-lava fetch arm64`, or "
+        "give --image"
+    )
+    own, mine = desk.file("cache/root-1.img"), desk.file("mine.img", b"mine")
+    (target,) = desk.plan(boards=("rooted",), kernels=("Image",)).targets
+    assert target.image
+    assert (target.id, _path(target.image.parts[""]), target.image.given) == ("rooted", own, False)
+    (target,) = desk.plan(boards=("rooted",), kernels=("Image",), images=("mine.img",)).targets
+    assert target.image
+    assert (_path(target.image.parts[""]), target.image.given) == (mine, True)
 
 
 @pytest.mark.parametrize(
