@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pytest_lava.deadline import monotonic
 from pytest_lava.errors import TestTimeout
@@ -26,7 +28,7 @@ class Cut:
         self._bell = bell
         self._why = ""
         self._since = 0.0
-        self._calls = 0
+        self._calls = self._spared = 0
 
     def __enter__(self) -> None:
         self._calls += 1
@@ -50,14 +52,23 @@ class Cut:
         with self._bell:
             self._why = ""
 
+    @contextmanager
+    def spared(self) -> Iterator[None]:
+        """Around what a call still does when it was ended: that is not ended once more."""
+        self._spared += 1
+        try:
+            yield
+        finally:
+            self._spared -= 1
+
     def heed(self, more: str = "") -> None:
         """At the beginning or the end of a call. ``TestTimeout`` if it must not be, with ``more`` in its sentence."""
-        if why := self._why:
+        if (why := self._why) and not self._spared:
             raise TestTimeout(f"{why}; {more}" if more else why)
 
     def left(self, heard_at: float) -> float:
         """Seconds that a wait may still take if the line spoke last at ``heard_at``; infinite without a cut."""
-        if not self._why:
+        if not self._why or self._spared:
             return math.inf
         return min(max(heard_at, self._since) + _QUIET, self._since + _LONGEST) - monotonic()
 
