@@ -307,7 +307,8 @@ class AgentShell(Interactive):
             raise replaced(self._console, job.name) from None
         except (TestTimeout, Timeout) as error:
             ladder = Ladder(self._console)
-            said = self._interrupt(ladder, frame).decode(errors="replace")
+            with self._console.cut.spared():
+                said = self._interrupt(ladder, frame).decode(errors="replace")
             cut = error if isinstance(error, TestTimeout) else None
             raise ladder.give_up(job.name, job.timeout, said, cut) from None
         raise ConsoleLost(DAMAGED)
