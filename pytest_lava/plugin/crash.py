@@ -1,22 +1,24 @@
-"""What helps to understand a crash beside its console: call traces with their lines of source."""
+"""What helps to understand a crash: lines of source, and what the kernel stored for its next boot."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_lava.board.pstore import FOLDER, collect
+from pytest_lava.board.record import BootRecord
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import LavaError
+from pytest_lava.errors import ConsoleLost, Hang, KernelCrash, LavaError
 from pytest_lava.images.kernel_tree import TreeSource
 from pytest_lava.plan import Target
 from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.facts import FACTS
 from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
-from pytest_lava.results.text import both_ends, plain
+from pytest_lava.results.text import both_ends, plain, tail
 from pytest_lava.symbols.symbolizer import Booted, Symbolizer
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ __all__ = ["ATTACHMENTS", "CrashEvidence", "Sourced"]
 ATTACHMENTS = "attachments"
 _SECONDS = 60.0  # for one trace; the first one of a large vmlinux takes longest
 _LINES, _CHARACTERS = 200, 16384  # of each end of a trace in a report; the file has it whole
+_STORED = 16384  # characters of each stored file in a report; the file beside it is whole
+_BINARY = "application/octet-stream"
 _BANNER = 1 << 20  # bytes of a boot in which the kernel says its version
 
 
@@ -40,12 +44,22 @@ class Sourced:
     attachments: tuple[dict[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class _Victim:
+    """A test under which a board died, and the console slice of it."""
+
+    nodeid: str
+    target: str
+    slice: str
+
+
 class CrashEvidence:
     """Watches reports go by. It has to be registered behind those that put errors and kernel messages on them."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._symbolizers: dict[tuple[Path, ...], Symbolizer] = {}
+        self._victims: dict[str, _Victim] = {}
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -58,6 +72,8 @@ class CrashEvidence:
         if target is None or board is None or facts is None:
             return report
         error = call.excinfo.value if call.excinfo and report.failed else None
+        if isinstance(error, (KernelCrash, Hang, ConsoleLost)) and (file := facts.get("slice")):
+            self._victims[board.name] = _Victim(item.nodeid, target.id, file)
         said = [error.evidence.replace("\r", "")] if isinstance(error, LavaError) else []
         traces = [str(one.get("trace") or "") for one in facts.get(KERNEL_MESSAGES) or ()]
         said += [trace for trace in traces if not any(trace in text for text in said)]
@@ -90,6 +106,51 @@ class CrashEvidence:
         attached = {"name": "call-traces.txt", "path": str(path), "mime": "text/plain"}
         return Sourced("\n\n".join(filter(None, [shown, notes])), (attached,))
 
+    # -- after the next boot ------------------------------------------------------------------------------------
+
+    def after_boot(self, board: Board, record: BootRecord) -> None:
+        """Bring home what the kernel stored before it was restarted: it belongs to the test under which it died."""
+        if record.resumed:
+            return  # by a state that was kept earlier
+        victim = self._victims.pop(board.name, None)
+        try:
+            stored = collect(board.shell)
+        except LavaError as error:
+            board.events.emit(f"what is in {FOLDER} could not be collected: {error}", level="warning")
+            return
+        for trouble in stored.trouble:
+            board.events.emit(f"{FOLDER}: {trouble}", level="warning")
+        if not stored.files:
+            return
+        place = victim.slice if victim else f"console/before-{board.name}-{record.boot_id}.log"
+        folder = PurePosixPath(place).with_suffix(".pstore")
+        (self._run.folder / folder).mkdir(parents=True, exist_ok=True)
+        for name, content in stored.files.items():
+            (self._run.folder / folder / name).write_bytes(content)
+        whose = f"of the crash in {victim.nodeid}" if victim else "of a crash before this run, or that no test met"
+        board.events.emit(f"{FOLDER} held {len(stored.files)} files {whose}: {folder}", level="warning")
+        if victim is not None:
+            self._tell(board, victim, folder, stored.files)
+
+    def _tell(self, board: Board, victim: _Victim, folder: PurePosixPath, files: Mapping[str, bytes]) -> None:
+        """One line more in the journal about a test that is over."""
+        assert self._run.journal is not None
+        texts = {name: tail(plain(content.decode(errors="replace")), _STORED) for name, content in files.items()}
+        self._run.journal.write(
+            "evidence",
+            board=board.name,
+            durable=True,
+            nodeid=victim.nodeid,
+            target=victim.target,
+            sections=[[f"{name} of {board.name}, as its kernel stored it", text] for name, text in texts.items()],
+            attachments=[
+                {"name": name, "path": str(folder / name), "mime": "text/plain" if _is_text(content) else _BINARY}
+                for name, content in files.items()
+            ],
+        )
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
     def _symbolizer(self, target: Target) -> Symbolizer | None:
         """For the files that were given, and for the vmlinux of the target's kernel tree."""
         paths = self._run.plan.vmlinux
@@ -99,6 +160,10 @@ class CrashEvidence:
         if not paths:
             return None
         return self._symbolizers.setdefault(paths, Symbolizer(paths))
+
+
+def _is_text(content: bytes) -> bool:
+    return b"\0" not in content
 
 
 def _booted(board: Board, boot: int) -> Booted:

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pytest_lava.results.journal import Line
+from pytest_lava.results.record import Record
 
-__all__ = ["KERNEL_MESSAGES", "SECTION", "kernel_attributes", "kernel_messages", "kernel_traces"]
+__all__ = ["KERNEL_MESSAGES", "SECTION", "kernel_attributes", "kernel_messages", "kernel_traces", "told_stored"]
 
 #: the field of a journal's line, and the fact of a report, that holds them
 KERNEL_MESSAGES = "kernel_messages"
@@ -34,6 +35,16 @@ def kernel_attributes(messages: Sequence[Line]) -> dict[str, object]:
         "kernel.messages": ", ".join(dict.fromkeys(str(one.get("name")) for one in messages)),
         "kernel.first_message": str((sure or messages)[0].get("message") or ""),
     }
+
+
+def told_stored(record: Record) -> list[str]:
+    """A line for each test under which a kernel died that left something for its next boot."""
+    found = []
+    for case in record.cases:
+        paths = [str(one.get("path")) for line in case.late for one in line.get("attachments") or ()]
+        if paths:
+            found.append(f"by the kernel that died in {case.nodeid}: {', '.join(paths)}")
+    return found
 
 
 def kernel_traces(messages: Sequence[Line]) -> str:
