@@ -39,8 +39,8 @@ ROOTS = ("arm64", "x86_64")
 _RECIPE = "rootfs-1"
 _SIZE = 1 << 30  # most of it is a hole
 _LIMIT = 3600.0
-#: beside apt and what is essential: a network, and modprobe
-_PACKAGES = "iproute2,kmod"
+#: beside apt and what is essential: a network, modprobe, and what tests of a kernel call
+_PACKAGES = "iproute2,kmod,mount,procps"
 _LEAN = ("man", "locale", "doc", "info")
 _OFFLINE = re.compile(r"resolv|Unable to connect|Failed to fetch|Could not connect|timed out|Network is unreachable")
 _INIT = """\

@@ -64,7 +64,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         data = path.read_bytes()
         etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
         modified = email.utils.formatdate(path.stat().st_mtime, usegmt=True)
-        if server.validators and etag == self.headers.get("If-None-Match"):
+        known = {self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since")}
+        if server.validators and known & {etag, modified}:
             return self._empty(304)
         begin = self._begin(data, (etag, modified))
         if begin is not None and begin >= len(data):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -105,6 +106,10 @@ def test_into_the_initramfs(desk: Desk) -> None:
     assert "hello.conf" in top["etc"]
     assert done.kernel.given, "what the user adds is under test"
     assert (done.left, done.packages) == ((), ())
+    tree, deb = done.added
+    assert (tree.kind, tree.name, tree.target, tree.sha256, tree.version) == ("tree", "tree", "/data", "", "")
+    sha256 = hashlib.sha256((desk.folder / "hello.deb").read_bytes()).hexdigest()
+    assert (deb.kind, deb.name, deb.version, deb.sha256) == ("deb", "hello", "1.0", sha256)
 
 
 def test_a_board_that_gets_no_image_gets_it_when_it_runs(desk: Desk) -> None:

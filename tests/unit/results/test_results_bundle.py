@@ -64,6 +64,35 @@ def test_one_run_for_each_suite_and_command_and_lava_last(folder: Path) -> None:
     assert run["time_check_performed"] is False
 
 
+def test_what_was_put_into_the_image(tmp_path: Path, told: Any, make: Any) -> None:
+    added = [
+        {
+            "kind": "deb",
+            "name": "hello",
+            "option": "--deb h.deb",
+            "target": "/",
+            "sha256": "ef" * 32,
+            "version": "1:2-3",
+        },
+        {"kind": "file", "name": "conf", "option": "--file conf:/etc/c", "target": "/etc/c", "sha256": "01" * 32},
+        {"kind": "tree", "name": "data", "option": "--file data:/opt", "target": "/opt", "sha256": "", "version": ""},
+    ]
+    line = {**make.target(), "board": "q1", "added": added}
+    lines = told(("run", {}), ("target", line), ("outcome", make.outcome("test_a.py::test_a")))
+    run = runs(lines, tmp_path)["test-a.py"]
+    assert run["software_context"]["packages"] == [
+        {"name": "linux", "version": "ab" * 6},
+        {"name": "hello", "version": "1:2-3"},
+        {"name": "conf", "version": f"sha256:{'01' * 32}"},
+        {"name": "data", "version": "unknown"},
+    ]
+    assert {name: value for name, value in run["attributes"].items() if name.startswith("added.")} == {
+        "added.1": "--deb h.deb", "added.1.name": "hello", "added.1.version": "1:2-3", "added.1.sha256": "ef" * 32,
+        "added.2": "--file conf:/etc/c", "added.2.name": "conf", "added.2.sha256": "01" * 32,
+        "added.3": "--file data:/opt", "added.3.name": "data",
+    }  # fmt: skip
+
+
 def test_each_outcome_has_its_result(folder: Path) -> None:
     found = runs(read(folder), folder)
     cases = results(found["tests-test-mm.py"])
