@@ -16,6 +16,7 @@ from pytest_lava.responsiveness import Responsiveness
 __all__ = [
     "Blame",
     "BoardBusy",
+    "BoardEnded",
     "BoardLost",
     "BoardQuarantined",
     "BootFailed",
@@ -33,9 +34,11 @@ __all__ = [
     "InfrastructureError",
     "InjectFailed",
     "JobError",
+    "KernelComplaint",
     "KernelCrash",
     "LavaError",
     "NetworkError",
+    "NotRecovered",
     "OperationFailed",
     "PortMissing",
     "PowerError",
@@ -76,11 +79,13 @@ class ExitStatus(IntEnum):
 
 
 class LavaError(Exception):
-    """Root of the tree. ``blame``, ``effect``, ``retried`` and ``result`` (of the bundle) belong to the class."""
+    """Root of the tree. ``blame``, ``effect``, ``retried`` (by ``[retry]``), ``recovers`` (the board needs it before
+    the next test) and ``result`` (of the bundle) belong to the class. :mod:`pytest_lava.error_table` shows them all."""
 
     blame: Blame = Blame.BUG
     effect: Effect = Effect.CASE
     retried: bool = False
+    recovers: bool = False
     result: str = "unknown"
     #: what the console showed when it happened; kept apart so that the message stays one sentence
     evidence: str = ""
@@ -127,6 +132,17 @@ class PowerError(InfrastructureError):
 
 class ConsoleLost(InfrastructureError):
     """The serial line ended or its port cannot be opened."""
+
+    recovers = True
+
+
+class BoardEnded(ConsoleLost):
+    """A test ended the shell that is the board itself, a process on this machine (``exec:``)."""
+
+    blame = Blame.TEST
+    effect = Effect.CASE
+    retried = False
+    result = "fail"
 
 
 class PortMissing(ConsoleLost):
@@ -185,10 +201,15 @@ class WrongKernel(BootFailed):
     """A shell came, but of another kernel than the one that was deployed."""
 
 
+class NotRecovered(JobError):
+    """The board died and was not brought back, as ``--recovery=none`` has it."""
+
+
 class KernelCrash(LavaError):
     """The kernel under test panicked, or said what else the watch holds for its end; ``evidence`` holds the trace."""
 
     blame = Blame.JOB
+    recovers = True
     result = "fail"
 
 
@@ -210,6 +231,7 @@ class Hang(LavaError):
     """
 
     blame = Blame.JOB
+    recovers = True
     result = "fail"
 
 

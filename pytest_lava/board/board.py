@@ -13,6 +13,7 @@ from pytest_lava.board.line import BoardLine
 from pytest_lava.board.record import Booted, BootRecord, check_release, record_boot
 from pytest_lava.board.revival import may_reset, reset_by_kernel, shell_again
 from pytest_lava.board.snapshots import snapshots_of
+from pytest_lava.board.switching import first_power_on
 from pytest_lava.boot.api import Boot, BootContext, Bootloader
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.console.console import Console
@@ -29,7 +30,6 @@ from pytest_lava.errors import (
     KernelCrash,
     LavaError,
     OperationFailed,
-    PowerError,
     Timeout,
 )
 from pytest_lava.events import EventLog
@@ -90,7 +90,8 @@ class Board:
         self._on_boot: list[Callable[[Board], None]] = []
         self._powered_at = monotonic()
         self._never_switched = True
-        self._anew = False
+        #: whether the next way to a shell has to be a boot, which no snapshot stands for
+        self.anew = False
         self._lost_shell: Shell | None = None
         #: no step takes longer than this, whatever limit it has of its own
         self.total: Deadline | None = None
@@ -198,7 +199,7 @@ class Board:
 
     def recover(self, *, anew: bool = False) -> None:
         """Bring a lost board back: off, and on at the next ``reach``; ``anew``: by a boot, not by a snapshot."""
-        self._anew = anew
+        self.anew = anew
         with self.events.phase("recovery"):
             if self._boot.attaches:
                 self.state = State.OFF  # not ours to switch: ask again what is there
@@ -214,6 +215,16 @@ class Board:
         if shell is not self._lost_shell:
             self._give_files(shell)
         self._shell, self.state, self._lost_shell = shell, State.SHELL, None
+
+    @property
+    def had_shell(self) -> bool:
+        """Whether a shell was there when the board was lost."""
+        return self._lost_shell is not None
+
+    @property
+    def switched(self) -> bool:
+        """Whether its power is ours to switch."""
+        return not self._boot.attaches
 
     @property
     def may_reset(self) -> bool:
@@ -321,7 +332,7 @@ class Board:
 
     def _arrive(self, shell: Shell, record: BootRecord) -> None:
         self.console.arm(FindingKind.FATAL, FindingKind.BOOT)
-        self._shell, self.state, self.last_boot, self._anew = shell, State.SHELL, record, False
+        self._shell, self.state, self.last_boot, self.anew = shell, State.SHELL, record, False
         self._lost_shell = None
         for callback in self._on_boot:
             self._prepare(callback)
@@ -330,7 +341,7 @@ class Board:
         """Switch on in the state right after boot, if that was kept; else, or if it cannot be used, the board boots."""
         snapshots = self.snapshots
         snapshot = snapshots.find(self.deployment) if snapshots else None
-        if snapshots is None or snapshot is None or self._anew:
+        if snapshots is None or snapshot is None or self.anew:
             return False
         start, folder = self.console.end, snapshot.folder
         try:
@@ -380,21 +391,9 @@ class Board:
             elif restore is not None:
                 restore(limit)
             elif first:
-                self._first_power_on(limit)
+                self._powered_at = first_power_on(self._power, self.console, limit, self.events)
             else:
                 self._power.cycle(limit)
             if not self.console.attached:
                 # nothing is switched on that could bring the line up later
                 self._line.attach(Deadline.after(0) if self._boot.attaches else limit)
-
-    def _first_power_on(self, limit: Deadline) -> None:
-        """A board may have been left on: off first. That may fail where nothing is to be switched off."""
-        try:
-            self._power.off(limit)
-        except PowerError as error:
-            self.events.emit(f"could not switch off before the first power-on: {error}", level="warning")
-            self._power.on(limit)
-        else:
-            self.console.mark_boundary()  # what the board said until now is no answer to us
-            self._powered_at = monotonic()
-            self._power.cycle(limit)

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pytest_lava.console.settings import LineSettings, Parity
 
 __all__ = [
-    "BoardModel", "Console", "Defaults", "DriverTable", "Login", "Proxy", "Regex", "Strict", "Timeouts", "Transfer",
-    "Watch",
+    "BoardModel", "Console", "Defaults", "DriverTable", "Health", "Login", "Proxy", "Regex", "Retry", "Strict",
+    "Timeouts", "Transfer", "Watch",
 ]  # fmt: skip
 
 Arch = Literal["arm", "arm64", "host", "riscv64", "x86", "x86_64"]
@@ -196,6 +196,38 @@ class Timeouts(Strict):
     command: float = Field(default=60, gt=0)
 
 
+class Retry(Strict):
+    """How often each phase is tried before it has failed; 1: once. Only what may pass is tried again."""
+
+    lease: int = Field(default=1, ge=1, le=100)
+    power: int = Field(default=2, ge=1, le=100)
+    fetch: int = Field(default=3, ge=1, le=100, description="whole downloads")
+    deploy: int = Field(default=2, ge=1, le=100)
+    boot: int = Field(default=2, ge=1, le=100)
+    submit: int = Field(default=3, ge=1, le=100)
+    pause: float = Field(default=1.0, ge=0, le=3600, description="seconds before the second try, doubled each time")
+    total: float = Field(default=3600, gt=0, description="seconds that all tries of a phase may take together")
+
+
+class Health(Strict):
+    """What a health check boots, and when a run makes one by itself. What is not named is that of ``[defaults]``."""
+
+    kernel: str | None = None
+    initrd: str | None = None
+    dtb: str | None = None
+    image: str | None = Field(default=None, description="an image that is known to be good")
+    append: str = ""
+    after: int = Field(default=3, ge=0, description="lab faults after which a run checks it at its end; 0: never")
+    within: float = Field(default=86400, gt=0, description="seconds in which they are counted")
+
+    @model_validator(mode="after")
+    def _has_a_use(self) -> Self:
+        """What would be set in vain is a mistake."""
+        if self.kernel is None and (self.initrd or self.dtb):
+            raise ValueError("initrd and dtb have no effect without kernel")
+        return self
+
+
 def _method(value: Any) -> Any:
     return {"method": value} if isinstance(value, str) else value
 
@@ -226,4 +258,6 @@ class BoardModel(Strict):
     proxy: Proxy = Proxy()
     watch: Watch = Watch()
     timeouts: Timeouts = Timeouts()
+    retry: Retry = Retry()
+    health: Health = Health()
     locks: tuple[str, ...] = Field(default=(), description="more resources that only one run may use at a time")

@@ -1,4 +1,4 @@
-"""``pytest-lava boards``: the boards that ``--board`` may name, which are in quarantine, and letting them out of it."""
+"""``pytest-lava boards`` and ``errors``: what ``--board`` may name, what is in quarantine, whose fault it is."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def add_parsers(subparsers: Any) -> None:
         "--release", action="append", metavar="NAME", default=[], help="take this board out of quarantine; repeatable"
     )
     boards.set_defaults(func=_boards)
+    table = subparsers.add_parser("errors", help="list all kinds of errors: whose fault, and what comes of each")
+    table.set_defaults(func=_errors)
+
+
+def _errors(arguments: argparse.Namespace) -> int:
+    from pytest_lava.error_table import as_text
+
+    print(as_text(), end="")
+    return 0
 
 
 def _boards(arguments: argparse.Namespace) -> int:

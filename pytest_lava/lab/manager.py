@@ -7,76 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
-from pytest_lava.board.board import Board, BootRecord, State
-from pytest_lava.config.boards import BoardConfig
+from pytest_lava.board.board import Board, State
+from pytest_lava.config.model import Retry
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import BoardBusy, Effect, ErrorInfo, KernelCrash, LavaError, describe
-from pytest_lava.events import EventLog, utc_now
-from pytest_lava.lab.guardian import Guardian
-from pytest_lava.lab.lease import Lease, lease_first
+from pytest_lava.errors import (
+    BoardBusy,
+    BoardLost,
+    BoardQuarantined,
+    Effect,
+    InfrastructureError,
+    KernelCrash,
+    LavaError,
+    describe,
+)
+from pytest_lava.events import utc_now
+from pytest_lava.lab.context import LabContext, Reports
+from pytest_lava.lab.failure import BoardUnavailable, Failure
+from pytest_lava.lab.lease import Lease
+from pytest_lava.lab.quarantine import quarantine
+from pytest_lava.lab.recovery import Death, Rescue, death_of, not_tried
+from pytest_lava.lab.retry import Attempt, RetryPhase, again
+from pytest_lava.lab.taking import take
 from pytest_lava.plan import BoardRequest, Prepared, Target
-from pytest_lava.preparation import Preparation
-from pytest_lava.transfer.api import TransferPolicy
 
 __all__ = ["BoardManager", "BoardUnavailable", "Failure", "LabContext", "Reports"]
 
 T = TypeVar("T")
 
 _RESYNC = 1.0  # seconds that the line has to take a Ctrl-C
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why nothing runs on a target any more; ``stage`` is deploy or boot."""
-
-    stage: str
-    target: Target
-    error: ErrorInfo
-    start: str
-    seconds: float
-    console: tuple[int, int]
-    console_log: str
-
-    @property
-    def reason(self) -> str:
-        """One line, as skipped items show it."""
-        return f"{self.stage} of {self.target.id} failed: {self.error.message}"
-
-
-class BoardUnavailable(Exception):
-    """There is no board for this target; ``failure`` is the root cause, reported once already."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.reason)
-        self.failure = failure
-
-
-@dataclass(frozen=True)
-class Reports:
-    """Whom the manager tells what happened."""
-
-    target: Callable[[Target, BoardConfig, Prepared], None]
-    boot: Callable[[Target, Board, BootRecord], None]
-    failure: Callable[[Failure], None]
-
-
-@dataclass(frozen=True)
-class LabContext:
-    """What the managers of one process share. ``wait`` is in seconds, for a board that is in use."""
-
-    folder: Path
-    only_board: bool
-    guardian: Guardian
-    events: EventLog
-    wait: float
-    reports: Reports
-    preparation: Preparation
-    transfer: TransferPolicy | None = None
-    snapshots: bool = False
 
 
 class BoardManager:
@@ -92,6 +52,7 @@ class BoardManager:
         self._failures: dict[str, Failure] = {}
         self._suspect = False
         self._used = False
+        self._died: tuple[Death, str] | None = None
         #: whether the next shell has to be one that nobody has used since its boot
         self.pristine = False
 
@@ -113,33 +74,32 @@ class BoardManager:
     def ready(self, target: Target) -> Board:
         """The leased board with the target's kernel and image deployed. ``BoardUnavailable``."""
         prepared = self.prepared(target)
+        if self._board is None:
+            self._try("deploy", target, lambda: self._again("lease", target, self._take))
         return self._try("deploy", target, lambda: self._deploy(target, prepared))
 
     def with_shell(self, target: Target) -> Board:
         """The same, booted to a shell that answers; recovered first if it died. ``BoardUnavailable``."""
         board = self.ready(target)
+        self._look_at(board)
+        self._recover(target, board, State.SHELL)
         return self._try("boot", target, lambda: self._boot(target, board))
 
     def with_bootloader(self, target: Target) -> Board:
         """The same at the boot loader's prompt. ``BoardUnavailable``."""
         board = self.ready(target)
-
-        def stop_there() -> Board:
-            if board.state is State.LOST:
-                board.recover()
-            board.reach(State.BOOTLOADER)
-            return board
-
-        return self._try("boot", target, stop_there)
+        self._recover(target, board, State.BOOTLOADER)
+        self._try("boot", target, lambda: self._again("boot", target, lambda _: board.reach(State.BOOTLOADER)))
+        return board
 
     def suspect(self) -> None:
         """A test ended badly: make sure that the shell answers before the next one gets it."""
         self._suspect = True
 
-    def lost(self, why: str) -> None:
+    def lost(self, error: LavaError) -> None:
         """The board died under a test: recover it before the next one."""
         if self._board is not None:
-            self._board.lose(why)
+            self._lose(self._board, death_of(error), str(error))
 
     def crash_nobody_saw(self) -> KernelCrash | None:
         """A finding of the watch that no console call met, unless the board proves that it lives."""
@@ -150,7 +110,7 @@ class BoardManager:
         if finding is None:
             return None
         if finding is board.console.told:
-            board.lose("its crash was expected by the test")
+            self._lose(board, Death.KERNEL, "its crash was expected by the test")
             return None
         return None if board.answers() else board.console.crash(finding)
 
@@ -175,7 +135,7 @@ class BoardManager:
             self._lease.release()
             self._lease = None
 
-    # -- inside -------------------------------------------------------------------------------------------------
+    # -- failing ------------------------------------------------------------------------------------------------
 
     def _try(self, stage: str, target: Target, step: Callable[[], T], *, alone: bool = False) -> T:
         """Do a step; a failure is remembered and told. It is the target's ``alone``, or as its error says."""
@@ -188,7 +148,7 @@ class BoardManager:
         except LavaError as error:
             board = self._board
             failure = Failure(
-                stage="wait" if isinstance(error, BoardBusy) else stage,
+                stage="wait" if isinstance(error, (BoardBusy, BoardQuarantined)) else stage,
                 target=target,
                 error=describe(error),
                 start=start,
@@ -205,59 +165,114 @@ class BoardManager:
             self._context.reports.failure(failure)
             raise BoardUnavailable(failure) from error
 
+    def _again(self, phase: RetryPhase, target: Target, step: Callable[[Deadline], T]) -> T:
+        """As often as the board file has it; each failure but that of an only try is told."""
+
+        def told(attempt: Attempt) -> None:
+            if attempt.number > 1 or not attempt.last:
+                self._context.events.emit(str(attempt), level="warning", attempt=attempt.number)
+                self._context.reports.attempt(target, self._board.name if self._board else "", attempt)
+
+        def within(limit: Deadline) -> T:
+            if self._board is None:
+                return step(limit)
+            self._board.total = limit
+            try:
+                return step(limit)
+            finally:
+                if self._board is not None:
+                    self._board.total = None
+
+        return again(self._policy, phase, within, told)
+
+    @property
+    def _policy(self) -> Retry:
+        config = self._board.config if self._board else self.request.candidates[0]
+        return config.model.retry
+
+    # -- recovering ---------------------------------------------------------------------------------------------
+
+    def _lose(self, board: Board, death: Death, why: str) -> None:
+        if board.state is not State.LOST:
+            self._died = death, why
+        board.lose(why)
+
+    def _look_at(self, board: Board) -> None:
+        """After a test that ended badly: does its shell still answer?"""
+        suspect, self._suspect = self._suspect, False
+        if board.state is not State.SHELL or not (suspect or not board.at_ease):
+            return
+        if suspect:  # whatever the test left running is in the way: a time limit may have cut it short
+            with suppress(LavaError):
+                board.console.write(b"\x03", Deadline.after(_RESYNC))
+        if not board.answers():
+            death = Death.SHELL if board.console.attached and not board.console.finding else Death.KERNEL
+            self._lose(board, death, "the shell does not answer")
+
+    def _recover(self, target: Target, board: Board, goal: State) -> None:
+        """Bring a board back that died; one that never came up is no matter of recovery."""
+        if board.state is not State.LOST or board.boot_id == 0:
+            return
+        self._try("recovery", target, lambda: self._rescue(target, board, goal))
+
+    def _rescue(self, target: Target, board: Board, goal: State) -> None:
+        context, died = self._context, self._died
+        death, why = died or (Death.KERNEL, "it was left in the middle of its way to a shell")
+        if context.recovery == "none":
+            raise not_tried(board.name, why)
+        prepared, before = self._prepared, board.last_boot
+        rescue = Rescue(
+            board, context.recovery, lambda: board.deploy(prepared.kernel, prepared.image), context.collectors
+        )
+        recovery = rescue.climb(death, why, goal)
+        context.reports.recovery(target, board, recovery)
+        if rescue.error is not None:
+            self._quarantine(board, rescue.error)
+            raise rescue.error
+        self._died = None
+        self._used = recovery.by == "resync"
+        if goal is State.SHELL and board.last_boot is not before:
+            self._tell_boot(target, board)
+
+    def _quarantine(self, board: Board, error: LavaError) -> None:
+        """No later run is to meet it; an emulated board is another one each time."""
+        if not isinstance(error, BoardLost) or board.config.model.emulated:
+            return
+        try:
+            path = quarantine(board.name, str(error), run=self._context.folder)
+        except InfrastructureError as problem:
+            board.events.emit(str(problem), level="error")
+        else:
+            board.events.emit(f"board {board.name} is in quarantine: {path}", level="error")
+
+    # -- forward ------------------------------------------------------------------------------------------------
+
     def _deploy(self, target: Target, prepared: Prepared) -> Board:
-        board = self._board or self._take(target)
+        board = self._board
+        assert board is not None
         if self._deployed is not target:
             self._context.reports.target(target, board.config, prepared)
-            board.deploy(prepared.kernel, prepared.image)
-            self._deployed = target
-            self._prepared = prepared
+            self._again("deploy", target, lambda _: board.deploy(prepared.kernel, prepared.image))
+            self._deployed, self._prepared = target, prepared
         return board
 
     def _boot(self, target: Target, board: Board) -> Board:
-        if board.state is State.SHELL and (self._suspect or not board.at_ease):
-            if self._suspect:  # whatever the test left running is in the way: a time limit may have cut it short
-                with suppress(LavaError):
-                    board.console.write(b"\x03", Deadline.after(_RESYNC))
-            self._suspect = False
-            if not board.answers():
-                board.lose("the shell does not answer")
-        self._suspect = False
         if self.pristine and self._used and board.state is State.SHELL:
             board.power_off()
         self.pristine = False
-        if board.state is State.LOST:
-            board.recover()
         if board.state is not State.SHELL:
-            board.reach(State.SHELL)
-            assert board.last_boot is not None
-            self._context.reports.boot(target, board, board.last_boot)
+            self._again("boot", target, lambda _: board.reach(State.SHELL))
+            self._tell_boot(target, board)
         self._used = True
         return board
 
-    def _take(self, target: Target) -> Board:
-        by_name = {config.name: config for config in self.request.candidates}
-        wanted = [{name: _resources(config)} for name, config in by_name.items()]
-        with self._context.events.phase("wait"):
-            self._lease = lease_first(
-                wanted,
-                deadline=Deadline.after(self._context.wait),
-                run=self._context.folder,
-                events=self._context.events,
-            )
-        held = self._lease.boards[0]
-        guard = self._context.guardian.for_board(held.lock_files)
-        self._board = Board(
-            by_name[held.name],
-            log=self._log(held.name),
-            guard=guard,
-            events=self._context.events,
-            transfer=self._context.transfer,
-            shelf=self._context.preparation.shelf,
-            snapshots=self._context.snapshots,
-        )
+    def _tell_boot(self, target: Target, board: Board) -> None:
+        assert board.last_boot is not None
+        self._context.reports.boot(target, board, board.last_boot)
+
+    def _take(self, limit: Deadline) -> None:
+        self._lease, self._board = take(self.request, self._context, limit)
         self._board.on_boot(self._put_in_the_rest)
-        return self._board
 
     def _put_in_the_rest(self, board: Board) -> None:
         """What was to be in the image and could not be; packages for the board's own dpkg."""
@@ -270,13 +285,3 @@ class BoardManager:
             if prepared.left:
                 deliver(board.shell, prepared.left, board.events)
             install(board.shell, prepared.packages)
-
-    def _log(self, board: str) -> Path:
-        return self._context.folder / ("console.log" if self._context.only_board else f"console-{board}.log")
-
-
-def _resources(config: BoardConfig) -> list[str]:
-    """What only one run may use at a time; an emulated board is started anew for each."""
-    if config.model.emulated:
-        return []
-    return [f"board:{config.name}", f"serial:{config.model.console.url}", *config.model.locks]

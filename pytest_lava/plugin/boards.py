@@ -11,7 +11,7 @@ import pytest
 from pytest_lava.board.board import Board, State
 from pytest_lava.boot.api import Bootloader
 from pytest_lava.console.shell import Shell
-from pytest_lava.errors import ConsoleLost, Hang, KernelCrash, LavaError, TestTimeout
+from pytest_lava.errors import LavaError, TestTimeout
 from pytest_lava.lab.manager import BoardManager, BoardUnavailable, Failure, LabContext
 from pytest_lava.plan import Prepared, Target
 
@@ -158,10 +158,10 @@ class Boards:
     def note_end(self, target: Target, error: BaseException | None) -> None:
         """How a test on ``target`` ended decides whether its board is looked at before the next one."""
         manager = self.manager(target)
-        if isinstance(error, (Hang, KernelCrash, ConsoleLost)):
-            manager.lost(str(error))
+        if isinstance(error, LavaError) and error.recovers:
+            manager.lost(error)
         elif isinstance(error, TestTimeout) and manager.current and manager.current.state is State.BOOTLOADER:
-            manager.lost(str(error))  # what runs at its prompt has not ended
+            manager.lost(error)  # what runs at its prompt has not ended
         elif error is not None:
             manager.suspect()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lava.console.readable import without_frames
-from pytest_lava.errors import Blame, LavaError
+from pytest_lava.errors import Blame, Hang, KernelCrash, LavaError
 from pytest_lava.lab.manager import Failure
 from pytest_lava.plan import Target
 from pytest_lava.plugin.child import ChildReport, emit_child
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Reporting"]
 
 _EXCERPT = 25  # console lines in a report; the rest is in the file beside it
+_CRASH_EXCERPT = 200  # of a board that died
 _LINES, _EVIDENCE = 100, 8192  # lines and characters of each end of a trace or an output; a panic has 3000
 _WHOLE = "the bundle has it whole"
 _SLICE = pytest.StashKey[str]()
@@ -137,8 +138,7 @@ class Reporting:
             report.longrepr = (str(item.path), (item.location[1] or 0) + 1, f"Skipped: {error}")
         else:
             self._add_sections(item, report, error)
-            evidence = error.evidence.replace("\r", "").strip() if isinstance(error, LavaError) else ""
-            self._attach_console(item, report, target, evidence)
+            self._attach_console(item, report, target, error if isinstance(error, LavaError) else None)
         if target is not None and self._run.boards is not None and not isinstance(error, pytest.skip.Exception):
             self._run.boards.note_end(target, error)
         return report
@@ -182,7 +182,7 @@ class Reporting:
     # -- the console of an item ---------------------------------------------------------------------------------
 
     def _attach_console(
-        self, item: pytest.Item, report: pytest.TestReport, target: Target | None, evidence: str
+        self, item: pytest.Item, report: pytest.TestReport, target: Target | None, error: LavaError | None
     ) -> None:
         """Link the slice of the console log and show its end, or what the error brought if that says more.
 
@@ -197,7 +197,9 @@ class Reporting:
         if name is None and (report.failed or report.when == "call"):
             name = item.stash[_SLICE] = self._slice_name(item.nodeid)
             getattr(report, FACTS)["slice"] = name
-            text = _readable(board, self._begin)
+            died = isinstance(error, (Hang, KernelCrash))
+            text = _readable(board, self._begin, _CRASH_EXCERPT if died else _EXCERPT)
+            evidence = error.evidence.replace("\r", "").strip() if error else ""
             if evidence and evidence not in text:
                 text = both_ends(evidence, _LINES, _EVIDENCE, "see the console log")
             if text:
@@ -290,8 +292,13 @@ class Reporting:
                 "slice": slice_name,
             }
         text = error.message
-        if tail := error.evidence.replace("\r", "").strip().splitlines()[-_EXCERPT:]:
+        said = error.evidence.replace("\r", "").strip()
+        lines = _CRASH_EXCERPT if error.blame is Blame.JOB else _EXCERPT
+        if tail := said.splitlines()[-lines:]:
             text += "\n\nlast lines of the console:\n  " + "\n  ".join(tail)
+        if board and (sourced := run.crash.sourced(board, failure.target, said, slice_name, failure.console[0])):
+            text += f"\n\ncall traces with lines of source:\n{sourced.text}"
+            facts["attachments"] = list(sourced.attachments)
         emit_child(
             item,
             name=name,
@@ -330,14 +337,14 @@ def _release(target: Target) -> str | None:
     return target.kernel.release or None if target.kernel else None
 
 
-def _readable(board: Board, start: int) -> str:
+def _readable(board: Board, start: int, most: int = _EXCERPT) -> str:
     """The end of the console with the commands that were typed, without the frames of the command protocol."""
     console = board.console
     end = console.end
     lines: list[str] = []
     for offset, text in [*console.marks(start, end), (end, "")]:
-        said = without_frames(excerpt(console.log, start, offset, lines=4 * _EXCERPT))
+        said = without_frames(excerpt(console.log, start, offset, lines=4 * most))
         lines += [line for line in said.splitlines() if line]
         lines += [text] if text else []
         start = offset
-    return "\n".join(lines[-_EXCERPT:])
+    return "\n".join(lines[-most:])

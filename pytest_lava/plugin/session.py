@@ -29,6 +29,7 @@ from pytest_lava.events import EventLog, Phase
 from pytest_lava.hookspecs import hookimpl
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.manager import LabContext, Reports
+from pytest_lava.lab.recovery import Collects
 from pytest_lava.plan import Prepared, RunPlan, Target
 from pytest_lava.planning import make_plan
 from pytest_lava.plugin import folder as run_folder
@@ -36,11 +37,13 @@ from pytest_lava.plugin.boards import Boards
 from pytest_lava.plugin.collection import Collection, target_of
 from pytest_lava.plugin.options import read_options
 from pytest_lava.plugin.progress import ProgressLine
+from pytest_lava.plugin.recoveries import Recoveries
 from pytest_lava.plugin.telling import told_target
 from pytest_lava.preparation import Preparation
 from pytest_lava.registry import Registry, plugin_manager
 from pytest_lava.results.journal import Journal, read
-from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
+from pytest_lava.results.kernel_messages import KERNEL_MESSAGES, told_stored
+from pytest_lava.results.record import collect
 from pytest_lava.transfer.api import TransferPolicy
 
 __all__ = ["Run", "take_part"]
@@ -62,14 +65,20 @@ def take_part(config: pytest.Config) -> None:
     register = config.pluginmanager.register
     register(run, "lava-run")
     register(Collection(config, plan), "lava-collection")
+    from pytest_lava.plugin.crash import CrashEvidence
     from pytest_lava.plugin.kernel_messages import KernelMessages
     from pytest_lava.plugin.reporting import Reporting
+    from pytest_lava.plugin.stress import Stress
     from pytest_lava.plugin.terminal import Terminal
 
     run.reporting = Reporting(run)
     register(run.reporting, "lava-reporting")
+    register(run.recoveries, "lava-recoveries")
     run.kernel_messages = KernelMessages(run)
     register(run.kernel_messages, "lava-kernel-messages")
+    run.crash = CrashEvidence(run)
+    register(run.crash, "lava-crash")
+    register(Stress(run), "lava-stress")
     if not run.is_worker:
         register(Terminal(run), "lava-terminal")
         if config.pluginmanager.hasplugin("html"):
@@ -102,7 +111,11 @@ class Run:
         self.uuid = given["run"] if given else str(uuid.uuid4())
         self.reporting: Any = None
         self.kernel_messages: Any = None
+        self.crash: Any = None
         self.html: Any = None
+        #: who collects evidence before a dead board is recovered, and after
+        self.collectors: tuple[Collects, ...] = ()
+        self.recoveries = Recoveries(self)
         self.limits: Any = None
         self.problems: list[str] = []
         self.boards: Boards | None = None
@@ -140,6 +153,15 @@ class Run:
 
         return told_resumes(read(self.folder))
 
+    def told(self) -> list[tuple[str, str]]:
+        """What was recovered, what dead kernels stored and what took several tries: a title and a line each."""
+        from pytest_lava.results.recoveries import told_attempts, told_recoveries
+
+        record = collect(read(self.folder))
+        lines = [("recovered", line) for line in told_recoveries(record)]
+        lines += [("stored", line) for line in told_stored(record)]
+        return [*lines, *(("retried", line) for line in told_attempts(record))]
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         """SIGTERM becomes an orderly exit: without a handler nothing at all would run.
@@ -165,14 +187,16 @@ class Run:
         self.events = EventLog(self.folder / f"events{suffix}.jsonl", on_phase=self._on_phase)
         folder = self.folder / self.worker if self.is_worker else self.folder
         folder.mkdir(exist_ok=True)
-        reports = Reports(self._on_target, self._on_boot, self._on_failure)
+        reports = Reports(
+            self._on_target, self._on_boot, self._on_failure, self.recoveries.recovery, self.recoveries.attempt
+        )
         only_board = len({target.request.name for target in self.plan.targets}) == 1
         announce = None if self.is_worker else ProgressLine(self.config)
         transfer = TransferPolicy(self.plan.transfer, announce)
         preparation = Preparation(self._wanted(), self.plan.cache, self.events, self.plan.additions)
         context = LabContext(
             folder, only_board, self._guardian, self.events, self.plan.board_wait, reports, preparation, transfer,
-            self.plan.snapshots,
+            self.plan.snapshots, self.plan.recovery, self.collectors,
         )  # fmt: skip
         self.boards = self.config.stash[Boards.key] = Boards(
             context, self.limits.stopped if self.limits else nullcontext
@@ -217,6 +241,7 @@ class Run:
             console_log=self.log_name(board.console.log),
             **({KERNEL_MESSAGES: said} if (said := self.kernel_messages.of_boot(board, record)) else {}),
         )
+        self.crash.after_boot(board, record)
 
     def _on_failure(self, failure: Any) -> None:
         self.reporting.report_failure(failure)

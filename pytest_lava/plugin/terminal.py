@@ -57,6 +57,8 @@ class Terminal:
             terminalreporter.write_sep("=", "board results")
             for line in run.resumes():
                 terminalreporter.write_line(f"resumed  {line}", yellow=True)
+            for title, line in run.told():
+                terminalreporter.write_line(f"{title:<9} {line}", yellow=True)
             for title, path in self._files():
                 terminalreporter.write_line(f"{title:<8} {_short(path)}")
         else:

@@ -20,6 +20,7 @@ from pytest_lava.results.bundle_tests import Source, add, case_result, new_run
 from pytest_lava.results.journal import Line
 from pytest_lava.results.kernel_messages import kernel_attributes, kernel_messages
 from pytest_lava.results.record import LAVA, Case, Record, number
+from pytest_lava.results.recoveries import retry_attributes
 from pytest_lava.results.slug import CASE_ID_LIMIT, Namer, case_id
 from pytest_lava.results.summary import fault, first_fault
 from pytest_lava.results.text import ascii_only
@@ -61,7 +62,7 @@ def lava_run(source: Source, test_id: str) -> Bundle:
     """The last run of each bundle."""
     record = source.record
     only = next(iter(record.targets)) if len(record.targets) == 1 else ""
-    run = new_run(source, LAVA, test_id, target=only, started=record.started, facts={})
+    run = new_run(source, LAVA, test_id, target=only, started=record.started, facts=retry_attributes(record))
     seconds = number(record.end.get("seconds")) if record.end else None
     if source.form.has_duration and seconds is not None:
         run["test_duration"] = duration(seconds)

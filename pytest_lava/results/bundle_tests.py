@@ -25,6 +25,7 @@ from pytest_lava.results.bundle_schema import BundleFormat
 from pytest_lava.results.console_slice import excerpt
 from pytest_lava.results.kernel_messages import SECTION, kernel_attributes, kernel_messages, kernel_traces
 from pytest_lava.results.record import LAVA, Case, Record
+from pytest_lava.results.recoveries import recovery_attributes
 from pytest_lava.results.slug import CASE_ID_LIMIT, TEST_ID_LIMIT, Namer, case_id, slug
 from pytest_lava.results.text import plain, tail
 
@@ -136,6 +137,7 @@ def add(source: Source, run: Bundle, result: Bundle, attachments: list[Bundle]) 
 def case_result(source: Source, case: Case, name: str) -> tuple[Bundle, list[Bundle]]:
     """The result of a case under the id ``name``, and its attachments."""
     verdict, values, own = case.verdict, dict(case.properties), _own_attributes(case)
+    own |= recovery_attributes(source.record, case)
     result: Bundle = {"test_case_id": name, "result": verdict.result}
     if verdict.message:
         result["message"] = message(verdict.message)
@@ -198,7 +200,7 @@ def _evidence(source: Source, case: Case) -> Iterable[Bundle]:
 
 
 def _files(source: Source, case: Case) -> Iterable[Bundle]:
-    for line in case.lines:
+    for line in (*case.lines, *case.late):
         for one in line.get("attachments") or ():
             path = inside(source.folder, one.get("path"))
             if path:

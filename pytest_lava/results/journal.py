@@ -37,6 +37,7 @@ limit    a test is over its time limit: ``nodeid``, ``target``, ``suite``, ``cas
          ``method`` (signal, thread), ``when``, ``message``, ``error``, ``console_log``?; its outcome if it has none
 progress ``nodeid``, ``target``, ``text`` (one line for people), ``properties`` [[name, value]]: what a stress run has
          measured so far, the last one at its end
+evidence ``nodeid``, ``target``, ``sections``, ``attachments``: what came to light after the outcome of a test
 worker   ``pid``: an xdist worker began
 note     ``text``: what the harness found
 end      ``status`` (exit status), ``seconds``

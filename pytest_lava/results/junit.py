@@ -13,6 +13,7 @@ from pytest_lava.results.bundle import write_atomically
 from pytest_lava.results.journal import Line
 from pytest_lava.results.kernel_messages import kernel_attributes, kernel_messages
 from pytest_lava.results.record import LAVA, Case, Record, Verdict, collect, number
+from pytest_lava.results.recoveries import recovery_attributes, told_attempts, told_recoveries
 from pytest_lava.results.text import tail, xml_text
 
 __all__ = ["document", "write"]
@@ -106,6 +107,7 @@ def _case_properties(record: Record, case: Case) -> list[tuple[str, object]]:
         ("console_log", case.last("console_log")),
         ("blame", error.get("blame")),
         *kernel_attributes(kernel_messages(case.lines)).items(),
+        *recovery_attributes(record, case).items(),
     ]
     return [*(pair for pair in ours if pair[0] not in told), *case.properties]
 
@@ -124,6 +126,8 @@ def _run_properties(record: Record, folder: Path | None) -> list[tuple[str, obje
         ]
     found += [("boot_seconds", boot.get("seconds")) for boot in record.boots]
     found += [("resumed", resume.get("resumed")) for resume in record.resumes]
+    found += [("recovered", line) for line in told_recoveries(record)]
+    found += [("retried", line) for line in told_attempts(record)]
     # several targets share boards and images: each value once
     return [pair for number, pair in enumerate(found) if pair not in found[:number]]
 

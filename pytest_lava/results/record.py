@@ -61,6 +61,8 @@ class Case:
     verdict: Verdict
     #: what was measured so far, where a test told that while it ran
     progress: Line | None = None
+    #: what came to light after its end: ``sections`` and ``attachments`` as outcomes have them
+    late: tuple[Line, ...] = ()
 
     @property
     def total_seconds(self) -> float:
@@ -76,7 +78,7 @@ class Case:
     @property
     def sections(self) -> list[tuple[str, str]]:
         """Captured output by name; pytest repeats what set-up printed in later reports, here it is once."""
-        pairs = (pair for line in self.lines for pair in line.get("sections") or ())
+        pairs = (pair for line in (*self.lines, *self.late) for pair in line.get("sections") or ())
         return list(dict.fromkeys((str(name), str(text)) for name, text in pairs))
 
     @property
@@ -143,7 +145,7 @@ def collect(lines: Iterable[Line]) -> Record:
     for line in lines:
         runs[line["run"]] = None
         kinds.setdefault(line["kind"], []).append(line)
-        if line["kind"] in ("start", "limit", "outcome", "progress"):
+        if line["kind"] in ("start", "limit", "outcome", "progress", "evidence"):
             items.append(line)
     if len(runs) > 1:
         raise ConfigurationError(f"these journals are of {len(runs)} different runs; give those of one run at a time")
@@ -182,12 +184,15 @@ class _Draft:
         self.outcomes: dict[str, Line] = {}
         self.limit: Line | None = None
         self.progress: Line | None = None
+        self.late: list[Line] = []
 
     def add(self, line: Line) -> None:
         self.target = self.target or str(line.get("target") or "")
         if line["kind"] == "start":
             # the item runs once more (a rerun plugin): what it did before does not count
             self.first, self.started, self.outcomes, self.limit, self.progress = line, True, {}, None, None
+        elif line["kind"] == "evidence":
+            self.late.append(line)
         elif line["kind"] == "progress":
             self.progress = line
         elif line["kind"] == "limit":
@@ -264,6 +269,7 @@ def _case(draft: _Draft) -> Case:
         lines=lines,
         verdict=_judge(lines, draft.progress),
         progress=draft.progress,
+        late=tuple(draft.late),
     )
 
 

@@ -14,7 +14,18 @@ from pydantic_core import PydanticUndefined
 
 from pytest_lava.cli import main
 from pytest_lava.config.boards import BoardFiles
-from pytest_lava.config.model import BoardModel, Console, Defaults, Login, Proxy, Timeouts, Transfer, Watch
+from pytest_lava.config.model import (
+    BoardModel,
+    Console,
+    Defaults,
+    Health,
+    Login,
+    Proxy,
+    Retry,
+    Timeouts,
+    Transfer,
+    Watch,
+)
 from pytest_lava.config.paths import shipped
 from pytest_lava.console.ladder import RUNGS
 from pytest_lava.deadline import Deadline
@@ -35,7 +46,7 @@ BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def tables() -> Iterator[tuple[str, type[BaseModel]]]:
     """Each section of docs/boards.md that has to list the keys of a model."""
     yield "Top level", BoardModel
-    for model in (Console, Login, Defaults, Transfer, Proxy, Watch, Timeouts):
+    for model in (Console, Login, Defaults, Transfer, Proxy, Watch, Timeouts, Retry, Health):
         yield f"`[{model.__name__.lower()}]`", model
     registry = Registry()
     for kind in ("power", "deploy", "boot"):

@@ -1,0 +1,237 @@
+"""The recovery ladder: what brings a dead board back, the cheapest first, and what became of each try.
+
+resync -> snapshot, or restart by the kernel -> power cycle -> redeploy. Each rung has a limit of its own. Evidence is
+collected before the first rung, as each of them destroys some. What comes after the last rung is not decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from pytest_lava.board.board import Board, State
+from pytest_lava.console.ladder import Ladder
+from pytest_lava.deadline import Deadline, monotonic
+from pytest_lava.errors import Blame, BoardLost, ConsoleLost, Hang, KernelCrash, LavaError, NotRecovered
+from pytest_lava.events import utc_now
+from pytest_lava.plan import RecoveryMode
+from pytest_lava.responsiveness import Verdict
+
+__all__ = ["Collects", "Death", "Recovery", "Rescue", "Rung", "death_of", "not_tried"]
+
+_RESYNC = 15.0  # seconds
+_FIRST_LINE = 300  # characters of a reason
+
+
+class Death(StrEnum):
+    """What is known to be dead: that decides which rungs can help."""
+
+    SHELL = "shell"
+    KERNEL = "kernel"
+    LINE = "line"
+
+
+def death_of(error: BaseException) -> Death:
+    """By the error that a test ended with."""
+    if isinstance(error, KernelCrash):
+        return Death.KERNEL
+    if isinstance(error, ConsoleLost):
+        return Death.LINE
+    dead = isinstance(error, Hang) and error.responsiveness and error.responsiveness.verdict is Verdict.DEAD
+    return Death.KERNEL if dead else Death.SHELL
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One thing that was tried; ``why`` it did not work, in one line."""
+
+    name: str
+    seconds: float
+    worked: bool
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.seconds:.1f} s)" if self.worked else f"{self.name} failed: {self.why}"
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """One climb: the ``cause``, what was tried, and the seconds from its ``start`` (ISO time) until the board was back.
+
+    ``evidence`` is what the kernel told before anything was tried, if it had not told before.
+    """
+
+    cause: str
+    death: Death
+    rungs: tuple[Rung, ...]
+    seconds: float
+    start: str
+    evidence: str = ""
+
+    @property
+    def worked(self) -> bool:
+        """Whether the board is back."""
+        return bool(self.rungs) and self.rungs[-1].worked
+
+    @property
+    def by(self) -> str:
+        """The rung that worked; empty if none did."""
+        return self.rungs[-1].name if self.worked else ""
+
+    def __str__(self) -> str:
+        tried = "; ".join(map(str, reversed(self.rungs)))
+        return f"recovered by {tried}" if self.worked else f"not recovered: {tried or 'nothing was tried'}"
+
+
+class Collects(Protocol):
+    """Who wants evidence of a death. A ``LavaError`` of theirs is noted, and the recovery goes on."""
+
+    def before(self, board: Board, cause: str) -> None:
+        """The board is dead, and nothing was tried yet; its console, its power and its memory are as it left them."""
+
+    def after(self, board: Board, recovery: Recovery) -> None:
+        """The board is back at its shell, by ``recovery.by``; a restart by the kernel has kept its memory."""
+
+
+@dataclass(frozen=True)
+class _Try:
+    """A rung to be tried; ``run`` returns the name it deserves, or raises a ``LavaError``."""
+
+    name: str
+    run: Callable[[], str]
+
+
+class Rescue:
+    """Climbs the ladder with one board. ``redeploy`` brings to it once more what it is to boot.
+
+    ::
+
+        recovery = Rescue(board, "redeploy", lambda: board.deploy(kernel, image)).climb(Death.KERNEL, "it panicked")
+        recovery.worked, recovery.by       # True, 'power cycle'
+    """
+
+    def __init__(
+        self, board: Board, mode: RecoveryMode, redeploy: Callable[[], None], collectors: Sequence[Collects] = ()
+    ) -> None:
+        self._board = board
+        self._mode = mode
+        self._redeploy = redeploy
+        self._collectors = collectors
+        #: why the board did not come back
+        self.error: LavaError | None = None
+
+    def climb(self, death: Death, cause: str, goal: State = State.SHELL) -> Recovery:
+        """Try one rung after the other until the board is at ``goal``, its shell or its boot loader.
+
+        What did not work is not raised: ``error`` holds it.
+        """
+        board, start, t0 = self._board, utc_now(), monotonic()
+        rungs: list[Rung] = []
+        evidence = ""
+        with suppress(LavaError), board.events.phase("recovery"):
+            evidence = self._collect(death, cause)
+            for step in self._ladder(death, goal):
+                rungs.append(self._try(step))
+                if rungs[-1].worked:
+                    break
+            else:
+                self.error = not_recovered(board.name, cause, rungs, self.error)
+                raise self.error
+        recovery = Recovery(cause, death, tuple(rungs), monotonic() - t0, start, evidence)
+        board.events.emit(
+            str(recovery), level="info" if recovery.worked else "error", seconds=round(recovery.seconds, 6)
+        )
+        if recovery.worked and goal is State.SHELL:
+            for collector in self._collectors:
+                self._or_noted(lambda collector=collector: collector.after(board, recovery))  # type: ignore[misc]
+        return recovery
+
+    def _try(self, step: _Try) -> Rung:
+        begun = monotonic()
+        try:
+            name = step.run()
+        except LavaError as error:
+            self.error = error
+            rung = Rung(step.name, monotonic() - begun, worked=False, why=_line(error))
+            self._board.events.emit(f"recovery: {rung}", level="warning")
+            return rung
+        self.error = None
+        return Rung(name, monotonic() - begun, worked=True)
+
+    # -- rungs --------------------------------------------------------------------------------------------------
+
+    def _ladder(self, death: Death, goal: State) -> Iterator[_Try]:
+        board = self._board
+        if death is Death.SHELL and goal is State.SHELL and board.had_shell:
+            yield _Try("resync", self._resync)
+        if board.snapshots is None and board.may_reset and goal is State.SHELL:
+            yield _Try("restart by SysRq", self._reset)
+        yield _Try("power cycle" if board.switched else "attach again", lambda: self._power_cycle(goal))
+        if self._mode == "redeploy" and board.switched:
+            yield _Try("redeploy", lambda: self._deploy_again(goal))
+
+    def _resync(self) -> str:
+        self._board.resync(Deadline.after(_RESYNC))
+        return "resync"
+
+    def _reset(self) -> str:
+        self._board.reset()
+        return "restart by SysRq"
+
+    def _power_cycle(self, goal: State) -> str:
+        board = self._board
+        board.power_off()
+        board.reach(goal)
+        if goal is State.SHELL and board.last_boot and board.last_boot.resumed:
+            return "snapshot"
+        return "power cycle" if board.switched else "attach again"
+
+    def _deploy_again(self, goal: State) -> str:
+        self._board.anew = True  # else a snapshot might hide what was deployed
+        self._redeploy()
+        self._board.reach(goal)
+        return "redeploy"
+
+    # -- evidence -----------------------------------------------------------------------------------------------
+
+    def _collect(self, death: Death, cause: str) -> str:
+        """What the kernel tells of a board whose death has left no word yet: no trace, no dumps."""
+        board, told = self._board, ""
+        if death is Death.SHELL and board.console.attached and board.console.hang is None and board.may_reset:
+            ladder = Ladder(board.console)
+            with suppress(LavaError):
+                ladder.ask_kernel()
+            told = f"{ladder.result}\n{ladder.result.sysrq}".strip()
+        for collector in self._collectors:
+            self._or_noted(lambda collector=collector: collector.before(board, cause))  # type: ignore[misc]
+        return told
+
+    def _or_noted(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (LavaError, OSError) as error:
+            self._board.events.emit(f"evidence could not be collected: {error}", level="warning")
+
+
+def not_recovered(board: str, cause: str, rungs: Sequence[Rung], error: LavaError | None) -> LavaError:
+    """What ends a board that did not come back: its kernel's fault if that no longer boots, else the lab's."""
+    if error is not None and error.blame is Blame.JOB:
+        return error
+    why = str(rungs[-1]) if rungs else "nothing could be tried"
+    evidence = error.evidence if error else ""
+    return BoardLost(
+        f"board {board} does not come back, see to it: it died ({_line(cause)}), and {why}", evidence=evidence
+    )
+
+
+def not_tried(board: str, cause: str) -> LavaError:
+    """With ``--recovery=none``."""
+    return NotRecovered(f"board {board} died ({_line(cause)}) and is left so: --recovery=none")
+
+
+def _line(said: object) -> str:
+    text = str(said).strip().splitlines()
+    return text[0][:_FIRST_LINE] if text else type(said).__name__
