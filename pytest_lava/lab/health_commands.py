@@ -1,0 +1,142 @@
+"""``pytest-lava health``: check boards, tell and record what was found; let them out of quarantine, or put them in."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pytest_lava.config.boards import BoardConfig, BoardFiles
+from pytest_lava.config.paths import board_folders
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import BoardBusy, ConfigurationError, ExitStatus
+from pytest_lava.events import EventLog
+from pytest_lava.lab.guardian import Guardian
+from pytest_lava.lab.health import Checkup, Health, Step, plan_checkup
+from pytest_lava.lab.health_record import HealthJournal, history, remember
+from pytest_lava.lab.quarantine import find, quarantine, release
+from pytest_lava.lab.trouble import forget
+from pytest_lava.registry import Registry, plugin_manager
+
+__all__ = ["add_parsers", "check_board"]
+
+_WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
+
+
+def add_parsers(subparsers: Any) -> None:
+    """Add ``health``."""
+    parser = subparsers.add_parser(
+        "health",
+        help="check boards: deploy, boot, shell, reset, network",
+        description="Boot what is known to be good on each board, without snapshots, and tell how each step went. "
+        "Exit status 0: all are healthy; 69: one is not, or is in use.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("board", nargs="*", metavar="BOARD", help="boards, or device types: then all boards of that type")
+    add("--wait", type=float, default=0.0, metavar="SECONDS", help="wait so long for a board in use (default: 0)")
+    add("--release", action="store_true", help="take a board that is healthy out of quarantine")
+    add("--quarantine", action="store_true", help="put a board that is not healthy into quarantine")
+    add("--runs", type=Path, default=Path("lava-runs"), metavar="DIR", help="where it is recorded (default: lava-runs)")
+    add("--history", action="store_true", help="check nothing: list earlier checks, of BOARD or of all")
+    parser.set_defaults(func=_health)
+
+
+def _health(arguments: argparse.Namespace) -> int:
+    if arguments.history:
+        return _history(arguments.board)
+    if not arguments.board:
+        raise ConfigurationError("no board was given: pytest-lava health BOARD; `pytest-lava boards` lists them")
+    files = BoardFiles(board_folders(Path.cwd()), Registry(plugin_manager()))
+    boards = {config.name: config for name in arguments.board for config in files.candidates(name)}
+    worst = 0
+    for config in boards.values():
+        folder = _folder(arguments.runs, config.name)
+        try:
+            health = check_board(config, files, folder, wait=arguments.wait, told=_print_step)
+        except BoardBusy as error:
+            print(f"{config.name} was not checked: {error}", flush=True)
+            worst = ExitStatus.LAB_FAULT
+            continue
+        for line in conclude(health, config, free=arguments.release, isolate=arguments.quarantine):
+            print(line, flush=True)
+        worst = worst if health.healthy else ExitStatus.LAB_FAULT
+    return worst
+
+
+def check_board(
+    config: BoardConfig, files: BoardFiles, folder: Path, *, wait: float = 0.0, told: Any = lambda step: None
+) -> Health:
+    """Check one board and record it in ``folder`` and in the history. ``ConfigurationError``, ``BoardBusy``."""
+    with Guardian() as guardian:
+        plan = plan_checkup(config, files, folder, guardian)
+        folder.mkdir(parents=True, exist_ok=True)
+        journal, health = HealthJournal(folder, config.name), None
+        events = EventLog(folder / "events.jsonl", on_phase=journal.phase)
+
+        def on_step(step: Step) -> None:
+            journal.step(step)
+            told(step)
+
+        try:
+            told(Step("", "", told=f"{config.name} ({config.model.description or config.arch})"))
+            health = Checkup(config, plan, guardian, events, on_step, journal.board).run(Deadline.after(wait))
+        finally:
+            journal.close(health)
+            events.close()
+    remember(health)
+    return health
+
+
+def conclude(health: Health, config: BoardConfig, *, free: bool, isolate: bool) -> list[str]:
+    """What follows from a check, done and told. An emulated board is another one each time: nothing follows for it."""
+    name, out = health.board, None if config.model.emulated else find(health.board)
+    if health.healthy:
+        forget(name)
+        lines = [f"{name} is healthy ({health.seconds:.1f} s) [{_short(health.folder)}]"]
+        if out and free:
+            release(name)
+            lines.append(f"{name} can be used again: it was {out.describe()}")
+        elif out:
+            lines.append(f"{name} stays {out.describe()}; to let runs use it: pytest-lava boards --release {name}")
+        return lines
+    lines = [f"{name} is not healthy: {health.why} [{_short(health.folder)}]"]
+    if isolate and not config.model.emulated:
+        path = quarantine(name, f"not healthy: {health.why}", run=health.folder)
+        lines.append(f"{name} is in quarantine, no run uses it: {path}")
+    return lines
+
+
+def _print_step(step: Step) -> None:
+    if not step.name:
+        print(step.told, flush=True)
+        return
+    seconds = f"{step.seconds:7.1f} s" if step.outcome != "skipped" else " " * 9
+    print(f"  {step.name:<8} {_WORDS[step.outcome]:<6} {seconds}  {step.told}".rstrip(), flush=True)
+
+
+def _history(boards: Sequence[str]) -> int:
+    found = history(boards)
+    for entry in found:
+        when = datetime.fromisoformat(entry.time).astimezone()
+        steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in (entry.steps or {}).items())
+        told = "healthy" if entry.healthy else f"NOT healthy: {entry.why}"
+        print(f"{when:%Y-%m-%d %H:%M}  {entry.board:<16} {entry.seconds:6.1f} s  {told} ({steps})")
+    if not found:
+        print(f"no check of {', '.join(boards) or 'any board'} is recorded")
+    return 0
+
+
+def _folder(parent: Path, board: str) -> Path:
+    """A name that is not taken; made when the check begins."""
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-health-{board}"
+    names = (name if number == 1 else f"{name}~{number}" for number in itertools.count(1))
+    return next(folder for each in names if not (folder := parent.absolute() / each).exists())
+
+
+def _short(folder: Path) -> str:
+    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
