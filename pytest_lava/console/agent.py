@@ -262,9 +262,10 @@ class AgentShell(Interactive):
         return results
 
     def _carry_out(self, job: _Job, deadline: Deadline) -> Answer:
-        self._settle(deadline)
         try:
-            answer = self._ask(job, deadline)
+            with self._carrying_out(job.name):
+                self._settle(deadline)
+                answer = self._ask(job, deadline)
         finally:
             self._skip_output()
         self._console.cut.heed(f"the command ended only now: {job.name}")

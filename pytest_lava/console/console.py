@@ -71,7 +71,8 @@ class Console:
         self._transport: Transport | None = None
         self._reader: threading.Thread | None = None
         self._reading: LineReader | None = None
-        self._lost: str | None = None
+        #: why the line ended, behind its name; None as long as it is there
+        self.lost: str | None = None
         self._heard_at = monotonic()
         #: the finding that an error was made of
         self.told: Finding | None = None
@@ -93,7 +94,7 @@ class Console:
         reader = threading.Thread(
             target=self._read, args=(line, transport.name), name=f"console {transport.name}", daemon=True
         )
-        self._transport, self._reading, self._lost = transport, line, None
+        self._transport, self._reading, self.lost = transport, line, None
         try:
             reader.start()
         except RuntimeError as error:
@@ -118,7 +119,7 @@ class Console:
     @property
     def attached(self) -> bool:
         """Whether there is a line to talk to."""
-        return self._reader is not None and self._lost is None
+        return self._reader is not None and self.lost is None
 
     def write(self, data: bytes, deadline: Deadline) -> None:
         """Send bytes. ``ConsoleLost`` or ``Timeout`` if the line does not take them."""
@@ -286,12 +287,12 @@ class Console:
                 raise self.cut.error(what, self._last_lines())
             with self._bell:
                 new = self._bytes.end != seen
-                if self._lost is not None and not new:
-                    raise ConsoleLost(f"the console ended while waiting for {what}: {self._lost}")
+                if self.lost is not None and not new:
+                    raise ConsoleLost(f"the console ended while waiting for {what}: {self.lost}")
                 if last_look:
                     raise Timeout(f"no {what} in time", evidence=self._last_lines())
                 need = max(grown_to, seen + 1)
-                if self._lost is None and self._bytes.end < need:
+                if self.lost is None and self._bytes.end < need:
                     self._needs.append(need)
                     try:
                         with self.cut:
@@ -353,7 +354,7 @@ class Console:
         return self._bytes.read(max(self.boundary, self._bytes.end - 2000)).decode(errors="replace")
 
     def _line(self) -> Transport:
-        transport, lost = self._transport, self._lost
+        transport, lost = self._transport, self.lost
         if transport is None:
             raise ConsoleLost("the board has no console: it is switched off")
         if lost is not None:
@@ -364,7 +365,7 @@ class Console:
         with self._bell:
             transport, self._transport, self._reader = self._transport, None, None
             reading, self._reading = self._reading, None
-            self._lost = "the line is closed"
+            self.lost = "the line is closed"
             self._bell.notify_all()
         if reading is not None:
             reading.close()
@@ -377,7 +378,7 @@ class Console:
         except Exception as error:  # a bug, but whoever waits must hear of it
             reason = f"reading failed: {error!r}"
         with self._bell:
-            self._lost = f"{name}: {reason}"
+            self.lost = f"{name}: {reason}"
             self._bell.notify_all()
 
     def _read_to_end(self, line: LineReader) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from pytest_lava.console.console import Console
 from pytest_lava.console.files import Files, Progress
 from pytest_lava.console.shell import DEFAULT_OUTPUT, CommandResult, OnOutput
 from pytest_lava.console.spawn import ConsoleSpawn
-from pytest_lava.errors import ConfigurationError, OperationFailed
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import BoardEnded, ConfigurationError, ConsoleLost, OperationFailed, Timeout
 
 __all__ = ["Interactive"]
 
+_END = 0.5  # seconds
 _LINE = 300  # characters of a program's last line in a message
 
 
@@ -127,6 +130,24 @@ class Interactive(ABC):
                 raise ConfigurationError("this shell was made without a board: give it files with carry_files_by")
             self._made_files = self._make_files()
         return self._made_files
+
+    @contextmanager
+    def _carrying_out(self, command: str) -> Iterator[None]:
+        """Around what a test asked for. ``BoardEnded`` if the shell is a process of this machine and ended.
+
+        ssh, which may be that process, says by a status of 255 that its network failed: that is the lab's fault.
+        """
+        try:
+            yield
+        except ConsoleLost as error:
+            with suppress(Timeout, ConsoleLost):  # a write may meet the end before the reader does
+                self._console.wait(lambda: None, Deadline.after(_END), what="end of the line", watched=False)
+            lost = self._console.lost or ""
+            if lost.startswith("exec:") and not lost.endswith(" exited with status 255"):
+                why = lost.rpartition(": ")[2]
+                message = f"the shell that is the board has ended ({why}): {command}"
+                raise BoardEnded(message, evidence=error.evidence) from error
+            raise
 
     def _skip_output(self) -> None:
         """What came until now belongs to a command, not to the interactive programs after it."""

@@ -157,9 +157,10 @@ class MarkerShell(Interactive):
         tag, start, t0 = self._tag(), self._console.end, monotonic()
         data = input.encode() if isinstance(input, str) else input
         try:
-            for line in self._lines(tag, script, data, max_output):
-                self._console.write(line, deadline)
-            frame = self._receive(tag, start, max_output, deadline)
+            with self._carrying_out(command):
+                for line in self._lines(tag, script, data, max_output):
+                    self._console.write(line, deadline)
+                frame = self._receive(tag, start, max_output, deadline)
         except (TestTimeout, Timeout) as error:
             ladder = Ladder(self._console)
             partial = self._interrupt(ladder, tag, start, max_output)

@@ -236,3 +236,10 @@ def test_kill_9_loses_no_finished_result(face: Face) -> None:
         json.loads((face.latest / "bundle.json").read_text())["test_runs"][-1]["test_results"][-1]["result"]
         == "unknown"
     )
+
+
+def test_a_test_that_ends_the_process_that_is_its_board(face: Face) -> None:
+    result = face.run("--board=localhost", "--command=kill -9 $$", "--command=true")
+    result.assert_outcomes(passed=1, failed=1)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["the shell that is the board has ended (sh was killed by SIGKILL): kill -9 $$"])
