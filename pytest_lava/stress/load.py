@@ -32,7 +32,7 @@ _GIVEN = 'eval "$(cat)"'  # so that reports show this, and not a page of script
 _CARRIED = 2048  # bytes looked at again, as a kernel message may tear a marker apart
 _LACKS = {
     3: "has no folder that can be written: mount a tmpfs on /run",
-    4: "has no /proc: mount it",
+    4: "has no tty for its shell, or no /proc: mount it",
 }
 
 
