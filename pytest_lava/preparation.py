@@ -21,6 +21,7 @@ from pytest_lava.images.kernel_parts import KernelParts, Workshop, content_of
 from pytest_lava.images.module_tree import modules_of, releases
 from pytest_lava.images.parallel import Parallel
 from pytest_lava.images.shelf import Shelf
+from pytest_lava.images.tries import TellFailedTry
 from pytest_lava.inject.additions import Addition, check
 from pytest_lava.plan import CachePlan, ImagePlan, KernelPlan, KernelRequest, Prepared, Target
 
@@ -37,13 +38,26 @@ class Preparation:
     """
 
     def __init__(
-        self, targets: Sequence[Target], cache: CachePlan, events: EventLog, additions: Sequence[Addition] = ()
+        self,
+        targets: Sequence[Target],
+        cache: CachePlan,
+        events: EventLog,
+        additions: Sequence[Addition] = (),
+        failed: TellFailedTry = lambda one: None,
     ) -> None:
         self._targets = targets
         self._additions = additions
         self._events = events
         self._shelf = Shelf(cache.folder)
-        self._fetcher = Fetcher(cache.folder, self._shelf.store, offline=cache.offline, report=events.emit)
+        boards = [board for target in targets for board in target.request.candidates]
+        self._fetcher = Fetcher(
+            cache.folder,
+            self._shelf.store,
+            offline=cache.offline,
+            report=events.emit,
+            failed=failed,
+            tries=max((board.model.retry.fetch for board in boards), default=1),
+        )
         self._parallel = Parallel()
         self._jobs: dict[object, Future[Any]] = {}
         self._done: dict[str, Prepared] = {}

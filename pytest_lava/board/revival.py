@@ -10,11 +10,12 @@ from pytest_lava.console.agent import AgentShell
 from pytest_lava.console.console import Console
 from pytest_lava.console.shell import Shell
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import ConsoleLost, InfrastructureError, Timeout
+from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, LavaError, Timeout
 
 __all__ = ["may_reset", "reset_by_kernel", "shell_again"]
 
-_SAME = 5.0  # seconds that the shell we know gets before another one is looked for
+_SAME = 0.5  # seconds that the shell we know has to answer, which is at its prompt if all is well
+_OTHER = 6.0  # seconds that another one has to be found and taken over
 _ANSWER = 2.0  # seconds that a kernel has to begin a restart
 _REBOOT = 128  # of kernel.sysrq (Documentation/admin-guide/sysrq.rst)
 _RESETTING = re.compile(rb"sysrq: Resetting")
@@ -25,15 +26,21 @@ def shell_again(context: BootContext, shell: Shell | None, limit: Deadline) -> S
 
     A new one gets the board's login commands. ``Timeout``, or another ``LavaError``, if there is none.
     """
-    console, start = context.console, context.console.end
-    if isinstance(shell, AgentShell) and shell.alive(limit.at_most(_SAME / 5)):
+    console = context.console
+    if isinstance(shell, AgentShell) and shell.alive(limit.at_most(_SAME)):
         return shell
-    if isinstance(shell, AgentShell) and shell.resync(limit.at_most(_SAME)):
-        for command in context.login.commands:  # most likely it is another one
-            shell.check(command, timeout=max(1.0, limit.remaining()))
-        return shell
+    start = console.end
     console.write(b"\x03", limit)
-    return log_in(context, limit, start=start, nudge_at_once=True)
+    try:
+        return log_in(context, limit.at_most(_OTHER), start=start, nudge_at_once=True)
+    except (ConsoleLost, KernelCrash):
+        raise
+    except LavaError:  # something is in its way that takes no Ctrl-C, or the tty is in no mode for people
+        if not (isinstance(shell, AgentShell) and shell.resync(limit)):
+            raise
+    for command in context.login.commands:  # most likely it is another one
+        shell.check(command, timeout=max(1.0, limit.remaining()))
+    return shell
 
 
 def may_reset(sysrq: str) -> bool:

@@ -15,14 +15,16 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_lava.deadline import Deadline
+from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConfigurationError, FetchFailed, InfrastructureError
+from pytest_lava.events import utc_now
 from pytest_lava.images.artefact import Artefact, Checksum
 from pytest_lava.images.cache import locked, replace_file
 from pytest_lava.images.contents import Stream, contents, is_tar, is_zip, zip_contents
 from pytest_lava.images.memo import remembered, sha256_of
 from pytest_lava.images.pump import Pump
 from pytest_lava.images.store import Store
+from pytest_lava.images.tries import FailedTry, TellFailedTry
 from pytest_lava.images.unpack import Damaged, packing_of
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fetched", "Fetcher"]
 
-_TRIES = 3  # whole downloads
+_TRIES = 3  # whole downloads, where nobody says how many
 _HEAD = 512  # bytes that tell what a file is
 _PIECE = 1 << 20
 
@@ -74,10 +76,17 @@ class Fetcher:
     """Fetches into one store. ``offline`` forbids the network: then only what is there already is given."""
 
     def __init__(
-        self, folder: Path, store: Store, *, offline: bool = False, report: Report = lambda line: None
+        self,
+        folder: Path,
+        store: Store,
+        *,
+        offline: bool = False,
+        report: Report = lambda line: None,
+        failed: TellFailedTry = lambda one: None,
+        tries: int = _TRIES,
     ) -> None:
         self._cache, self._folder, self._store = folder, folder / "urls", store
-        self._offline, self._report = offline, report
+        self._offline, self._report, self._failed, self._tries = offline, report, failed, tries
 
     def fetch(self, artefact: Artefact, *, unpack: bool, deadline: Deadline) -> Fetched:
         """One file; with ``unpack`` what is in it, where it is packed or an archive.
@@ -158,9 +167,9 @@ class Fetcher:
 
         artefact, kept = job.artefact, job.kept
         part = job.record.with_name(f"{job.record.name}.part")
-        for left in reversed(range(_TRIES)):
-            resumed = part.exists()
-            wire = network.Wire(artefact.url, part, deadline, self._report)
+        for left in reversed(range(self._tries)):
+            resumed, start, t0 = part.exists(), utc_now(), monotonic()
+            wire = network.Wire(artefact.url, part, deadline, self._report, self._failed)
             try:
                 also = job.checksum.algorithm if job.checksum else "sha256"
                 if not wire.open(kept[0].validators if kept else None, also) and kept:
@@ -170,6 +179,8 @@ class Fetcher:
                 wire.done()
                 if not left:
                     raise
+                number, seconds = self._tries - left, monotonic() - t0
+                self._failed(FailedTry(artefact.url, number, self._tries, str(error), start, seconds))
                 self._report(f"{error}; it is fetched anew")
             except (Damaged, FetchFailed):
                 wire.done()

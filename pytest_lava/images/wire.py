@@ -18,8 +18,10 @@ import requests
 from requests.exceptions import RequestException, SSLError
 from urllib3.exceptions import HTTPError
 
-from pytest_lava.deadline import Deadline
+from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import FetchFailed, NetworkError
+from pytest_lava.events import utc_now
+from pytest_lava.images.tries import FailedTry, TellFailedTry
 
 __all__ = ["BrokenOff", "Validators", "Wire", "get_text"]
 
@@ -66,8 +68,16 @@ class Wire:
     submitter has to correct; ``OSError`` if the part file cannot be written.
     """
 
-    def __init__(self, url: str, part: Path, deadline: Deadline, report: Report = lambda why: None) -> None:
+    def __init__(
+        self,
+        url: str,
+        part: Path,
+        deadline: Deadline,
+        report: Report = lambda why: None,
+        failed: TellFailedTry = lambda one: None,
+    ) -> None:
         self._url, self._part, self._deadline, self._report = url, part, deadline, report
+        self._failed, self._failures = failed, 0
         self._session = requests.Session()
         self._response: requests.Response | None = None
         self._file: IO[bytes] | None = None
@@ -209,6 +219,7 @@ class Wire:
     def _again(self, step: Callable[[], T]) -> T:
         """Do it, and again if the network fails, with pauses in between."""
         while True:
+            start, t0 = utc_now(), monotonic()
             try:
                 return step()
             except (SSLError, requests.exceptions.InvalidURL, requests.exceptions.TooManyRedirects) as error:
@@ -219,6 +230,10 @@ class Wire:
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._tries - 1))
             if self._stopped.is_set() or self._tries >= _TRIES or self._deadline.remaining() <= pause:
                 raise NetworkError(f"cannot fetch {self._url}: {why} ({self._tries} tries)")
+            self._failures += 1
+            of = self._failures - self._tries + _TRIES
+            told = f"{why} (at byte {self._end})"
+            self._failed(FailedTry(self._url, self._failures, of, told, start, monotonic() - t0))
             self._report(f"fetching {self._url} failed at byte {self._end}: {why}; it is tried again")
             self._stopped.wait(pause)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lava.board.board import Board
+from pytest_lava.errors import NetworkError, describe
+from pytest_lava.images.tries import FailedTry
 from pytest_lava.lab.recovery import Recovery
 from pytest_lava.lab.retry import Attempt
 from pytest_lava.plan import Target
@@ -58,6 +60,24 @@ class Recoveries:
             rungs=[{**asdict(rung), "seconds": round(rung.seconds, 6)} for rung in recovery.rungs],
             evidence=recovery.evidence,
             console_log=self._run.log_name(board.console.log),
+        )
+
+    def fetching(self, tried: FailedTry) -> None:
+        """A try to fetch something that failed though another one followed; several threads tell at once."""
+        if self._run.journal is None:
+            return
+        self._run.journal.write(
+            "attempt",
+            target="",
+            phase="fetch",
+            what=tried.url,
+            number=tried.number,
+            of=tried.of,
+            last=False,
+            error=asdict(describe(NetworkError(tried.why))),
+            start=tried.start,
+            seconds=round(tried.seconds, 6),
+            item=self._item,
         )
 
     def attempt(self, target: Target, board: str, attempt: Attempt) -> None:

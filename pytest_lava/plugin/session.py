@@ -46,7 +46,7 @@ from pytest_lava.results.kernel_messages import KERNEL_MESSAGES, told_stored
 from pytest_lava.results.record import collect
 from pytest_lava.transfer.api import TransferPolicy
 
-__all__ = ["Run", "take_part"]
+__all__ = ["Run", "board_files", "take_part"]
 
 
 def take_part(config: pytest.Config) -> None:
@@ -55,7 +55,7 @@ def take_part(config: pytest.Config) -> None:
     given = _from_controller(config)
     folder = Path(given["folder"]) if given else run_folder.choose(config)
     try:
-        plan = make_plan(read_options(config), _board_files(config), folder, guardian)
+        plan = make_plan(read_options(config), board_files(config), folder, guardian)
     except ConfigurationError as error:
         if not given:
             run_folder.remove_empty(folder)
@@ -66,6 +66,7 @@ def take_part(config: pytest.Config) -> None:
     register(run, "lava-run")
     register(Collection(config, plan), "lava-collection")
     from pytest_lava.plugin.crash import CrashEvidence
+    from pytest_lava.plugin.health import HealthAfterTrouble
     from pytest_lava.plugin.kernel_messages import KernelMessages
     from pytest_lava.plugin.reporting import Reporting
     from pytest_lava.plugin.stress import Stress
@@ -81,11 +82,16 @@ def take_part(config: pytest.Config) -> None:
     register(Stress(run), "lava-stress")
     if not run.is_worker:
         register(Terminal(run), "lava-terminal")
+        register(HealthAfterTrouble(run), "lava-health")
         if config.pluginmanager.hasplugin("html"):
             from pytest_lava.plugin.html import Html
 
             run.html = Html(run)
             register(run.html, "lava-html")
+    from pytest_lava.plugin.marks import Marks
+
+    run.marks = Marks(run)
+    register(run.marks, "lava-marks")
     if config.pluginmanager.hasplugin("timeout"):
         from pytest_lava.plugin.timeouts import TimeLimits
 
@@ -117,6 +123,7 @@ class Run:
         self.collectors: tuple[Collects, ...] = ()
         self.recoveries = Recoveries(self)
         self.limits: Any = None
+        self.marks: Any = None
         self.problems: list[str] = []
         self.boards: Boards | None = None
         self.journal: Journal | None = None
@@ -193,7 +200,9 @@ class Run:
         only_board = len({target.request.name for target in self.plan.targets}) == 1
         announce = None if self.is_worker else ProgressLine(self.config)
         transfer = TransferPolicy(self.plan.transfer, announce)
-        preparation = Preparation(self._wanted(), self.plan.cache, self.events, self.plan.additions)
+        preparation = Preparation(
+            self._wanted(), self.plan.cache, self.events, self.plan.additions, self.recoveries.fetching
+        )
         context = LabContext(
             folder, only_board, self._guardian, self.events, self.plan.board_wait, reports, preparation, transfer,
             self.plan.snapshots, self.plan.recovery, self.collectors,
@@ -338,7 +347,8 @@ def _from_controller(config: pytest.Config) -> dict[str, str] | None:
     return found
 
 
-def _board_files(config: pytest.Config) -> BoardFiles:
+def board_files(config: pytest.Config) -> BoardFiles:
+    """All board files that a run sees, with the drivers of plugins and conftest files."""
     manager = plugin_manager()
     for plugin in config.pluginmanager.get_plugins():
         hooks = [hook for name in ("lava_register", "lava_watch") if (hook := getattr(plugin, name, None))]
