@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_lava.config.boards import BoardConfig, BoardFiles
@@ -57,6 +57,8 @@ class Options:
     bundle_format: str = "1.5"
     board_wait: float = 0.0
     command_timeout: float = 600.0
+    deploy_timeout: float | None = None
+    boot_timeout: float | None = None
     transfer: Mode = "auto"
     snapshots: bool = False
     recovery: RecoveryMode = "redeploy"
@@ -78,7 +80,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         mistakes.add("--command was given without a command: write --command 'uname -a'")
     stress = mistakes.collect(_stress, options)
     requests = [
-        BoardRequest(name, tuple(found))
+        BoardRequest(name, tuple(_limited(board, options) for board in found))
         for name in dict.fromkeys(options.boards)
         if (found := mistakes.collect(_candidates, name, files, options.package_proxy))
     ]
@@ -115,6 +117,19 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         vmlinux=vmlinux,
         remarks=tuple(remarks),
     )
+
+
+def _limited(board: BoardConfig, options: Options) -> BoardConfig:
+    """With the limits of the command line in place of its own."""
+    own = {}
+    if options.deploy_timeout:
+        own["deploy"] = options.deploy_timeout
+    if limit := options.boot_timeout:
+        own |= dict.fromkeys(("bootloader", "kernel", "login", "boot"), limit)
+    if not own:
+        return board
+    timeouts = board.model.timeouts.model_copy(update=own)
+    return replace(board, model=board.model.model_copy(update={"timeouts": timeouts}))
 
 
 def _targets(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -50,9 +51,10 @@ def _kernel(found: Responsiveness) -> str:
 
 def _no_prompt(config: BoardConfig, error: Timeout) -> str:
     limits = config.model.timeouts
+    within = min(limits.kernel + limits.login, limits.boot or math.inf)
     lines = [line for line in error.evidence.splitlines() if line.strip()]
     last = f"; the last line was {lines[-1]!r}" if lines else "; nothing came over the serial line"
     return (
-        f"no shell or login prompt on {config.name} within {limits.kernel + limits.login:g} s: check the kernel and "
+        f"no shell or login prompt on {config.name} within {within:g} s: check the kernel and "
         f"[login] shell_prompt{last}"
     )

@@ -139,12 +139,9 @@ class Board:
     def reach(self, state: State) -> None:
         """Walk forward to ``bootloader`` or ``shell``. ``BootFailed`` or an ``InfrastructureError`` if it cannot."""
         with self._lost_if_it_fails():
-            if state is State.BOOTLOADER:
-                self._reach_bootloader()
-            elif state is State.SHELL:
-                self._reach_shell()
-            else:
+            if state not in (State.BOOTLOADER, State.SHELL):
                 raise ValueError(f"cannot walk to {state}")
+            (self._reach_shell if state is State.SHELL else self._reach_bootloader)()
 
     @property
     def shell(self) -> Shell:
@@ -275,11 +272,15 @@ class Board:
 
     @contextlib.contextmanager
     def _lost_if_it_fails(self) -> Iterator[None]:
+        before, boot = self.total, self.config.model.timeouts.boot
+        self.total = self._limit(boot) if boot else before
         try:
             yield
         except BaseException:  # an interrupt or a time limit leaves the board somewhere as well
             self.state, self._shell, self._bootloader = State.LOST, None, None
             raise
+        finally:
+            self.total = before
 
     def _limit(self, seconds: float) -> Deadline:
         return self.total.at_most(seconds) if self.total else Deadline.after(seconds)

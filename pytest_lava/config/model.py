@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pytest_lava.console.settings import LineSettings, Parity
 
 __all__ = [
-    "BoardModel", "Console", "Defaults", "DriverTable", "Health", "Login", "Proxy", "Regex", "Retry", "Strict",
-    "Timeouts", "Transfer", "Watch",
+    "BoardModel", "Console", "Defaults", "DriverTable", "Hardware", "Health", "Login", "Proxy", "Regex", "Retry",
+    "Strict", "Timeouts", "Transfer", "Watch",
 ]  # fmt: skip
 
 Arch = Literal["arm", "arm64", "host", "riscv64", "x86", "x86_64"]
@@ -184,6 +184,16 @@ class Watch(Strict):
     patterns: Mapping[str, WatchFor] = Field(default={}, description="by names of your own")
 
 
+class Hardware(Strict):
+    """What the board is made of, for tests that require it."""
+
+    memory: str | None = Field(
+        default=None,
+        pattern=r"^\d+(\.\d+)? ?[KMGT]?(i?B)?$",
+        description="installed; without it the kernel of the board is asked",
+    )
+
+
 class Timeouts(Strict):
     """Limits in seconds."""
 
@@ -193,6 +203,7 @@ class Timeouts(Strict):
     bootloader: float = Field(default=60, gt=0)
     kernel: float = Field(default=180, gt=0)
     login: float = Field(default=60, gt=0)
+    boot: float | None = Field(default=None, gt=0, description="from power-on to a shell, all steps together")
     command: float = Field(default=60, gt=0)
 
 
@@ -258,6 +269,8 @@ class BoardModel(Strict):
     proxy: Proxy = Proxy()
     watch: Watch = Watch()
     timeouts: Timeouts = Timeouts()
+    hardware: Hardware = Hardware()
+    features: tuple[str, ...] = Field(default=(), description="what tests may require of it, in your own words")
     retry: Retry = Retry()
     health: Health = Health()
     locks: tuple[str, ...] = Field(default=(), description="more resources that only one run may use at a time")

@@ -32,7 +32,14 @@ __all__ = [
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Validate what was asked for and take part in the run, if anything was asked for."""
-    config.addinivalue_line("markers", "pristine: the board is as it was right after its boot")
+    for mark in (
+        "pristine: the board is as it was right after its boot",
+        "board(*names, reset=False, exclusive=False): run on these boards or device types only; reset: as right after "
+        "its boot; exclusive: nobody else has it meanwhile",
+        "requires(memory=, arch=, feature=): skip on boards that have less memory, another architecture, or not the "
+        "feature",
+    ):
+        config.addinivalue_line("markers", mark)
     config.addinivalue_line("markers", "stress(limit, iterations): called again and again until it fails")
     if wanted(config):
         from pytest_lava.plugin.session import take_part

@@ -13,6 +13,7 @@ import pytest
 from pytest_lava.config.paths import shipped
 from pytest_lava.errors import CommandTimeout, OperationFailed, TestTimeout
 from pytest_lava.plan import RunPlan, Target
+from pytest_lava.plugin.wishes import read_wishes, refused
 
 __all__ = ["COMMAND", "Collection", "CommandRun", "command_of", "made_items", "target_of"]
 
@@ -62,7 +63,9 @@ class Collection:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One hidden parameter carries board, kernel and image, so that grouping by it is least."""
         if "lava_target" in metafunc.fixturenames:
-            targets = self._plan.targets
+            wishes = read_wishes(metafunc.definition)
+            # one that fits none is collected for each, so that it is skipped with the reasons
+            targets = [one for one in self._plan.targets if not refused(wishes, one)] or self._plan.targets
             metafunc.parametrize("lava_target", targets, ids=[t.id for t in targets], indirect=True, scope="session")
 
     @pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")

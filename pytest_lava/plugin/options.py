@@ -115,6 +115,11 @@ def _add_conduct(add: _Add) -> None:
         dest="lava_board_wait",
         help="wait so long for a board that is in use (default: 0)",
     )
+    for name, text in (("deploy", "bringing kernel and image to a board"), ("boot", "power-on to a shell")):
+        add(
+            f"--{name}-timeout", type=_limit, metavar="SECONDS", dest=f"lava_{name}_timeout",
+            help=f"limit for {text}, in place of the board file's",
+        )  # fmt: skip
     add(
         "--transfer",
         choices=["auto", "serial", "http", "ssh"],
@@ -242,6 +247,8 @@ def read_options(config: pytest.Config) -> Options:
         bundle_format=option.lava_bundle_format,
         board_wait=option.lava_board_wait,
         command_timeout=option.lava_command_timeout,
+        deploy_timeout=option.lava_deploy_timeout,
+        boot_timeout=option.lava_boot_timeout,
         transfer=option.lava_transfer,
         stress=tuple(option.lava_stress or ()),
         stress_limit=option.lava_stress_limit,
@@ -257,6 +264,12 @@ def read_options(config: pytest.Config) -> Options:
 def _named(option: str) -> Callable[[str], tuple[str, str]]:
     """Several options in one list, so that their order is kept."""
     return lambda text: (option, text)
+
+
+def _limit(text: str) -> float:
+    if not (seconds := _seconds(text)):
+        raise argparse.ArgumentTypeError("0 seconds are no limit that can be kept")
+    return seconds
 
 
 def _seconds(text: str) -> float:

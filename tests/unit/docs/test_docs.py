@@ -18,6 +18,7 @@ from pytest_lava.config.model import (
     BoardModel,
     Console,
     Defaults,
+    Hardware,
     Health,
     Login,
     Proxy,
@@ -46,7 +47,7 @@ BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def tables() -> Iterator[tuple[str, type[BaseModel]]]:
     """Each section of docs/boards.md that has to list the keys of a model."""
     yield "Top level", BoardModel
-    for model in (Console, Login, Defaults, Transfer, Proxy, Watch, Timeouts, Retry, Health):
+    for model in (Console, Login, Defaults, Transfer, Proxy, Watch, Hardware, Timeouts, Retry, Health):
         yield f"`[{model.__name__.lower()}]`", model
     registry = Registry()
     for kind in ("power", "deploy", "boot"):
