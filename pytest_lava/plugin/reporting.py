@@ -96,7 +96,7 @@ class Reporting:
         __tracebackhide__ = True
         target = target_of(item)
         if target is not None and self._run.boards is not None:
-            self._run.boards.want_pristine(target, item.get_closest_marker("pristine") is not None)
+            self._run.boards.want_pristine(target, self._run.marks.wants_reset(item))
         yield
         if target is not None and self._run.boards is not None:
             self._run.boards.skip_if_unavailable(target)
