@@ -11,8 +11,9 @@ import pytest
 
 from pytest_lava.board.pstore import FOLDER, collect
 from pytest_lava.board.record import BootRecord
+from pytest_lava.console.readable import without_frames
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import ConsoleLost, Hang, KernelCrash, LavaError
+from pytest_lava.errors import ConsoleLost, ErrorInfo, Hang, KernelCrash, LavaError
 from pytest_lava.images.kernel_tree import TreeSource
 from pytest_lava.plan import Target
 from pytest_lava.plugin.collection import target_of
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_lava.board.board import Board
     from pytest_lava.plugin.session import Run
 
-__all__ = ["ATTACHMENTS", "CrashEvidence", "Sourced"]
+__all__ = ["ATTACHMENTS", "CrashEvidence", "Sourced", "readable_evidence"]
 
 #: the fact of a report that names files of the run folder to attach
 ATTACHMENTS = "attachments"
@@ -74,7 +75,7 @@ class CrashEvidence:
         error = call.excinfo.value if call.excinfo and report.failed else None
         if isinstance(error, (KernelCrash, Hang, ConsoleLost)) and (file := facts.get("slice")):
             self._victims[board.name] = _Victim(item.nodeid, target.id, file)
-        said = [error.evidence.replace("\r", "")] if isinstance(error, LavaError) else []
+        said = [readable_evidence(error)] if isinstance(error, LavaError) else []
         traces = [str(one.get("trace") or "") for one in facts.get(KERNEL_MESSAGES) or ()]
         said += [trace for trace in traces if not any(trace in text for text in said)]
         name = facts.get("slice") or f"console/{report.when}-{target.id}.log"
@@ -160,6 +161,11 @@ class CrashEvidence:
         if not paths:
             return None
         return self._symbolizers.setdefault(paths, Symbolizer(paths))
+
+
+def readable_evidence(error: LavaError | ErrorInfo | None) -> str:
+    """What the console showed, without the frames of our protocols."""
+    return without_frames(error.evidence.replace("\r", "")).strip() if error else ""
 
 
 def _is_text(content: bytes) -> bool:

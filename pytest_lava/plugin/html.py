@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_lava.plugin.crash import ATTACHMENTS
 from pytest_lava.plugin.facts import FACTS
+from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
 
 if TYPE_CHECKING:
     from pytest_lava.plugin.session import Run
 
 __all__ = ["Html"]
 
+_ORANGE = "#b45f06"
 #: where pytest-html has the classes whose object collects reports and writes the file
 _REPORTS = ("pytest_html.report", "pytest_html.selfcontained_report")
 
@@ -73,12 +76,14 @@ class Html:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: Any, cells: list[str]) -> None:
-        """Board and kernel of the test."""
+        """Board and kernel of the test, and what the kernel said."""
         facts = getattr(report, FACTS, {})
         kernel = f"<br><small>{html.escape(str(facts['release']))}</small>" if facts.get("release") else ""
         resumed = "<br><small>resumed, not booted</small>" if facts.get("resumed") else ""
         board = html.escape(str(facts.get("board") or ""))
-        cells.insert(1, f'<td class="col-board">{board}{kernel}{resumed}</td>')
+        said = dict.fromkeys(str(one.get("name")) for one in facts.get(KERNEL_MESSAGES) or ())
+        told = f'<br><small style="color: {_ORANGE}">kernel: {html.escape(", ".join(said))}</small>' if said else ""
+        cells.insert(1, f'<td class="col-board">{board}{kernel}{resumed}{told}</td>')
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
@@ -89,13 +94,17 @@ class Html:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
-        """Link the console slice. Here and not in makereport: a worker does not know where the report will be."""
-        if name := getattr(report, FACTS, {}).get("slice"):
+        """Link the console slice and what is attached. Here and not in makereport: a worker does not know where the
+        report will be."""
+        facts = getattr(report, FACTS, {})
+        links = [("console log", facts["slice"])] if facts.get("slice") else []
+        links += [(one["name"], one["path"]) for one in facts.get(ATTACHMENTS) or ()]
+        if links:
             from pytest_html import extras
 
             report.extras = [
                 *getattr(report, "extras", []),
-                extras.url(self._link(self._run.folder / name), name="console log"),
+                *(extras.url(self._link(self._run.folder / path), name=name) for name, path in links),
             ]
 
     def _link(self, file: Path) -> str:
