@@ -14,6 +14,7 @@ from pytest_lava.lab.manager import Failure
 from pytest_lava.plan import Target
 from pytest_lava.plugin.child import ChildReport, emit_child
 from pytest_lava.plugin.collection import COMMAND, target_of
+from pytest_lava.plugin.crash import readable_evidence
 from pytest_lava.plugin.facts import (
     FACTS,
     blamed,
@@ -199,8 +200,8 @@ class Reporting:
             getattr(report, FACTS)["slice"] = name
             died = isinstance(error, (Hang, KernelCrash))
             text = _readable(board, self._begin, _CRASH_EXCERPT if died else _EXCERPT)
-            evidence = error.evidence.replace("\r", "").strip() if error else ""
-            if evidence and evidence not in text:
+            evidence = readable_evidence(error)
+            if not _shows(text, evidence):
                 text = both_ends(evidence, _LINES, _EVIDENCE, "see the console log")
             if text:
                 report.sections.append((f"Console of {board.name}", plain(text)))
@@ -292,7 +293,7 @@ class Reporting:
                 "slice": slice_name,
             }
         text = error.message
-        said = error.evidence.replace("\r", "").strip()
+        said = readable_evidence(error)
         lines = _CRASH_EXCERPT if error.blame is Blame.JOB else _EXCERPT
         if tail := said.splitlines()[-lines:]:
             text += "\n\nlast lines of the console:\n  " + "\n  ".join(tail)
@@ -335,6 +336,12 @@ def _boot_facts(boot: BootRecord) -> dict[str, object]:
 def _release(target: Target) -> str | None:
     """Of the kernel that is to boot, as its file tells."""
     return target.kernel.release or None if target.kernel else None
+
+
+def _shows(text: str, evidence: str) -> bool:
+    """Whether a console's end has the evidence from its first line to its last; commands stand between them there."""
+    lines = [line for line in evidence.splitlines() if line]
+    return not lines or -1 < text.find(lines[0]) <= text.rfind(lines[-1])
 
 
 def _readable(board: Board, start: int, most: int = _EXCERPT) -> str:
