@@ -9,15 +9,33 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from pytest_lava.errors import Blame
 from pytest_lava.lab.quarantine import quarantine_folder
+from pytest_lava.results.journal import Line
 
-__all__ = ["forget", "note", "recent"]
+__all__ = ["faults", "forget", "note", "recent"]
+
+#: the lab's faults that say nothing about the board itself
+_OTHERS = ("BoardBusy", "BoardQuarantined", "DiskFull", "NetworkError")
 
 _TOLD = 300  # characters of a reason
 _KEPT = 64 << 10  # bytes; older faults are of no interest
+
+
+def faults(lines: Iterable[Line]) -> list[tuple[str, str]]:
+    """Board and reason of each fault of a run that is the lab's and may be the board's, also of those tried again."""
+    found = []
+    for line in lines:
+        error = line.get("error") or {}
+        told = line["kind"] == "outcome" and line.get("outcome") == "failed"
+        told = told or (line["kind"] == "attempt" and not line.get("last"))
+        if told and error.get("blame") == Blame.INFRASTRUCTURE and error.get("type") not in _OTHERS:
+            found.append((str(line["board"]), str(error.get("message"))))
+    return found
 
 
 def note(board: str, why: str, *, run: Path | None = None, folder: Path | None = None) -> None:
@@ -45,7 +63,7 @@ def recent(board: str, within: float, folder: Path | None = None) -> list[str]:
         for line in _path(board, folder).read_bytes().splitlines():
             with suppress(ValueError, TypeError, KeyError, AttributeError):
                 known = json.loads(line)
-                if 0 <= time.time() - float(known["time"]) <= within:
+                if time.time() - float(known["time"]) <= within:
                     found.append(str(known["why"]))
     return found
 
