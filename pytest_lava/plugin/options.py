@@ -217,7 +217,7 @@ def wanted(config: pytest.Config) -> bool:
         return False
     names = (
         "lava_board", "lava_kernel", "lava_kernel_tree", "lava_image", "lava_command", "lava_initrd", "lava_dtb",
-        "lava_modules", "lava_append", "lava_additions", "lava_stress",
+        "lava_modules", "lava_append", "lava_additions", "lava_stress", "lava_until_failure",
     )  # fmt: skip
     return any(getattr(option, name, None) for name in names)
 

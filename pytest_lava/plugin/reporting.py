@@ -40,6 +40,7 @@ _CRASH_EXCERPT = 200  # of a board that died
 _LINES, _EVIDENCE = 100, 8192  # lines and characters of each end of a trace or an output; a panic has 3000
 _WHOLE = "the bundle has it whole"
 _SLICE = pytest.StashKey[str]()
+_EARLIER = pytest.StashKey[str]()
 
 
 class Reporting:
@@ -180,6 +181,14 @@ class Reporting:
                 if text
             ]
 
+    def forget(self, item: pytest.Item) -> None:
+        """It runs once more: what its last run left on it goes. The slice of its console will be overwritten."""
+        item.user_properties.clear()
+        if name := item.stash.get(_SLICE, None):
+            item.stash[_EARLIER] = name
+            del item.stash[_SLICE]
+        vars(item).get("_report_sections", []).clear()  # else each report has the output of all runs before
+
     # -- the console of an item ---------------------------------------------------------------------------------
 
     def _attach_console(
@@ -196,7 +205,7 @@ class Reporting:
             item.user_properties += self._properties(board, target)
         name = item.stash.get(_SLICE, None)
         if name is None and (report.failed or report.when == "call"):
-            name = item.stash[_SLICE] = self._slice_name(item.nodeid)
+            name = item.stash[_SLICE] = item.stash.get(_EARLIER, None) or self._slice_name(item.nodeid)
             getattr(report, FACTS)["slice"] = name
             died = isinstance(error, (Hang, KernelCrash))
             text = _readable(board, self._begin, _CRASH_EXCERPT if died else _EXCERPT)

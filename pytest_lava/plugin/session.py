@@ -12,7 +12,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -65,6 +65,12 @@ def take_part(config: pytest.Config) -> None:
     register = config.pluginmanager.register
     register(run, "lava-run")
     register(Collection(config, plan), "lava-collection")
+    _register_hooks(run)
+
+
+def _register_hooks(run: Run) -> None:
+    """Whatever else takes part, each one in its place."""
+    config, plan, register = run.config, run.plan, run.config.pluginmanager.register
     from pytest_lava.plugin.crash import CrashEvidence
     from pytest_lava.plugin.health import HealthAfterTrouble
     from pytest_lava.plugin.kernel_messages import KernelMessages
@@ -80,6 +86,10 @@ def take_part(config: pytest.Config) -> None:
     run.crash = CrashEvidence(run)
     register(run.crash, "lava-crash")
     register(Stress(run), "lava-stress")
+    if plan.stress.until_failure:
+        from pytest_lava.plugin.repeat import UntilFailure
+
+        register(UntilFailure(run), "lava-until-failure")
     if not run.is_worker:
         register(Terminal(run), "lava-terminal")
         register(HealthAfterTrouble(run), "lava-health")
@@ -133,7 +143,7 @@ class Run:
         self._finished = False
         self._guardian = guardian
         self._started = monotonic()
-        self._restore_signal: Callable[[], None] | None = None
+        self._restore_signals = ExitStack()
         self._forget_cache: Callable[[], None] = lambda: None
 
     # -- beginning ----------------------------------------------------------------------------------------------
@@ -171,15 +181,15 @@ class Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """SIGTERM becomes an orderly exit: without a handler nothing at all would run.
+        """SIGTERM and a terminal that closes become an orderly exit: without a handler nothing at all would run.
 
         A worker that leaves in order is an internal error to xdist, and one that dies is replaced: so its SIGTERM is
         left alone, the guardian cleans up. Its own controller sends SIGHUP (:class:`pytest_lava.plugin.xdist.Xdist`).
         """
         if threading.current_thread() is threading.main_thread():
-            number = signal.SIGHUP if self.is_worker else signal.SIGTERM
-            previous = signal.signal(number, self._terminate)
-            self._restore_signal = lambda: (signal.signal(number, previous), None)[1]
+            for number in (signal.SIGHUP,) if self.is_worker else (signal.SIGTERM, signal.SIGHUP):
+                if self.is_worker or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                    self._restore_signals.callback(signal.signal, number, signal.signal(number, self._terminate))
 
     def open(self) -> None:
         """Make the run folder and its files: not before the first item, so that without one there is no trace."""
@@ -338,8 +348,7 @@ class Run:
         self._guardian.close()
         if not self.is_worker and self.journal is None:
             run_folder.remove_empty(self.folder)
-        if self._restore_signal is not None:
-            self._restore_signal()
+        self._restore_signals.close()
 
 
 def _from_controller(config: pytest.Config) -> dict[str, str] | None:
