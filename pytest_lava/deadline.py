@@ -22,7 +22,9 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float) -> Deadline:
-        """The deadline ``seconds`` from now. ``ValueError`` if negative or no number."""
+        """The deadline ``seconds`` from now. ``ValueError`` if negative or not a number, ``TypeError`` for a text."""
+        if not isinstance(seconds, (int, float)):
+            raise TypeError(f"a time limit is a number of seconds, got {seconds!r}")
         if not seconds >= 0:  # nan is neither, and would never be over
             raise ValueError(f"a time limit must not be negative, got {seconds:g} s")
         return cls(monotonic() + seconds)

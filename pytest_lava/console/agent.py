@@ -18,7 +18,7 @@ from pytest_lava.console.asking import ATTEMPTS, DAMAGED, Asking
 from pytest_lava.console.batch import groups_of, results_of, text_of
 from pytest_lava.console.console import Console
 from pytest_lava.console.heartbeat import Heartbeat
-from pytest_lava.console.interactive import Interactive
+from pytest_lava.console.interactive import AT_PROMPT, Interactive
 from pytest_lava.console.ladder import Ladder, refuse_if_hung, replaced
 from pytest_lava.console.requests import by_file, command_text, request, script_of
 from pytest_lava.console.shell import DEFAULT_OUTPUT, DEFAULT_TIMEOUT, CommandResult, OnOutput
@@ -30,7 +30,6 @@ __all__ = ["AgentShell", "AgentUnfit", "script_of"]
 
 _EVIDENCE = 65536  # bytes of each stream that are fetched when a command was interrupted
 _PING = 1.0
-_AT_PROMPT = 10.0  # seconds a shell at its prompt has to answer
 _UPLOAD = 30.0  # seconds that the agent takes at most on a line that is slow or has to be spoken to slowly
 _HEAL = 2.0
 _DEFINE = 5.0
@@ -108,6 +107,7 @@ class AgentShell(Interactive):
         else:
             raise AgentUnfit(DAMAGED)
         self._asking.forget()
+        self._asking.unread = 0
         if facts != "+":
             self.leave(deadline)
             raise AgentUnfit(_UNFIT.get(facts, f"it answered {facts!r}"), markers=facts == "-")
@@ -133,7 +133,7 @@ class AgentShell(Interactive):
             f'if [ ${{#__a}} = {len(body)} ];then eval "$__a";__loop;else \\echo @{left}""{right}"~";fi\n'
         )
         start = self._console.end
-        self._asking.await_marker(loader, deadline.at_most(_AT_PROMPT))
+        self._asking.await_marker(loader, deadline.at_most(AT_PROMPT))
         limit = deadline.at_most(_UPLOAD)
         answer = re.compile(rb"@%s%s([^\r\n]*)\r?\n" % (left.encode(), right.encode()))
         # busybox's sed reads one line too many; for whom it does not, the loop drops this one
@@ -288,7 +288,7 @@ class AgentShell(Interactive):
         try:
             if self._homeless:
                 self.take_over(deadline)
-            if self._typing and not self._heal(deadline):
+            if self._typing and not self._heal(deadline.at_most(AT_PROMPT)):
                 raise Timeout("what was typed has not ended")
             self._typing = False
             for script in job.scripts:
@@ -298,10 +298,13 @@ class AgentShell(Interactive):
                 frame, start = self._asking.token(), self._console.end
                 if job.on_output is not None:
                     self._answers.expect_live()
+                self._asking.unread = job.text.count(b"\n") + 1
                 try:
                     for piece in request("D" if job.on_output is None else "V", frame, job.text, job.data, job.limit):
                         self._console.write(piece, deadline)
-                    return self._answers.receive(frame, start, job.limit, deadline, job.on_output)
+                    answer = self._answers.receive(frame, start, job.limit, deadline, job.on_output)
+                    self._asking.unread = 0
+                    return answer
                 except Refused:
                     self._heal(deadline.at_most(_PING))
         except Replaced:
@@ -311,7 +314,7 @@ class AgentShell(Interactive):
             with self._console.cut.spared():
                 said = self._interrupt(ladder, frame).decode(errors="replace")
             cut = error if isinstance(error, TestTimeout) else None
-            raise ladder.give_up(job.name, job.timeout, said, cut) from None
+            raise ladder.give_up(job.name, job.timeout, said, cut, typed=self._typing) from None
         raise ConsoleLost(DAMAGED)
 
     # -- inside -------------------------------------------------------------------------------------------------
@@ -334,7 +337,7 @@ class AgentShell(Interactive):
         """Set the tty again, as a command or we ourselves did otherwise; whether the agent answers."""
         start = self._console.end
         try:
-            self._console.write(b"\n\\__tty\n", deadline)
+            self._console.write(b"%s\\__tty\n" % self._asking.end_of_line, deadline)
         except (Timeout, ConsoleLost):
             return False
         return self._asking.pong(start, deadline)

@@ -31,6 +31,13 @@ class Asking:
         self._nonce = secrets.token_hex(2)
         self._count = 0
         self._defined: set[str] = set()
+        #: lines of a request that the agent may still wait for, as a time limit or Ctrl-C cut it short
+        self.unread = 0
+
+    @property
+    def end_of_line(self) -> bytes:
+        """What comes before a request, so that it is one whatever was sent before it."""
+        return b"\n" * (self.unread + 1)
 
     def token(self) -> str:
         """A word that was never used on this line."""
@@ -63,10 +70,11 @@ class Asking:
         """Whether the agent answers a ping; then no finding before that was the end of the kernel."""
         token = self.token().encode()
         try:
-            self._console.write(b"\nP %s\n" % token, deadline)
+            self._console.write(b"%sP %s\n" % (self.end_of_line, token), deadline)
             self.await_match(re.compile(rb"~P%s\." % token), start, deadline, "ping", watched=False)
         except (Timeout, ConsoleLost):
             return False
+        self.unread = 0
         self._console.kernel_lives()
         return True
 
@@ -113,11 +121,13 @@ class Asking:
         for _ in range(ATTEMPTS):
             token, start = self.token(), self._console.end
             size = f"{len(text)} {text.count(chr(10)) + 1}"
+            self.unread = text.count("\n") + 1
             head = f'\n\\__get {token} {size} && {{ command eval "$__c"; __e X{token}; }}\n'
             self._console.write(f"{head}{text}\n".encode(), deadline)
             answer, what = re.compile(rb"~(X?)%s[.!]" % token.encode()), f"agent that takes {script}"
             with suppress(Timeout):
                 if self.await_match(answer, start, deadline.at_most(_LOST), what, watched=False)[1]:
+                    self.unread = 0
                     self._defined.add(script)
                     return
             if deadline.expired:

@@ -11,13 +11,15 @@ from typing import Any
 
 from pytest_lava.console.console import Console
 from pytest_lava.console.files import Files, Progress
+from pytest_lava.console.readable import one_line
 from pytest_lava.console.shell import DEFAULT_OUTPUT, CommandResult, OnOutput
 from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import BoardEnded, ConfigurationError, ConsoleLost, OperationFailed, Timeout
 
-__all__ = ["Interactive"]
+__all__ = ["AT_PROMPT", "Interactive"]
 
+AT_PROMPT = 10.0  # seconds a shell at its prompt has to answer
 _END = 0.5  # seconds
 _LINE = 300  # characters of a program's last line in a message
 
@@ -59,7 +61,8 @@ class Interactive(ABC):
             said = (result.stderr or result.stdout).strip().splitlines()
             last = f": {_legible(said[-1])}" if said else ""
             raise OperationFailed(
-                f"the command returned {result.returncode}: {command}{last}", evidence=result.stdout + result.stderr
+                f"the command returned {result.returncode}: {one_line(command)}{last}",
+                evidence=result.stdout + result.stderr,
             )
         return result
 
@@ -145,7 +148,7 @@ class Interactive(ABC):
             lost = self._console.lost or ""
             if lost.startswith("exec:") and not lost.endswith(" exited with status 255"):
                 why = lost.rpartition(": ")[2]
-                message = f"the shell that is the board has ended ({why}): {command}"
+                message = f"the shell that is the board has ended ({why}): {one_line(command)}"
                 raise BoardEnded(message, evidence=error.evidence) from error
             raise
 

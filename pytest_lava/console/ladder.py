@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from pytest_lava.console.console import Console, Found
 from pytest_lava.console.kernel_records import RECORD
+from pytest_lava.console.readable import one_line
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import CommandTimeout, ConsoleLost, Hang, LavaError, PowerError, TestTimeout, Timeout
 from pytest_lava.responsiveness import Responsiveness, Step, Verdict
@@ -85,6 +86,8 @@ _STAMP = 64  # no time stamp is longer
 _KEPT = 65536  # bytes of dumps in an error; the console log has all
 #: what a shell says that is not the one we talk to: a ping is no command of its own
 STRANGER = re.compile(rb"\bP: [ a-z]*not found")
+#: for a command before which somebody typed
+TYPED = "end what was typed before (sendcontrol('c')) and expect(shell.prompt): a program of it still runs"
 _REPLACED = "its shell has ended, and another one is at the prompt"
 _REFUSED = "refused by kernel.sysrq: boot the kernel with sysrq_always_enabled"
 
@@ -150,17 +153,21 @@ class Ladder:
             text += f"\n[{end - start - _KEPT} more bytes stand in the console log from {start + _KEPT} on]\n"
         return Responsiveness(self.verdict, tuple(self._steps), monotonic() - self._begun, text, self._dumps)
 
-    def give_up(self, command: str, timeout: float, said: str, cut: TestTimeout | None = None) -> LavaError:
+    def give_up(
+        self, command: str, timeout: float, said: str, cut: TestTimeout | None = None, *, typed: bool = False
+    ) -> LavaError:
         """The error for a command that was over its time of ``timeout`` seconds; ``said`` is what it wrote by then.
+
+        ``typed``: it has not begun, as what was typed before has not ended.
 
         ``CommandTimeout`` if :meth:`interrupt` brought the shell back; with ``cut`` it was not the command's time that
         is over, and that is the error. If it did not, the rest of the ladder is climbed, and it is a ``Hang``, or the
         ``KernelCrash`` that the watch saw.
         """
-        over = str(cut) if cut else f"the command did not end within {timeout:g} s"
+        over = str(cut) if cut else TYPED if typed else f"the command did not end within {timeout:g} s"
         if self.verdict.shell_is_back:
             kind = TestTimeout if cut else CommandTimeout
-            return kind(f"{over}: {command}", evidence=said, responsiveness=self.result)
+            return kind(f"{over}: {one_line(command)}", evidence=said, responsiveness=self.result)
         replaced = STRANGER.search(self._console.read(self._start)) is not None
         if self._console.finding is None:
             self.ask_kernel()
@@ -168,7 +175,7 @@ class Ladder:
             return self._console.crash(finding)
         self._console.hang = found = self.result
         return Hang(
-            f"{over}, nor by Ctrl-C and Ctrl-\\; {_REPLACED if replaced else self._what()}: {command}",
+            f"{over}, nor by Ctrl-C and Ctrl-\\; {_REPLACED if replaced else self._what()}: {one_line(command)}",
             evidence=f"{found}\n{found.sysrq}",
             responsiveness=found,
         )
@@ -277,4 +284,4 @@ def refuse_if_hung(console: Console, ask: Ask) -> None:
 def replaced(console: Console, command: str) -> Hang:
     """The error for a shell that ended in a command, seen before the command was over its time."""
     console.hang = found = Responsiveness(Verdict.KERNEL_ALIVE, (Step("ping", 0.0, _REPLACED),), 0.0)
-    return Hang(f"{_REPLACED}: {command}", evidence=str(found), responsiveness=found)
+    return Hang(f"{_REPLACED}: {one_line(command)}", evidence=str(found), responsiveness=found)

@@ -21,11 +21,12 @@ from itertools import chain
 
 from pytest_lava.console.console import Console
 from pytest_lava.console.frames import readings
-from pytest_lava.console.interactive import Interactive
+from pytest_lava.console.interactive import AT_PROMPT, Interactive
 from pytest_lava.console.kernel_records import excise
 from pytest_lava.console.ladder import Ladder, refuse_if_hung
 from pytest_lava.console.requests import command_text, quoted
 from pytest_lava.console.shell import DEFAULT_OUTPUT, DEFAULT_TIMEOUT, CommandResult, OnOutput
+from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.console.watch import Finding
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConsoleLost, KernelCrash, TestTimeout, Timeout
@@ -101,6 +102,13 @@ class MarkerShell(Interactive):
         self._count = 0
         self._nonce = secrets.token_hex(3)
         self._files, self._bytes = 0, 0
+        self._typing = False
+
+    @property
+    def spawn(self) -> ConsoleSpawn:
+        """pexpect's interface, until the next command."""
+        self._typing = True
+        return super().spawn
 
     # -- taking over --------------------------------------------------------------------------------------------
 
@@ -158,6 +166,9 @@ class MarkerShell(Interactive):
         data = input.encode() if isinstance(input, str) else input
         try:
             with self._carrying_out(command):
+                if self._typing and not self.alive(deadline.at_most(AT_PROMPT)):
+                    raise Timeout("what was typed has not ended")
+                self._typing = False
                 for line in self._lines(tag, script, data, max_output):
                     self._console.write(line, deadline)
                 frame = self._receive(tag, start, max_output, deadline)
@@ -166,7 +177,7 @@ class MarkerShell(Interactive):
             partial = self._interrupt(ladder, tag, start, max_output)
             said = (partial.stdout + partial.stderr).decode(errors="replace") if partial else ""
             cut = error if isinstance(error, TestTimeout) else None
-            raise ladder.give_up(command, timeout, said, cut) from None
+            raise ladder.give_up(command, timeout, said, cut, typed=self._typing) from None
         finally:
             self._skip_output()
         if on_output is not None and (written := frame.stdout + frame.stderr):

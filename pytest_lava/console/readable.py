@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["without_frames"]
+__all__ = ["one_line", "without_frames"]
+
+_COMMAND = 200  # characters of one in a message
 
 # Whole lines: heads of answers and short answers of the agent (see frames.py), markers (see marker.py, stress/load.py).
 _LINES = re.compile(
@@ -19,3 +21,9 @@ _TAILS = re.compile(r"(?<=.)~[0-9a-f]{5,};\d{1,3}\.$|(?:^|(?<=[#$>] ))@[0-9a-f]{
 def without_frames(text: str) -> str:
     """``text`` without them, and without the empty lines that they begin with."""
     return re.sub(r"\n{2,}", "\n", _TAILS.sub("", _LINES.sub("", text))).lstrip("\n")
+
+
+def one_line(command: str) -> str:
+    """A command for a message: its first line, not endless."""
+    first, more, _ = command.strip().partition("\n")
+    return f"{first[:_COMMAND]} ..." if more or len(first) > _COMMAND else first

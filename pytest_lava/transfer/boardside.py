@@ -67,7 +67,7 @@ class BoardSide:
         """Give the board one more script, once."""
         self.facts(deadline)
         if script not in self._scripts:
-            self._run(lambda: _upload([script], ">>", "echo lava-ok"), "it", deadline, 0, None)
+            self._run(lambda: _upload([script], ">>", "echo lava-ok"), "the transfer", deadline, 0, None)
             self._scripts.append(script)
 
     def ask(
@@ -101,7 +101,7 @@ class BoardSide:
     def _introduce(self, deadline: Deadline) -> Facts:
         samples = " ".join(f"{name} '{_octal(compression.SAMPLES[name])}'" for name in compression.known_here())
         upload = _upload(self._scripts, ">", f'. "$__f.t"; __xfacts {samples}')
-        words, _ = self._run(lambda: upload, "it", deadline, 0, None)
+        words, _ = self._run(lambda: upload, "the transfer", deadline, 0, None)
         _, blocks, sums, undoes, makes = words
         return Facts(blocks, sums, tuple(undoes.split(",")[1:]), tuple(makes.split(",")[1:]))
 
@@ -115,7 +115,9 @@ class BoardSide:
                 result = self._shell.run(command(), timeout=limit.remaining(), input=data)
             except CommandTimeout as error:
                 if deadline.expired or size is None:
-                    raise Timeout(f"no time is left for {name} on the board", evidence=error.evidence) from error
+                    raise Timeout(
+                        f"no time is left for {name} on the board: give it a longer timeout", evidence=error.evidence
+                    ) from error
                 continue
             said = f"{result.stdout}{result.stderr}".strip()
             apart = result.stderr.startswith("lava-ok")

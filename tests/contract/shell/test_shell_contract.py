@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import threading
 import time
@@ -273,6 +274,13 @@ def test_interactive_program(shell: Shell) -> None:
     shell.expect(shell.prompt, timeout=5)
 
 
+def test_a_command_while_what_was_typed_still_runs(shell: Shell) -> None:
+    shell.sendline("cat")
+    with pytest.raises(CommandTimeout, match=r"^end what was typed before .*: echo begun$"):
+        shell.run("echo begun", timeout=0.5)
+    assert shell.run("echo usable").stdout == "usable\n"
+
+
 def test_interactive_program_reads_from_where_the_last_command_ended(shell: Shell) -> None:
     shell.run("echo needle")
     shell.sendline("sleep 0.1; echo hay")
@@ -380,3 +388,14 @@ def test_much_output_in_flat_memory(protocol: str, tmp_path: Path) -> None:
         shell.expect("the end", timeout=30)
         assert resident() - before < 12
     assert (tmp_path / "console.log").stat().st_size > 3 * size
+
+
+def test_a_long_command_that_a_time_limit_cuts_short_on_its_way(shell: Shell) -> None:
+    """What the board has not got yet of its lines is not waited for: no ping is taken for one of them."""
+    command = "\n".join(f": line {number} of many, which are more than a tty takes at once" for number in range(400))
+    with pytest.raises(CommandTimeout, match=r": : line 0 of many, which are more than a tty takes at once \.\.\.$"):
+        shell.run(command, timeout=0)
+    for seconds in (0.002, 0.01):
+        with contextlib.suppress(CommandTimeout):
+            assert shell.run(command, timeout=seconds).stdout == ""
+        assert shell.run("echo usable").stdout == "usable\n"
