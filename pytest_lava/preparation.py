@@ -15,6 +15,7 @@ from pytest_lava.errors import ConfigurationError, FetchFailed
 from pytest_lava.events import EventLog
 from pytest_lava.images.artefact import Artefact
 from pytest_lava.images.fetch import Fetched, Fetcher
+from pytest_lava.images.housekeeping import Room
 from pytest_lava.images.initrd import with_modules
 from pytest_lava.images.kernel import KernelFile, inspect
 from pytest_lava.images.kernel_parts import KernelParts, Workshop, content_of
@@ -48,7 +49,8 @@ class Preparation:
         self._targets = targets
         self._additions = additions
         self._events = events
-        self._shelf = Shelf(cache.folder)
+        room = Room(cache.folder, cache.limit, lambda gone: events.emit(f"removed from the cache: {gone.name}"))
+        self._shelf = Shelf(cache.folder, room)
         boards = [board for target in targets for board in target.request.candidates]
         self._fetcher = Fetcher(
             cache.folder,
@@ -57,6 +59,7 @@ class Preparation:
             report=events.emit,
             failed=failed,
             tries=max((board.model.retry.fetch for board in boards), default=1),
+            room=room,
         )
         self._parallel = Parallel()
         self._jobs: dict[object, Future[Any]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -13,9 +14,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import ConfigurationError, InfrastructureError
+from pytest_lava.errors import ConfigurationError, DiskFull, InfrastructureError
 
-__all__ = ["cache_dir", "entry", "locked", "produce", "replace_file", "sweep"]
+__all__ = ["FULL", "cache_dir", "disk_full", "entry", "locked", "produce", "replace_file", "sweep"]
+
+#: errors of a disk, or of a user's share of it, that has no room
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 #: seconds to wait for another run that is building the same entry
 _PATIENCE = 1800.0
@@ -81,6 +85,18 @@ def sweep(folder: Path) -> None:
         name = rest.name.rpartition(".tmp-")[0].lstrip(".").removesuffix(".json")  # facts are written by its maker too
         with suppress(InfrastructureError), locked(folder / name, deadline=Deadline.after(0)):
             _remove(rest)
+
+
+def disk_full(what: str, folder: Path, error: OSError) -> DiskFull:
+    """The error for a cache folder without room for ``what``."""
+    try:
+        left = f"{shutil.disk_usage(folder).free >> 20} MiB left"
+    except OSError:
+        left = "nobody knows how much is left"
+    return DiskFull(
+        f"cannot keep {what} in the cache: {error.strerror}: free some space, or set --lava-cache to another folder "
+        f"than {folder} ({left})"
+    )
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -6,7 +6,6 @@ whether it has another one, and not even that where a checksum was given.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -16,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import ConfigurationError, FetchFailed, InfrastructureError
+from pytest_lava.errors import ConfigurationError, DiskFull, FetchFailed, InfrastructureError
 from pytest_lava.events import utc_now
 from pytest_lava.images.artefact import Artefact, Checksum
-from pytest_lava.images.cache import locked, replace_file
+from pytest_lava.images.cache import FULL, disk_full, locked, replace_file
 from pytest_lava.images.contents import Stream, contents, is_tar, is_zip, zip_contents
 from pytest_lava.images.memo import remembered, sha256_of
 from pytest_lava.images.pump import Pump
+from pytest_lava.images.shelf import MUCH, MakesRoom
 from pytest_lava.images.store import Store
 from pytest_lava.images.tries import FailedTry, TellFailedTry
 from pytest_lava.images.unpack import Damaged, packing_of
@@ -84,9 +84,11 @@ class Fetcher:
         report: Report = lambda line: None,
         failed: TellFailedTry = lambda one: None,
         tries: int = _TRIES,
+        room: MakesRoom | None = None,
     ) -> None:
         self._cache, self._folder, self._store = folder, folder / "urls", store
         self._offline, self._report, self._failed, self._tries = offline, report, failed, tries
+        self._room = room
 
     def fetch(self, artefact: Artefact, *, unpack: bool, deadline: Deadline) -> Fetched:
         """One file; with ``unpack`` what is in it, where it is packed or an archive.
@@ -94,6 +96,15 @@ class Fetcher:
         ``ConfigurationError`` if a local file is missing or the network is needed and forbidden, ``FetchFailed`` if it
         is not what it should be, ``NetworkError``, and ``InfrastructureError`` if the cache cannot be written.
         """
+        try:
+            return self._found(artefact, unpack, deadline)
+        except DiskFull:
+            if self._room is None or not self._room.free(MUCH):
+                raise
+            self._report(f"the disk is full: what was not used for longest went for {artefact.name}")
+            return self._found(artefact, unpack, deadline)
+
+    def _found(self, artefact: Artefact, unpack: bool, deadline: Deadline) -> Fetched:
         try:
             if artefact.path is not None:
                 return self._local(artefact, artefact.path, unpack, deadline)
@@ -103,8 +114,10 @@ class Fetcher:
         except Damaged as error:
             raise FetchFailed(f"{artefact}: {error}") from error
         except OSError as error:
-            hint = "free some space, or set --lava-cache" if error.errno == errno.ENOSPC else "see to the cache folder"
-            raise InfrastructureError(f"cannot keep {artefact.name} in the cache: {error.strerror}: {hint}") from error
+            if error.errno in FULL:
+                raise disk_full(artefact.name, self._cache, error) from error
+            why = f"cannot keep {artefact.name} in the cache: {error.strerror}: see to the cache folder"
+            raise InfrastructureError(why) from error
 
     # -- what is here already -----------------------------------------------------------------------------------
 
@@ -174,6 +187,8 @@ class Fetcher:
                 also = job.checksum.algorithm if job.checksum else "sha256"
                 if not wire.open(kept[0].validators if kept else None, also) and kept:
                     return Fetched(artefact, kept[1], kept[0].sha256)
+                if self._room is not None:
+                    self._room.reserve(2 * wire.coming)  # as it comes, and what is in it: that is no less
                 return self._take(job, wire)
             except network.BrokenOff as error:
                 wire.done()

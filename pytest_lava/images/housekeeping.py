@@ -15,7 +15,7 @@ from pytest_lava.images.cache import sweep
 from pytest_lava.images.shelf import KINDS, check_of, made, remove
 from pytest_lava.images.store import Store
 
-__all__ = ["Holding", "holdings", "parse_size", "prune", "verify"]
+__all__ = ["Holding", "Room", "holdings", "parse_size", "prune", "verify"]
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -61,6 +61,24 @@ def prune(cache: Path, limit: int, removed: Callable[[Holding], None] = lambda h
             removed(holding)
     _forget_facts(cache)
     return freed
+
+
+class Room:
+    """Space in a cache folder, made before something is added: within ``limit`` bytes, 0 for any number."""
+
+    def __init__(self, cache: Path, limit: int = 0, removed: Callable[[Holding], None] = lambda holding: None) -> None:
+        self._cache, self._limit, self._removed = cache, limit, removed
+
+    def reserve(self, size: int) -> None:
+        """So many bytes are to come: what was not used for longest goes where they would exceed the limit."""
+        if self._limit:
+            with suppress(OSError):  # another run removes the same: the limit is no law
+                prune(self._cache, max(0, self._limit - size), self._removed)
+
+    def free(self, size: int) -> int:
+        """The disk is full: what was not used for longest goes until so many bytes are free; bytes freed."""
+        taken = sum(holding.size for holding in holdings(self._cache))
+        return prune(self._cache, max(0, taken - size), self._removed) if taken else 0
 
 
 def verify(cache: Path) -> Iterator[tuple[Holding, bool]]:

@@ -16,12 +16,17 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.images.cache import entry, produce, replace_file
+from pytest_lava.errors import DiskFull
+from pytest_lava.images.cache import FULL, disk_full, entry, produce, replace_file
 from pytest_lava.images.store import Store
 
-__all__ = ["KINDS", "Made", "Shelf", "check_of", "made", "remove"]
+__all__ = ["KINDS", "MUCH", "Made", "MakesRoom", "Shelf", "check_of", "made", "remove"]
+
+#: bytes to free on a full disk where nobody knows how much is needed
+MUCH = 2 << 30
 
 #: the folders of things that are made, and may be made again
 KINDS = ("kernels", "initrd", "media", "injected", "snapshots")
@@ -39,11 +44,21 @@ class Made:
     used: float = 0.0
 
 
-class Shelf:
-    """Cheap to make: folders appear with the first thing. ``store`` is that of fetched contents."""
+class MakesRoom(Protocol):
+    """See :class:`~pytest_lava.images.housekeeping.Room`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def reserve(self, size: int) -> None: ...
+    def free(self, size: int) -> int: ...
+
+
+class Shelf:
+    """Cheap to make: folders appear with the first thing. ``store`` is that of fetched contents.
+
+    ``room`` removes older things for a new one where the disk is full.
+    """
+
+    def __init__(self, folder: Path, room: MakesRoom | None = None) -> None:
+        self.folder, self.room = folder, room
         self.store = Store(folder / "objects")
         self._pins: dict[Path, int] = {}
 
@@ -59,12 +74,23 @@ class Shelf:
         path = entry(kind, key, self.folder)
 
         def make_and_note(temporary: Path) -> None:
-            make(temporary)
+            try:
+                make(temporary)
+            except OSError as error:
+                if error.errno not in FULL:
+                    raise
+                raise disk_full(name or key, path.parent, error) from error
             size, check = check_of(temporary) if summed else (_disk_usage(temporary), -1)
             replace_file(_facts(path), json.dumps(asdict(Made(name or key, size, check))).encode())
 
-        while not self._pin(produce(path, make_and_note, deadline=deadline)):
-            pass  # it was removed as soon as it was there
+        try:
+            made = produce(path, make_and_note, deadline=deadline)
+        except DiskFull:
+            if self.room is None or not self.room.free(MUCH):
+                raise
+            made = produce(path, make_and_note, deadline=deadline)
+        while not self._pin(made):
+            made = produce(path, make_and_note, deadline=deadline)  # it was removed as soon as it was there
         with suppress(OSError):
             os.utime(_facts(path))
         return path

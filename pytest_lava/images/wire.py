@@ -87,6 +87,8 @@ class Wire:
         self._stopped = threading.Event()
         #: bytes that came over the network
         self.received = 0
+        #: bytes that are still to come, as far as the server says so
+        self.coming = 0
         self.validators = Validators()
         self._digests = {"sha256": hashlib.sha256()}
 
@@ -165,6 +167,8 @@ class Wire:
         self._file = self._part.open("r+b" if goes_on else "w+b", buffering=0)
         self._old = self._end if goes_on else 0
         self._end = self._old
+        length = response.headers.get("Content-Length", "")
+        self.coming = int(length) if length.isdecimal() else 0
         self.validators = _validators(response)
         _facts_of(self._part).write_text(json.dumps(asdict(self.validators)))
         return True

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import InfrastructureError, InjectFailed
+from pytest_lava.errors import DiskFull, InfrastructureError, InjectFailed
+from pytest_lava.images.cache import FULL
 from pytest_lava.images.deb import read_package
 from pytest_lava.images.memo import sha256_of
 from pytest_lava.images.shelf import Shelf
@@ -72,7 +73,8 @@ def inject(
             (folder / "about.json").write_text(json.dumps(asdict(made) | {"path": made.path.name}))
         except OSError as error:
             where = error.filename or folder
-            raise InfrastructureError(
+            kind = DiskFull if error.errno in FULL else InfrastructureError
+            raise kind(
                 f"{base.name} cannot be edited in the cache: {where}: {error.strerror}; free some space there, or give "
                 "--lava-cache another folder"
             ) from error

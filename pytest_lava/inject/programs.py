@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import InfrastructureError, ToolMissing
+from pytest_lava.errors import DiskFull, InfrastructureError, ToolMissing
 
 __all__ = ["run"]
 
@@ -21,7 +21,10 @@ _PACKAGES = {
     "mcopy": "mtools", "mdir": "mtools", "mmd": "mtools", "qemu-img": "qemu-utils",
 }  # fmt: skip
 #: what this machine says when it is at fault, not the image
-_HOST = ("No space left on device", "Disk quota exceeded", "File too large", "Input/output error")
+_HOST = {
+    "No space left on device": DiskFull, "Disk quota exceeded": DiskFull,
+    "File too large": InfrastructureError, "Input/output error": InfrastructureError,
+}  # fmt: skip
 
 
 def run(
@@ -49,7 +52,7 @@ def run(
             wrong.seek(0)
             complaint = wrong.read()
             if full := next((words for words in _HOST if words.encode() in complaint), ""):
-                raise InfrastructureError(
+                raise _HOST[full](
                     f"{command[0]} cannot write {cwd} ({full}): free some space, or give --lava-cache another folder",
                     evidence=complaint.decode("utf-8", "replace"),
                 )

@@ -353,11 +353,11 @@ from pytest_lava.deadline import Deadline
 from pytest_lava.images.artefact import Artefact
 from pytest_lava.images.fetch import Fetcher
 from pytest_lava.images.store import Store
-from pytest_lava.errors import InfrastructureError
+from pytest_lava.errors import DiskFull
 folder = Path(sys.argv[1])
 try:
     Fetcher(folder, Store(folder / "objects")).fetch(Artefact.parse({url!r}), unpack=True, deadline=Deadline.after(30))
-except InfrastructureError as error:
+except DiskFull as error:
     print(error)
     print([path.name for path in folder.rglob("*.tmp")])
 """
@@ -367,7 +367,8 @@ except InfrastructureError as error:
          sys.executable, program],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert "No space left on device: free some space, or set --lava-cache" in done.stdout, done.stderr
+    assert "cannot keep disk.img in the cache: No space left on device: free some space" in done.stdout, done.stderr
+    assert f"set --lava-cache to another folder than {cache} (" in done.stdout
     assert done.stdout.endswith("[]\n")
 
 
