@@ -51,7 +51,8 @@ class Booted:
 def record_boot(shell: Shell, console: Console, booted: Booted, events: EventLog) -> BootRecord:
     """Ask the kernel of a board that has just come to its shell who it is."""
     # one fork; only the version has spaces
-    done = shell.run(f"{booted.before}uname -rvm; {_SYSRQ}", timeout=_ANSWER)
+    with console.typed.aside():
+        done = shell.run(f"{booted.before}uname -rvm; {_SYSRQ}", timeout=_ANSWER)
     if booted.before and done.stderr:
         events.emit(f"clock or random numbers are those of {booted.resumed}: {done.stderr.strip()}", level="warning")
     names, _, console.sysrq = done.stdout.strip().partition("\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pytest_lava.console.cut import Cut
 from pytest_lava.console.doubt import Doubt, Probe
 from pytest_lava.console.findings import Findings
 from pytest_lava.console.incidents import Incident, ends_trace, evidence_of, incidents_of
+from pytest_lava.console.marks import Marks
 from pytest_lava.console.reading import LineReader
 from pytest_lava.console.transport import Transport
 from pytest_lava.console.watch import Finding, FindingKind, Watch
@@ -30,7 +30,6 @@ T = TypeVar("T")
 _TRACE_QUIET = 0.3  # seconds of silence after which a trace is complete
 _TRACE_SECONDS = 5.0  # seconds that a trace may take
 _TRACE = 65536  # bytes of a trace in an error
-_MARKS = 1000
 _LOOK = 0.05  # seconds between two looks at a finding that is not sure yet
 _WINDOW = 4096  # no pattern of ours is longer, so no older byte is looked at twice
 
@@ -83,7 +82,8 @@ class Console:
         self.boundary = 0
         #: called with what :meth:`mark` gets, for an event log
         self.on_mark: Callable[[str], None] | None = None
-        self._marks: deque[tuple[int, str]] = deque(maxlen=_MARKS)
+        #: what was typed, and what people are not shown
+        self.typed = Marks(lambda: self.end)
 
     # -- the line -----------------------------------------------------------------------------------------------
 
@@ -151,13 +151,9 @@ class Console:
 
     def mark(self, text: str) -> None:
         """Note what was typed here: without echo the log would not tell."""
-        self._marks.append((self._bytes.end, text))
+        self.typed.add(text)
         if self.on_mark:
             self.on_mark(text)
-
-    def marks(self, start: int, end: int) -> list[tuple[int, str]]:
-        """What was typed between two offsets; of a long run only the newest."""
-        return [(offset, text) for offset, text in self._marks if start <= offset <= end]
 
     def mark_boundary(self) -> int:
         """From here on the board is another one (power cycle): no pattern matches across, old findings are gone."""

@@ -115,7 +115,8 @@ class CrashEvidence:
             return  # by a state that was kept earlier
         victim = self._victims.pop(board.name, None)
         try:
-            stored = collect(board.shell)
+            with board.console.typed.aside():
+                stored = collect(board.shell)
         except LavaError as error:
             board.events.emit(f"what is in {FOLDER} could not be collected: {error}", level="warning")
             return

@@ -354,13 +354,14 @@ def _shows(text: str, evidence: str) -> bool:
 
 
 def _readable(board: Board, start: int, most: int = _EXCERPT) -> str:
-    """The end of the console with the commands that were typed, without the frames of the command protocol."""
+    """The end of the console with the commands that were typed, without what we say and hear for ourselves."""
     console = board.console
     end = console.end
     lines: list[str] = []
-    for offset, text in [*console.marks(start, end), (end, "")]:
-        said = without_frames(excerpt(console.log, start, offset, lines=4 * most))
-        lines += [line for line in said.splitlines() if line]
+    for offset, text in [*console.typed.between(start, end), (end, "")]:
+        for begin, finish in console.typed.shown(start, offset):
+            said = without_frames(excerpt(console.log, begin, finish, lines=4 * most))
+            lines += [line for line in said.splitlines() if line]
         lines += [text] if text else []
         start = offset
     return "\n".join(lines[-most:])

@@ -192,7 +192,7 @@ def _doing(timer: _Timer, board: Board) -> tuple[str, str]:
     """What the test was about, for its sentence, and the last output of its board."""
     console = board.console
     end, begin = console.end, max(console.boundary, timer.begin)
-    commands = console.marks(begin, end)
+    commands = console.typed.between(begin, end)
     doing = f": {commands[-1][1].removeprefix('$ ')}" if commands else ""
     said = without_frames(console.text(max(begin, end - _LAST), end))
     return f"; it was waiting for the board{doing}" if console.cut.busy else "; it was busy without the board", said

@@ -131,20 +131,26 @@ class FileTransfer:
     def _fetching(self, remote: str, timeout: float | None) -> Iterator[Fetch]:
         deadline = Deadline.after(_PREPARE if timeout is None else timeout)
         self._console.mark(f"get {remote}")
-        self._ways.prepare(deadline)
-        yield Fetch(
-            self._board,
-            self._ways,
-            remote,
-            deadline,
-            enough=_enough if timeout is None else lambda size: deadline,
-            scaled=lambda size, progress: self._scaled(f"get {remote.rsplit('/', 1)[-1]}", size, progress),
-        )
+        with self._console.typed.aside():
+            self._ways.prepare(deadline)
+            yield Fetch(
+                self._board,
+                self._ways,
+                remote,
+                deadline,
+                enough=_enough if timeout is None else lambda size: deadline,
+                scaled=lambda size, progress: self._scaled(f"get {remote.rsplit('/', 1)[-1]}", size, progress),
+            )
 
     def _put(self, parcel: _Parcel, timeout: float | None) -> None:
         contents = parcel.contents
         deadline = _enough(contents.size) if timeout is None else Deadline.after(timeout)
         self._console.mark(f"put {contents.size} bytes to {parcel.remote}")
+        with self._console.typed.aside():
+            self._put_parcel(parcel, deadline)
+
+    def _put_parcel(self, parcel: _Parcel, deadline: Deadline) -> None:
+        contents = parcel.contents
         self._ways.prepare(deadline)
         sha256, program = file_sum("sha256sum", contents.chunks(deadline)), self._board.facts(deadline).sums
         total = sha256 if program == "sha256sum" else file_sum(program, contents.chunks(deadline))

@@ -216,9 +216,23 @@ def test_marks_of_what_was_typed(console: Console, peer: Peer) -> None:
     peer.says(b"output")
     console.expect(pattern("output"), deadline=soon())
     console.mark("$ two")
-    assert console.marks(0, 3) == [(0, "$ one")]
-    assert console.marks(0, 6) == [(0, "$ one"), (6, "$ two")]
+    assert console.typed.between(0, 3) == [(0, "$ one")]
+    assert console.typed.between(0, 6) == [(0, "$ one"), (6, "$ two")]
     assert heard == ["$ one", "$ two"]
+
+
+def test_what_we_do_for_ourselves_is_not_shown(console: Console, peer: Peer) -> None:
+    with console.typed.aside(), console.typed.aside():
+        console.mark("$ ours")
+        peer.says(b"plumbing")
+        console.expect(pattern("plumbing"), deadline=soon())
+    console.mark("$ theirs")
+    assert console.typed.between(0, 100) == [(8, "$ theirs")]
+    assert list(console.typed.shown(0, 8)) == []
+    assert list(console.typed.shown(3, 20)) == [(8, 20)]
+    with console.typed.aside():
+        pass
+    assert list(console.typed.shown(8, 20)) == [(8, 20)]
 
 
 def test_waiters_in_several_threads(console: Console, peer: Peer) -> None:

@@ -69,7 +69,7 @@ def test_one_that_ends_meanwhile_is_over_the_limit_too(tmp_path: Path) -> None:
             shell.run("head -c 8000000 /dev/zero | tr '\\0' a", timeout=60)
         thread.join()
         assert b"\x03" not in console.read(0)
-        assert not [text for _, text in console.marks(0, console.end) if "Ctrl" in text]
+        assert not [text for _, text in console.typed.between(0, console.end) if "Ctrl" in text]
         console.cut.end()
         assert shell.run("echo after").stdout == "after\n"
 

@@ -20,3 +20,12 @@ def test_only_what_commands_said(opened: object, tmp_path: Path) -> None:
         text = (tmp_path / "console.log").read_bytes()[begin:].decode().replace("\r", "")
     assert "@" not in taken_over
     assert without_frames(text).split("\n") == ["out", "err", "no-newline", "~ not ours; 3.", ""]
+
+
+def test_a_batch_without_its_tables(tmp_path: Path) -> None:
+    with open_agent(tmp_path) as shell:
+        begin = shell.run("true").console[1]
+        shell.run_many(["echo out", "echo err >&2; exit 3", "true"])
+        shell.run_many(["echo alone"])
+        text = (tmp_path / "console.log").read_bytes()[begin:].decode().replace("\r", "")
+    assert without_frames(text).split("\n") == ["out", "err", "alone", ""]
