@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -41,14 +43,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         # to `git bisect run` a small status says that the commit is bad
         return int(BISECT_USAGE if words[:1] == ["bisect"] else ExitStatus.USAGE)
+    return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
-        return int(arguments.func(arguments))
+        status = int(arguments.func(arguments))
+        sys.stdout.flush()
+        return status
     except ConfigurationError as error:
         print(f"pytest-lava: {error}", file=sys.stderr)
         return ExitStatus.USAGE
-    except LavaError as error:
+    except BrokenPipeError:  # of `pytest-lava boards | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python does not complain either
+        return 128 + signal.SIGPIPE
+    except (LavaError, OSError) as error:
         print(f"pytest-lava: {error}", file=sys.stderr)
         return ExitStatus.LAB_FAULT
+    except KeyboardInterrupt:
+        print("pytest-lava: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
 
 
 def _make_root(arch: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pytest_lava.arguments import count, limit
 from pytest_lava.bisect.processes import Processes
 from pytest_lava.bisect.verdict import ABORT, SKIP, Build, Verdict, abort, first_line, judge, skip
 from pytest_lava.deadline import Deadline, monotonic
@@ -67,9 +67,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     add = parser.add_argument
     add("--build", required=True, metavar="CMD", help="shell command that builds the kernel in the current folder")
-    add(
-        "--build-timeout", type=_seconds, default=21600.0, metavar="SECONDS", help="its limit (default: 21600, 6 hours)"
-    )
+    add("--build-timeout", type=limit, default=21600.0, metavar="SECONDS", help="its limit (default: 21600, 6 hours)")
     add(
         "--boot", choices=["fail", "skip"], default="fail",
         help="a kernel that does not boot is bad (fail, the default) or cannot be tested (skip)",
@@ -79,7 +77,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         help="shell command that prints what `uname -rv` has to hold, where the kernel's file does not tell",
     )  # fmt: skip
     add(
-        "--lab-retries", type=_count, default=1, metavar="N",
+        "--lab-retries", type=count, default=1, metavar="N",
         help="run pytest so many times again if the lab was at fault (default: 1)",
     )  # fmt: skip
     add("--runs", type=Path, default=Path("lava-runs"), metavar="DIR", help="where runs go (default: lava-runs)")
@@ -257,16 +255,3 @@ def _output(command: Sequence[str]) -> str:
         )  # fmt: skip
         return done.stdout.strip() if done.returncode == 0 else ""
     return ""
-
-
-def _seconds(text: str) -> float:
-    with suppress(ValueError):
-        if 0 < (seconds := float(text)) < math.inf:
-            return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0 or more")
-    return int(text)

@@ -37,20 +37,21 @@ def _boards(arguments: argparse.Namespace) -> int:
     if arguments.release:
         return _release(arguments.release)
     files = BoardFiles(board_folders(Path.cwd()), Registry(plugin_manager()))
-    status, out = 0, quarantined()
-    for name in files.names():
+    status, out, names = 0, quarantined(), files.names()
+    width = max(map(len, names), default=0)
+    for name in names:
         try:
             board = files.load(name)
         except ConfigurationError as error:
-            print(f"{name:<16} {error}")
+            print(f"{name:<{width}}  {error}")
             status = int(ExitStatus.USAGE)
             continue
         kind = "device type, for boards that extend it" if board.model.abstract else board.arch
-        print(f"{name:<16} {board.model.description} ({kind})  {board.path}")
+        print(f"{name:<{width}}  {board.model.description} ({kind})  {board.path}")
         if known := out.pop(name, None):
-            print(f"{'':<16} {known.describe()}")
+            print(f"{'':<{width}}  {known.describe()}")
     for known in out.values():  # described by files of another folder
-        print(f"{known.board:<16} {known.describe()}")
+        print(f"{known.board:<{width}}  {known.describe()}")
     return status
 
 

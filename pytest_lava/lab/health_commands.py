@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pytest_lava.arguments import seconds
 from pytest_lava.config.boards import BoardConfig, BoardFiles
 from pytest_lava.config.paths import board_folders
 from pytest_lava.deadline import Deadline
@@ -38,7 +39,7 @@ def add_parsers(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("board", nargs="*", metavar="BOARD", help="boards, or device types: then all boards of that type")
-    add("--wait", type=float, default=0.0, metavar="SECONDS", help="wait so long for a board in use (default: 0)")
+    add("--wait", type=seconds, default=0.0, metavar="SECONDS", help="wait so long for a board in use (default: 0)")
     add("--release", action="store_true", help="take a board that is healthy out of quarantine")
     add("--quarantine", action="store_true", help="put a board that is not healthy into quarantine")
     add("--runs", type=Path, default=Path("lava-runs"), metavar="DIR", help="where it is recorded (default: lava-runs)")
@@ -74,7 +75,12 @@ def check_board(
     """Check one board and record it in ``folder`` and in the history. ``ConfigurationError``, ``BoardBusy``."""
     with Guardian() as guardian:
         plan = plan_checkup(config, files, folder, guardian)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot make {folder}: {error.strerror}; give another place with --runs"
+            ) from None
         journal, health = HealthJournal(folder, config.name), None
         events = EventLog(folder / "events.jsonl", on_phase=journal.phase)
 
@@ -115,15 +121,15 @@ def _print_step(step: Step) -> None:
     if not step.name:
         print(step.told, flush=True)
         return
-    seconds = f"{step.seconds:7.1f} s" if step.outcome != "skipped" else " " * 9
-    print(f"  {step.name:<8} {_WORDS[step.outcome]:<6} {seconds}  {step.told}".rstrip(), flush=True)
+    took = f"{step.seconds:7.1f} s" if step.outcome != "skipped" else " " * 9
+    print(f"  {step.name:<8} {_WORDS[step.outcome]:<6} {took}  {step.told}".rstrip(), flush=True)
 
 
 def _history(boards: Sequence[str]) -> int:
     found = history(boards)
     for entry in found:
         when = datetime.fromisoformat(entry.time).astimezone()
-        steps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in (entry.steps or {}).items())
+        steps = ", ".join(f"{name} {took:.1f}" for name, took in (entry.steps or {}).items())
         told = "healthy" if entry.healthy else f"NOT healthy: {entry.why}"
         print(f"{when:%Y-%m-%d %H:%M}  {entry.board:<16} {entry.seconds:6.1f} s  {told} ({steps})")
     if not found:
