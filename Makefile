@@ -22,7 +22,7 @@ demo: .venv/.stamp-demo
 
 test: .venv/.stamp-test
 	@scripts/setup-host test
-	@.venv/bin/pytest-lava fetch arm arm64 x86_64
+	@.venv/bin/pytest-lava fetch arm arm64 x86_64 debian-x86_64
 	@$(MAKE) --no-print-directory check
 	@echo 'running the unit and contract tests ...'
 	@scripts/run-tests -n 2 tests/unit tests/contract

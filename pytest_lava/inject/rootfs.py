@@ -203,7 +203,7 @@ def _bootstrap(arch: str, archive: Path, deadline: Deadline) -> None:
             "mmdebstrap is missing, which makes a root file system of Debian packages: apt-get install mmdebstrap"
         )
     command = [
-        "mmdebstrap", "--quiet", f"--arch={arch}", "--variant=apt", f"--include={_PACKAGES}",
+        "mmdebstrap", f"--arch={arch}", "--variant=apt", f"--include={_PACKAGES}",
         '--aptopt=Acquire::Languages "none"',
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEAN),
         # packages under test keep theirs
@@ -236,7 +236,8 @@ def _trouble(arch: str, said: str) -> LavaError:
             evidence=said,
         )
     if _OFFLINE.search(said):
-        return NetworkError(f"the packages cannot be fetched: {last} - go online, then start again", evidence=said)
+        why = next((line.strip() for line in said.splitlines() if _OFFLINE.search(line)), last)
+        return NetworkError(f"the packages cannot be fetched: {why} - go online, then start again", evidence=said)
     return InfrastructureError(f"mmdebstrap failed: {last}", evidence=said)
 
 

@@ -1,0 +1,64 @@
+"""A root file system of Debian packages: what is missing or does not answer is told, and nothing half made is left."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pytest_lava.cli import main
+from pytest_lava.errors import ConfigurationError, ExitStatus, NetworkError, ToolMissing
+from pytest_lava.images.cache import cache_dir
+from pytest_lava.images.commands import add_parsers
+from pytest_lava.inject.rootfs import debian_root
+
+
+@pytest.fixture(scope="module")
+def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with the kernel and the busybox, so that only the packages are missing."""
+    cache, known = tmp_path_factory.mktemp("cache"), cache_dir() / "debian-x86_64"
+    assert known.exists(), "run `pytest-lava fetch x86_64`"
+    shutil.copytree(known, cache / known.name)
+    return cache
+
+
+def test_architectures() -> None:
+    with pytest.raises(ConfigurationError, match="no root file system is made for 'arm': there are arm64, x86_64"):
+        debian_root("arm")
+
+
+def test_without_the_program(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolMissing, match=r"mmdebstrap is missing, .*: apt-get install mmdebstrap"):
+        debian_root("x86_64", cache=assets)
+    assert list((assets / "debian-root-x86_64").iterdir()) == []
+
+
+def test_without_a_network(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy at which nobody listens; the real mmdebstrap, whose apt finds nothing."""
+    assert shutil.which("mmdebstrap"), "run `scripts/setup-host test`: mmdebstrap is missing"
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(
+        NetworkError, match=r"the packages cannot be fetched: .* - go online, then start again"
+    ) as caught:
+        debian_root("x86_64", cache=assets)
+    assert "127.0.0.1" in caught.value.evidence
+    assert list((assets / "debian-root-x86_64").iterdir()) == []
+
+
+def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is there is not made again: without any program."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main(["fetch", "debian-x86_64"]) == 0
+    said = capsys.readouterr().out
+    folder = cache_dir() / "debian-root-x86_64"
+    assert said.splitlines()[:2] == ["debian-x86_64:", f"  kernel  {folder}/vmlinuz"]
+    assert main(["fetch", "debian-arm"]) == ExitStatus.USAGE
+    parser = argparse.ArgumentParser()
+    add_parsers(parser.add_subparsers(), lambda arch: [f"made {arch}"])
+    arguments = parser.parse_args(["fetch", "debian-x86_64", "debian-arm64"])
+    assert arguments.func(arguments) == 0
+    assert capsys.readouterr().out == "made x86_64\nmade arm64\n"
