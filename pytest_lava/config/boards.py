@@ -21,6 +21,10 @@ from pytest_lava.registry import Registry
 __all__ = ["BoardConfig", "BoardFiles", "DriverChoice"]
 
 _DRIVER_KINDS = ("power", "deploy", "boot")
+#: what other tools call a key of ours
+_OTHER_NAMES = {
+    "baudrate": "speed", "baud": "speed", "baud_rate": "speed", "bps": "speed", "port": "url", "device": "url",
+}  # fmt: skip
 _HOST_ARCH = {"aarch64": "arm64", "armv7l": "arm", "i686": "x86", "amd64": "x86_64"}
 
 
@@ -256,7 +260,9 @@ def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
+    names = list(known)
+    other = _OTHER_NAMES.get(name)
+    near = [other] if other in names else difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

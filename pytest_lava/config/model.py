@@ -59,6 +59,27 @@ def _variables(found: Mapping[str, str]) -> Mapping[str, str]:
     return found
 
 
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[\w.-]+|[0-9a-fA-F:.]*::?[0-9a-fA-F:.]*(?:%\w+)?", text) or re.fullmatch(
+        r"[\w.-]+:\d+", text
+    ):
+        raise ValueError("write an address or a host's name, without a scheme and a port")
+    return text
+
+
+def _ssh_host(text: str) -> str:
+    scheme, separator, _ = text.partition("://")
+    if text.startswith("-"):
+        raise ValueError("this has to be a host, options go to ssh_options")
+    if not text or re.search(r"\s", text) or (separator and scheme != "ssh"):
+        raise ValueError("write USER@HOST or ssh://USER@HOST:PORT")
+    if not separator and re.fullmatch(r"[^:]*:\d*", text):
+        raise ValueError("with a port, write ssh://USER@HOST:PORT")
+    return text
+
+
+#: a name or an address
+Host = Annotated[str, AfterValidator(_host)]
 #: a regular expression for bytes of the console
 Regex = Annotated[str, AfterValidator(_regex)]
 
@@ -145,12 +166,14 @@ class Defaults(Strict):
 class Transfer(Strict):
     """How files reach the board over a network (``--transfer``); all may be left out."""
 
-    address: str | None = Field(default=None, description="this machine as the board sees it; default: found out")
-    listen: str | None = Field(
+    address: Host | None = Field(default=None, description="this machine as the board sees it; default: found out")
+    listen: Host | None = Field(
         default=None, description="where to serve files here; default: at address if it is ours, else everywhere"
     )
     up: str | None = Field(default=None, description="run on the board before its network is used first")
-    ssh: str | None = Field(default=None, description="the board's ssh server: USER@HOST, or ssh://USER@HOST:PORT")
+    ssh: Annotated[str, AfterValidator(_ssh_host)] | None = Field(
+        default=None, description="the board's ssh server: USER@HOST, or ssh://USER@HOST:PORT"
+    )
     ssh_options: tuple[str, ...] = Field(default=(), description="for the ssh client, such as -i FILE")
 
     @model_validator(mode="after")
@@ -158,8 +181,6 @@ class Transfer(Strict):
         """What would be set in vain is a mistake."""
         if self.ssh_options and not self.ssh:
             raise ValueError("ssh_options has no effect without ssh, the host to log in to")
-        if self.ssh and self.ssh.startswith("-"):
-            raise ValueError("ssh has to be a host, options go to ssh_options")
         return self
 
 

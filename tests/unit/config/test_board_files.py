@@ -86,12 +86,26 @@ def test_short_forms(folder: Folder) -> None:
         (GOOD.replace('"none"', '"zzz"'), 3, "unknown power method 'zzz'; there are command, none, qemu"),
         (GOOD.replace("/dev/ttyUSB0", "sokcet://h:1"), 4, "key 'console.url': sokcet:// is unknown; write a device,"),
         (GOOD.replace("/dev/ttyUSB0", "socket://h"), 4, "key 'console.url': a port is missing"),
+        (GOOD.replace('console = "/dev/ttyUSB0"', 'console.url = "x"\nconsole.baudrate = 9600'), 5,
+         "unknown key 'console.baudrate'; did you mean 'speed'?"),
+        (GOOD + "[transfer]\naddress = 'http://10.0.2.2'\n", 7, "key 'transfer.address': write an address or a host's"),
+        (GOOD + "[transfer]\nlisten = '127.0.0.1:80'\n", 7, "key 'transfer.listen': write an address or a host's"),
+        (GOOD + "[transfer]\nssh = 'root@board -p 2'\n", 7, "key 'transfer.ssh': write USER@HOST or ssh://USER@HOST:"),
+        (GOOD + "[transfer]\nssh = 'root@board:22'\n", 7, "key 'transfer.ssh': with a port, write ssh://USER@HOST:"),
+        (GOOD + "[transfer]\nssh = '-oProxyCommand=x'\n", 7, "key 'transfer.ssh': this has to be a host, options go"),
         (GOOD.replace("/dev/ttyUSB0", "exec: "), 4, "key 'console.url': this names no serial line"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_with_file_line_and_key(folder: Folder, text: str, line: int, sentence: str) -> None:
     path = folder.write("b", text)
     assert folder.complaint("b").startswith(f"{path}:{line}: {sentence}")
+
+
+@pytest.mark.parametrize("address", ["10.0.2.2", "lab-host.example.org", "fd00::1", "::1", "fe80::1%eth0"])
+@pytest.mark.parametrize("ssh", ["root@board", "board", "ssh://root@board:2222", "root@fd00::2"])
+def test_hosts_for_transfers(folder: Folder, address: str, ssh: str) -> None:
+    folder.write("b", f"{GOOD}[transfer]\naddress = '{address}'\nssh = '{ssh}'\n")
+    assert (folder.load("b").model.transfer.address, folder.load("b").model.transfer.ssh) == (address, ssh)
 
 
 def test_missing_key(folder: Folder) -> None:
