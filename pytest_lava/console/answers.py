@@ -29,6 +29,7 @@ _ASK = 8  # times that a damaged answer is asked for again: first raw, then enco
 _ASK_RAW = 2
 _LOST = 5.0  # seconds without a byte after which a request to answer again did not arrive; sums of much take their time
 _STALL = 1.0  # seconds without a byte after which an answer that began will not go on, and a doubtful finding counts
+_HELD = 0.1  # seconds without a byte after which a newline was output
 _REFUSAL = re.compile(rb"~[0-9a-f]+!(\w{1,12})\.\r?\n")
 _ENDING = re.compile(rb"~[0-9a-f]+;\d{1,3}\.\r?\n")
 #: a prompt, as shells have them; whether it is one is then asked
@@ -173,11 +174,24 @@ class Answers:
         if again:
             found = self._patiently(look, deadline)
         elif live:
-            found = console.wait(look, deadline, what="end of the command")
+            found = self._live(look, lambda: tell(seen) if console.read(told, seen) == b"\n" else None, deadline)
         else:
             found = self._attentively(look, start, deadline)
         begin, header, exact = found or (start, None, False)
         return (begin, header, exact) if header else None
+
+    def _live(self, look: Callable[[], T | None], release: Callable[[], None], deadline: Deadline) -> T:
+        """Wait while output comes. ``look`` holds back a newline, as a header may begin with it: not for long."""
+        console = self._console
+        while True:
+            try:
+                return console.wait(look, deadline, what="end of the command", quiet=_HELD)
+            except Timeout:
+                if deadline.expired:
+                    raise
+            release()
+            end = console.end
+            console.wait(lambda end=end: console.end > end or None, deadline, what="end of the command")  # type: ignore[misc]
 
     def _attentively(self, look: Callable[[], T | None], start: int, deadline: Deadline) -> T:
         """Wait where nobody else writes to the line: a prompt there is another shell's. ``Replaced`` if it says so."""

@@ -31,6 +31,7 @@ _TRACE_QUIET = 0.3  # seconds of silence after which a trace is complete
 _TRACE_SECONDS = 5.0  # seconds that a trace may take
 _TRACE = 65536  # bytes of a trace in an error
 _LOOK = 0.05  # seconds between two looks at a finding that is not sure yet
+_WHO = {"u-boot-hang": "U-Boot gave up"}  # patterns of what is no kernel
 _WINDOW = 4096  # no pattern of ours is longer, so no older byte is looked at twice
 
 
@@ -242,7 +243,7 @@ class Console:
                 break
         reset = finding.kind is FindingKind.BOOT
         kind = UnexpectedReset if reset else KernelCrash
-        what = "the board reset by itself" if reset else "the kernel crashed"
+        what = "the board reset by itself" if reset else _WHO.get(finding.name, "the kernel crashed")
         self.told = finding
         return kind(f"{what}: {finding.message}", evidence=evidence_of(self.read, finding, self.boundary))
 

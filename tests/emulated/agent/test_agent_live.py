@@ -99,6 +99,21 @@ def test_output_comes_live_and_is_proven(tmp_path: Path, name: str) -> None:
         assert fine(shell)
 
 
+def test_a_line_comes_live_with_its_newline(tmp_path: Path) -> None:
+    with open_agent(tmp_path) as shell:
+        said = b""
+        states: list[bytes] = []
+
+        def note(data: bytes) -> None:
+            nonlocal said
+            said += data
+            states.append(said)
+
+        shell.run("echo a; sleep 0.6; echo b", on_output=note)
+        assert said == b"a\nb\n"
+        assert b"a\n" in states
+
+
 def test_streaming_among_kernel_records(tmp_path: Path) -> None:
     line = FaultLine(open_process("dash -i")[0], hit=0.5, seed=6)
     with open_agent(tmp_path, line=line) as shell:

@@ -255,3 +255,10 @@ def test_one_byte_a_read(tmp_path: Path) -> None:
     with open_shell(tmp_path, line=line) as shell:
         assert shell.run("echo out; echo err >&2; exit 3").returncode == 3
         assert shell.run("head -c 3000 /dev/zero").stdout_bytes == bytes(3000)
+
+
+def test_a_boot_loader_that_gives_up_is_no_kernel(console: Console, peer: Peer) -> None:
+    console.arm(FindingKind.FATAL)
+    peer.says(b"### ERROR ### Please RESET the board ###\r\n")
+    with pytest.raises(KernelCrash, match=r"^U-Boot gave up: ### ERROR ### Please RESET the board ###$"):
+        console.expect(pattern("=> "), deadline=soon())
