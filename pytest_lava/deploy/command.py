@@ -27,7 +27,7 @@ from pytest_lava.errors import (
     Timeout,
 )
 from pytest_lava.plan import ImagePlan, KernelPlan
-from pytest_lava.power._process import how_it_ended, kill_group, wait_exit
+from pytest_lava.power._process import how_it_ended, kill_group, undisturbed, wait_exit
 
 __all__ = ["CommandDeploy"]
 
@@ -142,14 +142,17 @@ class CommandDeploy:
         begin, limit = monotonic(), deadline.at_most(self._options.timeout)
         seconds = limit.remaining()
         with tempfile.TemporaryFile() as output:  # a pipe would not end before what is left in the background does
-            process = self._start(words, output.fileno())
-            forget = self._context.guard.process(process.pid)
+            process = forget = None
             try:
+                with undisturbed():
+                    process = self._start(words, output.fileno())
+                    forget = self._context.guard.process(process.pid)
                 ended = wait_exit(process, limit)
             finally:
-                if process.poll() is None:
+                if process is not None and process.poll() is None:
                     kill_group(process)
-                forget()
+                if forget is not None:
+                    forget()
             size = output.seek(0, os.SEEK_END)
             said = os.pread(output.fileno(), _TAIL, max(0, size - _TAIL)).decode(errors="replace")
         good = ended and process.returncode == 0

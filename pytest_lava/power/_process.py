@@ -1,4 +1,4 @@
-"""Waiting for a process of ours to end, without polling."""
+"""Starting a process of ours so that it is known of, and waiting for its end without polling."""
 
 from __future__ import annotations
 
@@ -8,10 +8,36 @@ import os
 import select
 import signal
 import subprocess
+import threading
+from collections.abc import Iterator
 
 from pytest_lava.deadline import Deadline
 
-__all__ = ["how_it_ended", "kill_group", "wait_exit"]
+__all__ = ["how_it_ended", "kill_group", "undisturbed", "wait_exit"]
+
+_RAISING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Around the start of a process: an interrupt that comes meanwhile is acted on when the process is known.
+
+    Else one would be left that nobody ends: it may be switching a board on.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals are acted on in that one
+        yield
+        return
+    came: dict[int, None] = {}
+    before = {number: handler for number in _RAISING if callable(handler := signal.getsignal(number))}
+    try:
+        for number in before:
+            signal.signal(number, lambda number, _: came.setdefault(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for sent in came:
+            signal.raise_signal(sent)
 
 
 def wait_exit(process: subprocess.Popen[bytes], deadline: Deadline) -> bool:

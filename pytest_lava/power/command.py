@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConfigurationError, PowerError
-from pytest_lava.power._process import kill_group, wait_exit
+from pytest_lava.power._process import kill_group, undisturbed, wait_exit
 from pytest_lava.power.api import Forget, PowerContext
 
 __all__ = ["CommandPower"]
@@ -111,11 +111,14 @@ class CommandPower:
         seconds = limit.remaining()
         # files, as a daemon that the command starts keeps the descriptors open: a pipe would never end
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            process = self._start(command, out, err)
+            process = None
             try:
+                with undisturbed():
+                    process = self._start(command, out, err)
                 ended = wait_exit(process, limit)
             except BaseException:
-                kill_group(process)
+                if process is not None:
+                    kill_group(process)
                 raise
             if not ended:
                 kill_group(process)

@@ -43,7 +43,7 @@ off() {
 }
 case $1 in
 on) off
-    PYTHON -S bench_board.py "$state" </dev/null >/dev/null 2>&1 &
+    env --default-signal=INT,QUIT PYTHON -S bench_board.py "$state" </dev/null >/dev/null 2>&1 &
     echo $! >"$state.pid" ;;
 off) off ;;
 *) exit 1 ;;

@@ -130,16 +130,6 @@ def test_exception_in_a_fixture(bench: Desk, tests: Write, kind: str) -> None:
         assert "broken" in session.output or kind == "SystemExit"
 
 
-def test_time_limit_by_signal(bench: Desk, boards: Boards) -> None:
-    """pytest-timeout's own way: the test fails, the board heals, the run goes on."""
-    status, session = bench.run("--timeout=3", "--timeout-method=signal", *boards)
-    assert status == 1
-    bench.assert_clean()
-    found = session.bundle()
-    assert found["test_victim[qemu-x86_64]"] == "fail"
-    assert found["test_after[qemu-x86_64]"] == "pass"
-
-
 @pytest.mark.parametrize("ending", ["by itself", "TERM", "KILL"])
 def test_a_pipe_behind_pytest_ends(bench: Desk, ending: str) -> None:
     """``pytest | cat`` must not wait for a helper that holds the pipe."""

@@ -52,7 +52,6 @@ DEATHS = {
     "kill -9 during a test": "reached(); shell.run('sleep 600', timeout=600)",
     "os._exit": "os._exit(0)",
     "segfault": "os.kill(os.getpid(), signal.SIGSEGV)",
-    "pytest-timeout's thread": "reached(); shell.run('sleep 600', timeout=600)",
     "a child holds everything open": "os.fork() or time.sleep(3) or os._exit(0); os._exit(1)",
 }
 
@@ -63,8 +62,7 @@ def test_during_a_test(bench: Desk, boards: Boards, tests: Write, death: str) ->
         f"def test_victim(shell, last_board):\n    if last_board:\n        {DEATHS[death]}\n\n"
         "def test_after(shell): pass\n"
     )
-    options = ("--timeout=3", "--timeout-method=thread") if "timeout" in death else ()
-    session = bench.start(*options, *boards)
+    session = bench.start(*boards)
     if "kill" in death:
         session.reach("reached")
         session.process.kill()
