@@ -51,6 +51,7 @@ def prune(cache: Path, limit: int, removed: Callable[[Holding], None] = lambda h
     """
     for kind in KINDS:
         sweep(cache / kind)
+    Store(cache / "objects").sweep()
     found = holdings(cache)
     taken, freed = sum(holding.size for holding in found), 0
     for holding in found:

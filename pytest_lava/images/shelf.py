@@ -76,12 +76,12 @@ class Shelf:
         def make_and_note(temporary: Path) -> None:
             try:
                 make(temporary)
+                size, check = check_of(temporary) if summed else (_disk_usage(temporary), -1)
+                replace_file(_facts(path), json.dumps(asdict(Made(name or key, size, check))).encode())
             except OSError as error:
                 if error.errno not in FULL:
                     raise
                 raise disk_full(name or key, path.parent, error) from error
-            size, check = check_of(temporary) if summed else (_disk_usage(temporary), -1)
-            replace_file(_facts(path), json.dumps(asdict(Made(name or key, size, check))).encode())
 
         try:
             made = produce(path, make_and_note, deadline=deadline)

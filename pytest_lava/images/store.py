@@ -64,7 +64,7 @@ class Store:
         ``OSError``, and what ``pieces`` or ``key`` raise: then nothing is stored.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._sweep()
+        self.sweep()
         temporary, claim = _claimed(self._folder)
         try:
             written = write_sparse(temporary, pieces)
@@ -145,7 +145,7 @@ class Store:
         while self._pins:
             os.close(self._pins.popitem()[1])
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Remove what killed runs left half written: nobody holds a lock on it."""
         for rest in self._folder.glob(".*.tmp"):
             with suppress(OSError):

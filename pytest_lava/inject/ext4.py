@@ -84,6 +84,8 @@ class Ext4:
         block = self._superblock()
         if block.read_only:
             raise NotEditable(f"{self.name} has features that nobody may write to (ext4 with shared blocks)")
+        if self._offset + block.blocks * block.block_size > self._image.stat().st_size:
+            raise InjectFailed(f"{self.name} ends before its file system does: it was cut off, copy or build it again")
         if block.needs_recovery or not block.clean:
             self._check()
 
