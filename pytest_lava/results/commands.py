@@ -14,18 +14,28 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parsers", "bundle_command", "junit_command"]
 
+_LATEST = Path("lava-runs/latest")
+_AGAIN = "Write the {} of a run again, from its journal and logs: after a kill -9, or in another version."
+
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add both commands; ``args.func(args)`` runs the chosen one and returns the exit status."""
     from pytest_lava.results.bundle_schema import VERSIONS
 
-    bundle = subparsers.add_parser("bundle", help="write the result bundle of a run again, from its journal")
+    bundle = subparsers.add_parser(
+        "bundle", help="write the result bundle of a run again, from its journal", description=_AGAIN.format("bundle")
+    )
     bundle.add_argument("--format", choices=VERSIONS, help="bundle format (default: what the run asked for, else 1.5)")
     bundle.set_defaults(func=bundle_command)
-    junit = subparsers.add_parser("junit", help="write the JUnit XML of a run again, from its journal")
+    junit = subparsers.add_parser(
+        "junit", help="write the JUnit XML of a run again, from its journal", description=_AGAIN.format("JUnit XML")
+    )
     junit.set_defaults(func=junit_command)
     for parser, name in ((bundle, "bundle.json"), (junit, "junit.xml")):
-        parser.add_argument("journal", nargs="+", type=Path, metavar="JOURNAL", help="journal file or run folder")
+        parser.add_argument(
+            "journal", nargs="*", type=Path, metavar="JOURNAL", default=[_LATEST],
+            help=f"journal file or run folder (default: {_LATEST})",
+        )  # fmt: skip
         parser.add_argument("--output", type=Path, metavar="PATH", help=f"default: {name} beside it; - for stdout")
 
 

@@ -58,3 +58,13 @@ def test_importing_the_journal_loads_little() -> None:
     program = "import sys, pytest_lava.results.journal; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not {"pytest", "fastjsonschema", "uuid", "xml", "argparse", "pydantic"} & set(loaded)
+
+
+def test_the_latest_run_is_meant(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "lava-runs").mkdir()
+    (tmp_path / "lava-runs" / "latest").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    assert run("bundle") == 0
+    assert run("junit") == 0
+    assert (folder / "bundle.json").exists()
+    assert (folder / "junit.xml").exists()
