@@ -1,7 +1,8 @@
 """Incidents: what the kernel said of one misfortune, from the first line of its trace to the last.
 
 A trace begins with a line such as ``cut here``, ``BUG:`` or ``Unable to handle`` and ends with ``end trace`` or ``end
-Kernel panic`` (``kernel/panic.c``, ``lib/bug.c``). Where it has no such end, it ends when the kernel is quiet.
+Kernel panic`` (``kernel/panic.c``, ``lib/bug.c``); on x86 the registers of an oops stand behind that. Where it has no
+such end, it ends when the kernel is quiet.
 """
 
 from __future__ import annotations
@@ -38,6 +39,13 @@ _ENDS = {
     FindingKind.CRASH: re.compile(rb"---\[ end (?:trace|Kernel panic)"),
     FindingKind.WARN: re.compile(rb"---\[ end trace|: Killed process \d"),
 }
+# arch/x86/kernel/dumpstack.c: oops_end() shows the registers of the kernel once more; kernel/exit.c: make_task_dead()
+_TWICE = re.compile(rb"\] RIP: 0010:")
+_LAST_REGISTERS = re.compile(rb"\] CR2: ")
+_BEHIND_END = re.compile(
+    rb"\] (?:\[ *[TC]\d+\] ?)?(?:(?:[RE]IP|Code|RSP|ESP|R[A-Z0-9]{2}|E[A-Z]{2}|FS|CS|DS|CR[0-9]|DR[0-9]|PKRU): |note: |"
+    rb"Fixing recursive fault)"
+)
 
 
 @dataclass(frozen=True)
@@ -59,12 +67,13 @@ class Incident:
 
 @dataclass
 class _Span:
-    """Where the trace of a finding lies; ``closed`` if its last line says that it is."""
+    """Where the trace of a finding lies; ``closed`` if a line says that it ends, ``whole`` if nothing can follow."""
 
     start: int
     end: int
     closed: bool
     finding: Finding
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,19 +93,27 @@ def ends_trace(said: bytes) -> bool:
 
 
 def incidents_of(read: Read, findings: Iterable[Finding]) -> list[Incident]:
-    """Put findings (in the order of the log) with their traces; those within one trace are one incident."""
+    """Put findings (in the order of the log) with their traces; those within one trace are one incident.
+
+    But for a task that hangs or a processor that stalls: somebody else says so, in the midst of what is told.
+    """
     spans: list[_Span] = []
+    beside: list[_Span] = []
     for finding in findings:
         span, last = _span(read, finding, 0), spans[-1] if spans else None
         if last is None or span.start >= last.end:
             spans.append(span)
+        elif finding.kind is FindingKind.STALL and last.closed and last.start < finding.offset:
+            span.start = finding.offset
+            beside.append(span)
         elif last.closed or span.start <= last.start:
-            last.start, last.end, last.closed = min(last.start, span.start), max(last.end, span.end), span.closed
+            last.start, last.end = min(last.start, span.start), max(last.end, span.end)
+            last.closed, last.whole = span.closed, span.whole
             last.finding = min(last.finding, finding, key=lambda one: _GRAVITY.index(one.kind))
         else:
             last.end = span.start
             spans.append(span)
-    return [_incident(read, span) for span in spans]
+    return [_incident(read, span) for span in sorted(spans + beside, key=lambda span: span.start)]
 
 
 def evidence_of(read: Read, finding: Finding, boundary: int) -> str:
@@ -112,16 +129,17 @@ def evidence_of(read: Read, finding: Finding, boundary: int) -> str:
 def _incident(read: Read, span: _Span) -> Incident:
     found = span.finding
     return Incident(
-        found.kind, found.name, found.message, _text(read, span), span.start, span.end, span.closed, found.doubtful
-    )
+        found.kind, found.name, found.message, _text(read, span), span.start, span.end, span.closed and span.whole,
+        found.doubtful,
+    )  # fmt: skip
 
 
 def _span(read: Read, finding: Finding, floor: int) -> _Span:
     own = next(_lines(read, finding.offset, finding.offset + _LONGEST))
     if not finding.traced:
         return _Span(finding.offset, own.end, True, finding)
-    end, closed = _end(read, finding, own)
-    return _Span(_start(read, finding, own, floor), end, closed, finding)
+    end, closed, whole = _end(read, finding, own)
+    return _Span(_start(read, finding, own, floor), end, closed, finding, whole)
 
 
 def _start(read: Read, finding: Finding, own: _Line, floor: int) -> int:
@@ -131,6 +149,7 @@ def _start(read: Read, finding: Finding, own: _Line, floor: int) -> int:
     before = [
         line for line in _lines(read, begin, finding.offset) if _belongs(line, own, _LONG_AGO if fatal else _QUIET)
     ]
+    before = _in_one_go(before, own)
     start = finding.offset
     for line in before if fatal else before[-_OPENING:]:
         if start == finding.offset and _BEGINS.search(line.text):
@@ -140,20 +159,34 @@ def _start(read: Read, finding: Finding, own: _Line, floor: int) -> int:
     return start
 
 
-def _end(read: Read, finding: Finding, own: _Line) -> tuple[int, bool]:
-    """Where the last line ends that belongs to it, and whether that says so."""
-    ends, last = _ENDS.get(finding.kind), own
+def _in_one_go(lines: list[_Line], last: _Line) -> list[_Line]:
+    """Those at the end between which the kernel's clock has no gap: what was said before that is another matter."""
+    for number, line in reversed(list(enumerate(lines))):
+        if not _belongs(line, last, _QUIET):
+            return lines[number + 1 :]
+        last = line
+    return lines
+
+
+def _end(read: Read, finding: Finding, own: _Line) -> tuple[int, bool, bool]:
+    """Where the last line ends that belongs to it, whether a line says so, and whether nothing can follow any more."""
+    ends, last, closed, whole = _ENDS.get(finding.kind), own, False, True
     for number, line in enumerate(_lines(read, finding.offset, finding.offset + _BEHIND)):
         if not _belongs(line, last, _QUIET):
             if line.stamp is None:
                 continue
             break
+        if closed and not _BEHIND_END.search(line.text):
+            break
         last = line
-        if ends is not None and ends.search(line.text):
-            return line.end, True
+        if finding.kind is FindingKind.CRASH:
+            whole = (whole and not _TWICE.search(line.text)) or (
+                closed and _LAST_REGISTERS.search(line.text) is not None
+            )
+        closed = closed or (ends is not None and ends.search(line.text) is not None)
         if number >= _LINES:
             break
-    return last.end, False
+    return last.end, closed, whole
 
 
 def _belongs(line: _Line, other: _Line, seconds: float) -> bool:

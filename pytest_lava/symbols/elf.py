@@ -23,8 +23,8 @@ _ALLOC, _EXEC = 2, 4  # sh_flags
 _NOTYPE, _FUNC = 0, 2  # of st_info
 _BUILD_ID = 3  # n_type of a note of GNU
 _GNU = b"GNU\0"
-#: init/version.c; the kernel says it as its first line
-_BANNER = re.compile(rb"Linux version \d+\.\d+[^\s\0]* \([^\n\0]*\n")
+#: init/version-timestamp.c; the kernel says it as its first line. There is a draft of it too, with a # but no number
+_BANNER = re.compile(rb"Linux version \d+\.\d+[^\s\0]* \([^\n\0]*\) #\d[^\n\0]*\n")
 _VERMAGIC = re.compile(rb"(?:^|\0)vermagic=([^\s\0]+)")
 
 

@@ -11,6 +11,7 @@ RELEASE = "6.1.0-lava"
 VERSION = "#7 SMP Mon Jan  5 10:00:00 UTC 2026"
 BANNER = f"Linux version {RELEASE} (me@here) (gcc (Debian) 12.2.0, GNU ld 2.40) {VERSION}"
 _MAIN = """
+const char draft[] = "DRAFT # SMP \\n";
 const char linux_banner[] = "BANNER\\n";
 int kernel_init(void);
 #include "../drivers/tty/sysrq.h"
@@ -59,7 +60,8 @@ def _run(*argv: str | Path) -> None:
 
 def compiled_vmlinux(folder: Path, *flags: str, banner: str = BANNER) -> Path:
     """A program with a kernel's banner and functions of known names, for this machine; two share a name."""
-    sources = {"init/main.c": _MAIN.replace("BANNER", banner), "drivers/tty/sysrq.h": _SYSRQ}
+    main = _MAIN.replace("BANNER", banner).replace("DRAFT", banner.rpartition(" #")[0])
+    sources = {"init/main.c": main, "drivers/tty/sysrq.h": _SYSRQ}
     sources |= {"drivers/tty/sysrq.c": _BODY, "lib/other.c": _OTHER}
     for name, text in sources.items():
         path = folder / "src" / name
