@@ -47,7 +47,7 @@ def test_a_trace_gets_its_lines(vmlinux: Path) -> None:
     lines = found.text.splitlines()
     assert lines[0].endswith("(drivers/tty/sysrq.h:5)")  # the inlined one, relative to the top of the source
     assert lines[1].strip() == "crash inlined into sysrq_handle_crash (drivers/tty/sysrq.c:6)"
-    assert lines[5].endswith("(init/main.c:7)")
+    assert lines[5].endswith("(init/main.c:8)")
     assert lines[6] == "[    1.000004]  not_there+0x1/0x2"
 
 
