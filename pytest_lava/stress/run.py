@@ -37,7 +37,6 @@ __all__ = ["Pace", "stress"]
 T = TypeVar("T")
 
 _DEFINE = 10.0
-_ON_INTERRUPT = 2.0  # seconds in which a load on this machine is ended when somebody presses Ctrl-C
 
 
 @dataclass(frozen=True)
@@ -268,8 +267,8 @@ class _Run:
         """Whatever ends this process, what was measured so far is told first."""
         self._so_far = replace(self._so_far, cause=Cause.INTERRUPTED, seconds=monotonic() - self._begun)
         self._tell(self._so_far)
-        if self._leash:  # any other board is switched off
-            self._load.stop(_ON_INTERRUPT)
+        if self._leash:
+            self._load.kill()
 
     # -- clocks -------------------------------------------------------------------------------------------------
 
