@@ -22,7 +22,7 @@ from pytest_lava.responsiveness import Verdict
 
 __all__ = ["Collects", "Death", "Recovery", "Rescue", "Rung", "death_of", "not_tried"]
 
-_RESYNC = 15.0  # seconds
+_RESYNC = 8.0  # seconds; another shell at its prompt is found in one, and else each costs the next rung
 _FIRST_LINE = 300  # characters of a reason
 
 
