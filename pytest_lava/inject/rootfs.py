@@ -30,7 +30,7 @@ from pytest_lava.inject.additions import Addition, parse_addition
 from pytest_lava.inject.entries import Staging, entries_of
 from pytest_lava.inject.ext4 import Ext4
 from pytest_lava.inject.placing import place
-from pytest_lava.inject.programs import run
+from pytest_lava.programs import run
 
 __all__ = ["ROOTS", "RootAssets", "debian_root"]
 
@@ -230,7 +230,7 @@ def _trouble(arch: str, said: str) -> LavaError:
             f"this machine cannot run programs for {arch}, as it takes to configure packages: "
             "apt-get install qemu-user-static binfmt-support", evidence=said,
         )  # fmt: skip
-    if re.search(r"unable to pick chroot mode|newuidmap|subuid|unshare", said):
+    if re.search(r"unable to pick chroot mode|newuidmap|/etc/subuid", said):
         return ToolMissing(
             f"mmdebstrap needs user namespaces or root here: apt-get install uidmap, or run this once as root ({last})",
             evidence=said,
