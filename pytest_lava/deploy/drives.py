@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +11,8 @@ from pydantic import AfterValidator, BeforeValidator
 from pytest_lava.config.model import Strict
 from pytest_lava.deadline import Deadline
 from pytest_lava.deploy.scratch import Scratch
-from pytest_lava.errors import ConfigurationError, DeployFailed
+from pytest_lava.errors import DeployFailed
+from pytest_lava.programs import need, run
 
 __all__ = ["Drive", "DriveTable", "Drives"]
 
@@ -21,6 +20,7 @@ __all__ = ["Drive", "DriveTable", "Drives"]
 _SLOTS = ("sd", "pflash", "mtd", "ide", "scsi", "floppy")
 _DEVICE = re.compile(rf"(?:(?:{'|'.join(_SLOTS)})(?::\d+)?|[a-z][\w.-]*(?:,[\w.-]+=[^,]+)*)")
 _SIZE = re.compile(r"(\d+)([KMGT]?)")
+_PURPOSE = "to make drives of images"
 _QCOW2 = b"QFI\xfb"
 
 
@@ -78,7 +78,7 @@ class Drives:
     def check(self, drive: Drive) -> None:
         """``ConfigurationError`` if qemu-img is missing though it may be needed."""
         if self._keep or drive.size or drive.bytes_for(3) != 3:
-            _qemu_img()
+            need("qemu-img", _PURPOSE)
 
     def arguments(self, name: str, drive: Drive, image: Path, deadline: Deadline) -> list[str]:
         """The arguments that put ``image`` in as the drive ``name``. ``DeployFailed`` if it does not fit."""
@@ -102,28 +102,16 @@ class Drives:
 
     def _overlay(self, name: str, drive: Drive, image: Path, deadline: Deadline) -> Path:
         form, target = _form(image), self._scratch.file(f"{name}.qcow2")
-        command = [_qemu_img(), "create", "-q", "-f", "qcow2", "-b", str(image.absolute()), "-F", form, str(target)]
+        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(image.absolute()), "-F", form, str(target)]
         if form == "raw":
             command.append(str(drive.bytes_for(image.stat().st_size)))
-        try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                timeout=deadline.remaining(), check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise DeployFailed(f"qemu-img did not end in time with {image}") from None
+        done = run(command, deadline, cwd=target.parent, purpose=_PURPOSE)
         if done.returncode:
-            raise DeployFailed(f"{image} cannot be a drive: {done.stderr.strip()}", evidence=done.stderr)
+            said = done.stderr.decode("utf-8", "replace")
+            raise DeployFailed(f"{image} cannot be a drive: {said.strip()}", evidence=said)
         return target
 
 
 def _form(image: Path) -> str:
     with image.open("rb") as file:
         return "qcow2" if file.read(4) == _QCOW2 else "raw"
-
-
-def _qemu_img() -> str:
-    found = shutil.which("qemu-img")
-    if found is None:
-        raise ConfigurationError("qemu-img is missing, which makes drives of images: apt-get install qemu-utils")
-    return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +13,7 @@ from pytest_lava.errors import ConfigurationError, InfrastructureError
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.memo import sha256_of
 from pytest_lava.images.shelf import Shelf
+from pytest_lava.programs import run
 
 __all__ = ["boot_medium", "sha256_of"]
 
@@ -66,12 +66,12 @@ def _make_fat(target: Path, files: Mapping[str, Path], deadline: Deadline) -> No
     size = -(-(content + content // 64 + 4 * _MIB) // _MIB) * _MIB
     with target.open("wb") as image:
         image.truncate(size)
-    _run(["mformat", "-i", str(target), "-N", _SERIAL, "-v", _LABEL, "::"], deadline)
+    _run(["mformat", "-i", str(target.absolute()), "-N", _SERIAL, "-v", _LABEL, "::"], deadline, target.parent)
     folders = {str(parent) for name in files for parent in PurePosixPath(name).parents if str(parent) != "."}
     for folder in sorted(folders):
-        _run(["mmd", "-i", str(target), f"::{folder}"], deadline)
+        _run(["mmd", "-i", str(target.absolute()), f"::{folder}"], deadline, target.parent)
     for name in sorted(files):
-        _run(["mcopy", "-i", str(target), str(files[name]), f"::{name}"], deadline)
+        _run(["mcopy", "-i", str(target.absolute()), str(files[name].absolute()), f"::{name}"], deadline, target.parent)
     target.chmod(0o444)  # a board that wrote to it would change it for every later run
 
 
@@ -90,31 +90,19 @@ def _make_ext4(target: Path, files: Mapping[str, Path], deadline: Deadline) -> N
         # U-Boot reads without a journal; what a kernel of 2026 makes by default, an old U-Boot may not know.
         command = ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum,^64bit,^orphan_file", "-b", "4096"]
         command += ["-U", _UUID, "-L", _LABEL, "-m", "0", "-E", f"hash_seed={_UUID},root_owner=0:0"]
-        _run([*command, "-d", str(tree), str(target), f"{size}M"], deadline)
+        _run([*command, "-d", str(tree.absolute()), str(target.absolute()), f"{size}M"], deadline, target.parent)
     finally:
         shutil.rmtree(tree, ignore_errors=True)
     target.chmod(0o444)
 
 
-def _run(command: list[str], deadline: Deadline) -> None:
-    environment = os.environ | {"MTOOLS_SKIP_CHECK": "1", "SOURCE_DATE_EPOCH": _EPOCH, "E2FSPROGS_FAKE_TIME": _EPOCH}
-    # Users' search paths often lack the folder where Debian has mke2fs.
-    program = shutil.which(command[0]) or shutil.which(command[0], path="/usr/sbin:/sbin")
-    if program is None:
-        package = "e2fsprogs" if command[0] == "mke2fs" else "mtools"
-        raise ConfigurationError(
-            f"{command[0]} is needed to make a boot medium: install it (Debian: apt-get install {package})"
-        )
-    try:
-        done = subprocess.run(
-            [program, *command[1:]], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="replace", timeout=deadline.remaining(), check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise InfrastructureError(f"{command[0]} did not end in time while making a boot medium") from None
+def _run(command: list[str], deadline: Deadline, folder: Path) -> None:
+    more = {"MTOOLS_SKIP_CHECK": "1", "SOURCE_DATE_EPOCH": _EPOCH, "E2FSPROGS_FAKE_TIME": _EPOCH}
+    done = run(command, deadline, cwd=folder, more=more, purpose="to make a boot medium")
     if done.returncode:
-        why = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
-        raise InfrastructureError(f"{command[0]} could not make the boot medium: {why[0]}", evidence=done.stderr)
+        said = (done.stderr or done.stdout).decode("utf-8", "replace")
+        why = said.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise InfrastructureError(f"{command[0]} could not make the boot medium: {why[0]}", evidence=said)
 
 
 _MAKERS = {"fat": _make_fat, "ext4": _make_ext4}

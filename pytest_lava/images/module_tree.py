@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +18,7 @@ from pytest_lava.images.cpio import module_files, placed_module
 from pytest_lava.images.deb import is_deb, unpack
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.images.unpack import Damaged, packing_of, unpacked
+from pytest_lava.programs import find, run
 
 __all__ = ["add_module", "index", "modules_of", "releases", "write_dependencies"]
 
@@ -78,23 +77,16 @@ def add_module(tree: Path, name: str, content: bytes | str) -> None:
 
 def index(tree: Path, deadline: Deadline) -> None:
     """Make the tables of each release in the tree. ``InfrastructureError`` if depmod fails."""
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-    depmod = shutil.which("depmod", path=path)
     for release in releases(tree):
-        if depmod is None:
+        if find("depmod") is None:
             write_dependencies(tree / "lib" / "modules" / release)
             continue
-        command = [depmod, "-b", str(tree), release]
-        try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                timeout=deadline.remaining(), check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise InfrastructureError(f"depmod did not end in time for the modules of {release}") from None
+        purpose = f"for the modules of {release}"
+        done = run(["depmod", "-b", str(tree.absolute()), release], deadline, cwd=tree, purpose=purpose)
         if done.returncode:
-            why = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise InfrastructureError(f"depmod failed for the modules of {release}: {why[0]}", evidence=done.stderr)
+            said = done.stderr.decode("utf-8", "replace")
+            why = said.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise InfrastructureError(f"depmod failed for the modules of {release}: {why[0]}", evidence=said)
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes | str]]:

@@ -16,8 +16,8 @@ from pytest_lava.deadline import Deadline
 from pytest_lava.errors import InfrastructureError, InjectFailed
 from pytest_lava.inject.entries import Entry
 from pytest_lava.inject.filesystem import Node, NodeKind, NotEditable, Placed
-from pytest_lava.inject.programs import run
 from pytest_lava.inject.superblock import SuperBlock, read_superblock
+from pytest_lava.programs import run
 
 __all__ = ["Ext4"]
 

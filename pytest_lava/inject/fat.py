@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import InjectFailed
 from pytest_lava.inject.filesystem import Node, Placed
-from pytest_lava.inject.programs import run
+from pytest_lava.programs import run
 
 __all__ = ["Fat"]
 

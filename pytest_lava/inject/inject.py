@@ -27,8 +27,8 @@ from pytest_lava.inject.fat import Fat
 from pytest_lava.inject.filesystem import Editable, NotEditable
 from pytest_lava.inject.modules import with_depmod
 from pytest_lava.inject.placing import place
-from pytest_lava.inject.programs import run
 from pytest_lava.inject.ramfs import Ramfs
+from pytest_lava.programs import run
 
 __all__ = ["Injected", "expand", "has_dpkg", "inject", "open_volume", "raw_copy"]
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from pytest_lava.deadline import Deadline
 from pytest_lava.errors import InjectFailed, ToolMissing
 from pytest_lava.inject.entries import Entry, Staging
+from pytest_lava.programs import find, run
 
 __all__ = ["with_depmod"]
 
 _MODULE = re.compile(r"(?:.*/)?lib/modules/([^/]+)/.+\.ko(?:\.gz|\.xz|\.zst)?")
 #: seconds for depmod: 3,500 modules take it two
 _LIMIT = 300.0
+_PURPOSE = "to make the tables of kernel modules"
 
 
 def with_depmod(entries: Iterable[Entry], staging: Staging) -> Iterator[Entry]:
@@ -37,8 +38,7 @@ def with_depmod(entries: Iterable[Entry], staging: Staging) -> Iterator[Entry]:
 
 
 def _made(release: str, base: str, files: dict[str, Entry], staging: Staging) -> Iterator[Entry]:
-    program = shutil.which("depmod") or shutil.which("depmod", path="/usr/sbin:/sbin")
-    if program is None:
+    if find("depmod") is None:
         raise ToolMissing(
             f"the modules of {release} have no modules.dep, and depmod is missing: "
             "install it (Debian: apt-get install kmod), or give what 'make modules_install' made"
@@ -51,12 +51,10 @@ def _made(release: str, base: str, files: dict[str, Entry], staging: Staging) ->
                 link = folder / path.removeprefix(prefix)
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(entry.content.absolute())
-        done = subprocess.run(
-            [program, "-b", root, release], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="replace", timeout=_LIMIT, check=False,
-        )  # fmt: skip
+        done = run(["depmod", "-b", root, release], Deadline.after(_LIMIT), cwd=staging.folder, purpose=_PURPOSE)
         if done.returncode:
-            raise InjectFailed(f"depmod cannot read the modules of {release}: {done.stderr.strip()}")
+            why = done.stderr.decode("utf-8", "replace").strip()
+            raise InjectFailed(f"depmod cannot read the modules of {release}: {why}")
         for made in sorted(folder.glob("modules.*")):
             if not made.is_symlink():  # what came with the modules is there already
                 content = staging.new()
