@@ -7,6 +7,7 @@ sums; kernel records that landed in the middle are taken out, and what is then s
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,8 @@ from pytest_lava.console.console import Console
 from pytest_lava.console.heartbeat import Heartbeat
 from pytest_lava.console.interactive import AT_PROMPT, Interactive
 from pytest_lava.console.ladder import Ladder, refuse_if_hung, replaced
-from pytest_lava.console.requests import by_file, command_text, request, script_of
+from pytest_lava.console.limits import EVIDENCE, KEEP_BYTES, KEEP_FILES
+from pytest_lava.console.requests import by_file, command_text, refuse_a_text, request, script_of
 from pytest_lava.console.shell import DEFAULT_OUTPUT, DEFAULT_TIMEOUT, CommandResult, OnOutput
 from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.deadline import Deadline, monotonic
@@ -28,13 +30,10 @@ from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, La
 
 __all__ = ["AgentShell", "AgentUnfit", "script_of"]
 
-_EVIDENCE = 65536  # bytes of each stream that are fetched when a command was interrupted
 _PING = 1.0
 _UPLOAD = 30.0  # seconds that the agent takes at most on a line that is slow or has to be spoken to slowly
 _HEAL = 2.0
 _DEFINE = 5.0
-_KEEP_FILES = 20  # commands whose files stay on the board; removing them costs a process
-_KEEP_BYTES = 1 << 20
 _MANY = 64 << 20  # bytes that all commands of a batch may write
 
 _TTY = "raw -echo isig"
@@ -71,6 +70,8 @@ class _Job:
     on_output: OnOutput | None
     #: more functions that it takes
     script: str = ""
+    #: seconds that may pass without output, where it is live
+    silence: float = math.inf
 
     @property
     def scripts(self) -> list[str]:
@@ -81,6 +82,10 @@ class _Job:
         if self.data is not None or by_file(self.text):
             needed.append("agent_given.sh")
         return needed
+
+
+def _unheard(data: bytes) -> None:
+    """Takes live output of which only the coming matters."""
 
 
 class AgentShell(Interactive):
@@ -204,18 +209,24 @@ class AgentShell(Interactive):
         input: str | bytes | None = None,
         max_output: int = DEFAULT_OUTPUT,
         on_output: OnOutput | None = None,
+        silence: float | None = None,
     ) -> CommandResult:
         """See :meth:`pytest_lava.console.shell.Shell.run`."""
         text = command_text(command, cwd, env)
         if max_output < 0:
             raise ValueError(f"max_output must not be negative, got {max_output}")
+        if silence is not None and not silence > 0:
+            raise ValueError(f"silence must be greater than 0 s, got {silence:g}")
+        if silence is not None and on_output is None:
+            on_output = _unheard
         timeout = self._timeout if timeout is None else timeout
         deadline = Deadline.after(timeout)
         refuse_if_hung(self._console, lambda _, limit: self.alive(limit))
         self._console.mark(f"$ {command}")
         data = input.encode() if isinstance(input, str) else input
         begin, t0 = self._console.end, monotonic()
-        answer = self._carry_out(_Job(command, text, data, timeout, max_output, on_output), deadline)
+        job = _Job(command, text, data, timeout, max_output, on_output, silence=silence or math.inf)
+        answer = self._carry_out(job, deadline)
         return CommandResult(
             command=command,
             returncode=answer.header.status,
@@ -236,12 +247,8 @@ class AgentShell(Interactive):
         env: Mapping[str, str] | None = None,
         max_output: int = DEFAULT_OUTPUT,
     ) -> list[CommandResult]:
-        """Many small commands, each in its own subshell, in one request: less time on the line and fewer processes.
-
-        ``timeout`` is for all together. Where the board has a clock, ``duration`` is its word.
-        """
-        if isinstance(commands, str):
-            raise TypeError(f"run_many takes a list of commands, not the single text {commands[:80]!r}")
+        """See :meth:`pytest_lava.console.shell.Shell.run_many`; ``duration`` is the word of the board's clock."""
+        refuse_a_text(commands)
         surroundings = command_text("", cwd, env)
         for command in commands:
             command_text(command, None, None)
@@ -274,7 +281,7 @@ class AgentShell(Interactive):
         self._bytes += sum(answer.header.sizes)
         gone, full = "g" in answer.header.flags, "f" in answer.header.flags
         if gone or full:
-            self._bytes = _KEEP_BYTES  # so that they go before the next command
+            self._bytes = KEEP_BYTES  # so that they go before the next command
             self._homeless = gone and full
             if not gone:
                 raise InfrastructureError(f"no space left on the board for the output of: {job.name}")
@@ -302,7 +309,9 @@ class AgentShell(Interactive):
                 try:
                     for piece in request("D" if job.on_output is None else "V", frame, job.text, job.data, job.limit):
                         self._console.write(piece, deadline)
-                    answer = self._answers.receive(frame, start, job.limit, deadline, job.on_output)
+                    answer = self._answers.receive(
+                        frame, start, job.limit, deadline, job.on_output, silence=job.silence
+                    )
                     self._asking.unread = 0
                     return answer
                 except Refused:
@@ -310,11 +319,12 @@ class AgentShell(Interactive):
         except Replaced:
             raise replaced(self._console, job.name) from None
         except (TestTimeout, Timeout) as error:
+            silence = 0.0 if deadline.expired or math.isinf(job.silence) else job.silence
             ladder = Ladder(self._console)
             with self._console.cut.spared():
                 said = self._interrupt(ladder, frame).decode(errors="replace")
             cut = error if isinstance(error, TestTimeout) else None
-            raise ladder.give_up(job.name, job.timeout, said, cut, typed=self._typing) from None
+            raise ladder.give_up(job.name, job.timeout, said, cut, typed=self._typing, silence=silence) from None
         raise ConsoleLost(DAMAGED)
 
     # -- inside -------------------------------------------------------------------------------------------------
@@ -329,7 +339,7 @@ class AgentShell(Interactive):
 
     def _tidy(self, deadline: Deadline) -> None:
         self._files += 1
-        if self._files > _KEEP_FILES or self._bytes >= _KEEP_BYTES:
+        if self._files > KEEP_FILES or self._bytes >= KEEP_BYTES:
             self._files = self._bytes = 0
             self._console.write(b"K 0\n", deadline)
 
@@ -354,6 +364,6 @@ class AgentShell(Interactive):
             return b""
         start, deadline = self._console.end, Deadline.after(_DEFINE)
         with suppress(Timeout, ConsoleLost, KernelCrash, Refused):
-            self._console.write(b"A %s %d\n" % (frame.encode(), _EVIDENCE), deadline)
-            return b"".join(self._answers.receive(frame, start, _EVIDENCE, deadline).streams)
+            self._console.write(b"A %s %d\n" % (frame.encode(), EVIDENCE), deadline)
+            return b"".join(self._answers.receive(frame, start, EVIDENCE, deadline).streams)
         return b""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["RECORD", "excise", "excise_surely"]
+__all__ = ["CALLER", "RECORD", "STAMP", "excise", "excise_surely"]
 
-#: a printk record with its time stamp (CONFIG_PRINTK_TIME) and perhaps the caller's id, to the end of its line
-RECORD = re.compile(rb"\[ *\d+\.\d{6}\](?: ?\[ *[TC]\d+\])? [^\r\n]*\r?\n")
-_STAMP = rb"\[ *\d+\.\d{6}\]"
-_SURE_RECORD = re.compile(_STAMP + rb"(?: ?\[ *[TC]\d+\])? (?:(?!" + _STAMP + rb")[^\r\n])*\r\n")
+#: the time stamp of a record (CONFIG_PRINTK_TIME), and who wrote it (CONFIG_PRINTK_CALLER)
+STAMP = r"\[ *\d+\.\d{6}\]"
+CALLER = r"(?: ?\[ *[TC]\d+\])?"
+
+#: a printk record with its time stamp and perhaps the caller's id, to the end of its line
+RECORD = re.compile(rf"{STAMP}{CALLER} [^\r\n]*\r?\n".encode())
+_SURE_RECORD = re.compile(rf"{STAMP}{CALLER} (?:(?!{STAMP})[^\r\n])*\r\n".encode())
 
 
 def excise(data: bytes) -> bytes:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -24,12 +24,13 @@ from pytest_lava.console.frames import readings
 from pytest_lava.console.interactive import AT_PROMPT, Interactive
 from pytest_lava.console.kernel_records import excise
 from pytest_lava.console.ladder import Ladder, refuse_if_hung
-from pytest_lava.console.requests import command_text, quoted
+from pytest_lava.console.limits import EVIDENCE, KEEP_BYTES, KEEP_FILES
+from pytest_lava.console.requests import command_text, quoted, refuse_a_text
 from pytest_lava.console.shell import DEFAULT_OUTPUT, DEFAULT_TIMEOUT, CommandResult, OnOutput
 from pytest_lava.console.spawn import ConsoleSpawn
 from pytest_lava.console.watch import Finding
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import ConsoleLost, KernelCrash, TestTimeout, Timeout
+from pytest_lava.errors import ConfigurationError, ConsoleLost, KernelCrash, TestTimeout, Timeout
 
 __all__ = ["MarkerShell"]
 
@@ -38,9 +39,6 @@ _PIECE = 240  # bytes of a command or of input per line
 _ASK_AGAIN = 8
 _WINDOW = 4096
 _SILENCE = 1.0  # seconds without a byte after which an answer that began will not end
-_KEEP_FILES = 20  # commands whose files stay on the board; removing them costs a process
-_KEEP_BYTES = 1 << 20
-_EVIDENCE = 65536  # bytes of each stream that are asked for once more when a command was interrupted
 _PLAIN = frozenset(b'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;/_+-=@~(){}<>|&*?!#"$^[]')
 
 # Read by the loader line below; each line is one piece of the script, joined by newlines. A read that fails may be a
@@ -151,8 +149,13 @@ class MarkerShell(Interactive):
         input: str | bytes | None = None,
         max_output: int = DEFAULT_OUTPUT,
         on_output: OnOutput | None = None,
+        silence: float | None = None,
     ) -> CommandResult:
         """See :meth:`pytest_lava.console.shell.Shell.run`."""
+        if silence is not None:
+            raise ConfigurationError(
+                "silence= needs live output, which this board's shell has not: use timeout= instead"
+            )
         script = command_text(command, cwd, env)
         if max_output < 0:
             raise ValueError(f"max_output must not be negative, got {max_output}")
@@ -192,6 +195,23 @@ class MarkerShell(Interactive):
             truncated=frame.truncated,
         )
 
+    def run_many(
+        self,
+        commands: Sequence[str],
+        *,
+        timeout: float | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        max_output: int = DEFAULT_OUTPUT,
+    ) -> list[CommandResult]:
+        """See :meth:`pytest_lava.console.shell.Shell.run_many`: one by one."""
+        refuse_a_text(commands)
+        deadline = Deadline.after(self._timeout if timeout is None else timeout)
+        return [
+            self.run(command, timeout=deadline.remaining(), cwd=cwd, env=env, max_output=max_output)
+            for command in commands
+        ]
+
     def alive(self, deadline: Deadline) -> bool:
         """Whether the loop answers; heals a tty that was left busy by Ctrl-C first."""
         tag, start = self._tag(), self._console.end
@@ -210,7 +230,7 @@ class MarkerShell(Interactive):
 
     def _lines(self, tag: str, script: bytes, data: bytes | None, limit: int) -> Iterator[bytes]:
         """What is typed for a command: the last line runs it."""
-        if self._files >= _KEEP_FILES or self._bytes >= _KEEP_BYTES:
+        if self._files >= KEEP_FILES or self._bytes >= KEEP_BYTES:
             self._files = self._bytes = 0
             yield b"__d all #\n"
         self._files += 1
@@ -300,7 +320,7 @@ class MarkerShell(Interactive):
         if not ladder.interrupt(ask):
             return None
         with suppress(Timeout, ConsoleLost):
-            return self._receive(tag, start, limit, Deadline.after(0), again=_EVIDENCE)
+            return self._receive(tag, start, limit, Deadline.after(0), again=EVIDENCE)
         return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from pytest_lava.console.kernel_records import CALLER, STAMP
 from pytest_lava.console.watch_pattern import RECORD_START, FindingKind, WatchPattern
 
 __all__ = ["PATTERNS"]
@@ -90,7 +91,7 @@ PATTERNS: tuple[WatchPattern, ...] = (
     _record("kcsan", _WARN, "BUG: KCSAN", r"BUG: KCSAN: ", "kernel/kcsan/report.c"),
     # whatever else the kernel calls a bug; without a time stamp it could be any program's word
     WatchPattern(
-        "bug", _CRASH, b"BUG: ", re.compile(rb"\[ *\d+\.\d{6}\](?: ?\[ *[TC]\d+\])? (?:\w+: )?BUG: "), "any",
+        "bug", _CRASH, b"BUG: ", re.compile(rf"{STAMP}{CALLER} (?:\w+: )?BUG: ".encode()), "any",
     ),
     _record("oom", _WARN, "oom-killer", r".* invoked oom-killer: ", "mm/oom_kill.c"),
     _record("oom", _WARN, ": Killed process", r".*[Oo]ut of memory.*: Killed process", "mm/oom_kill.c", traced=False),

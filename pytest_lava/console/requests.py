@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from pytest_lava.console.shell import DEFAULT_OUTPUT
 
-__all__ = ["by_file", "command_text", "quoted", "request", "script_of"]
+__all__ = ["by_file", "command_text", "quoted", "refuse_a_text", "request", "script_of"]
 
 _PIECE = 240  # bytes of escaped text a line
 _SPECIAL = re.compile(rb"[\x03\x1a\x1c]")  # what the tty still takes as signals
@@ -37,6 +37,12 @@ def command_text(command: str, cwd: str | None, env: Mapping[str, str] | None) -
     if b"\0" in text:
         raise ValueError("a command, its folder and its environment cannot hold a NUL character")
     return text
+
+
+def refuse_a_text(commands: Sequence[str]) -> None:
+    """``TypeError`` where a list of commands has to be, as a text is a list of its characters."""
+    if isinstance(commands, str):
+        raise TypeError(f"run_many takes a list of commands, not the single text {commands[:80]!r}")
 
 
 def quoted(text: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,6 +74,7 @@ class Shell(Files, Protocol):
         input: str | bytes | None = None,
         max_output: int = DEFAULT_OUTPUT,
         on_output: OnOutput | None = None,
+        silence: float | None = None,
     ) -> CommandResult:
         """Run a command in a subshell of its own and wait for it.
 
@@ -81,8 +82,24 @@ class Shell(Files, Protocol):
         Standard input is ``input`` or empty. ``max_output`` bytes of each stream are kept; the result says if cut.
         ``on_output`` gets the output live, both streams and perhaps kernel messages mixed as they come; the result is
         exact all the same. A shell without an agent has it only when the command has ended, and calls it once.
+        ``silence`` is a second limit, for commands that take long: so many seconds without any output, of the command
+        or the kernel. It needs an agent (``ConfigurationError``), and a program that does not buffer what it writes.
         Raises ``CommandTimeout`` (after Ctrl-C, so that the shell stays usable), ``KernelCrash``, ``ConsoleLost``,
         ``ValueError`` for what cannot be sent (a NUL, a negative timeout, a name that is no variable's).
+        """
+
+    def run_many(
+        self,
+        commands: Sequence[str],
+        *,
+        timeout: float | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        max_output: int = DEFAULT_OUTPUT,
+    ) -> list[CommandResult]:
+        """Many small commands, each in its own subshell, in one request: less time on the line and fewer processes.
+
+        ``timeout`` is for all together. A shell without an agent runs them one by one.
         """
 
     def leave(self, deadline: Deadline) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from pytest_lava.console.kernel_records import CALLER, STAMP
 from pytest_lava.console.patterns import PATTERNS
 from pytest_lava.console.watch_pattern import FindingKind, WatchPattern
 
@@ -18,9 +19,9 @@ __all__ = ["PATTERNS", "Finding", "FindingKind", "Watch", "WatchPattern"]
 
 _LONGEST_LINE = 8192  # a longer "line" is binary output; its beginning is dropped
 _LEARN = 65536  # bytes of a boot in which a record is looked for
-_RETURNED = re.compile(rb"^\[ *\d+\.\d{6}\] [^\r\n]*\r\n", re.MULTILINE)
-_STAMP = re.compile(rb"\[ *\d+\.\d{6}\]")
-_HEAD = re.compile(rb"(?:<\d+>)?(?:\[ *\d+\.\d{6}\](?: ?\[ *[TC]\d+\])? ?)?")
+_RETURNED = re.compile(rf"^{STAMP} [^\r\n]*\r\n".encode(), re.MULTILINE)
+_STAMP = re.compile(STAMP.encode())
+_HEAD = re.compile(rf"(?:<\d+>)?(?:{STAMP}{CALLER} ?)?".encode())
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pytest_lava.console.kernel_records import CALLER, STAMP
 from pytest_lava.errors import ConfigurationError
 
 __all__ = ["RECORD_START", "FindingKind", "PatternTable", "WatchPattern", "literal_in"]
 
 #: How a kernel record begins: its time stamp (CONFIG_PRINTK_TIME) and perhaps a caller id, behind whatever a program
 #: had written of its line by then. Without a time stamp it is known only at the beginning of a line.
-RECORD_START = r"(?:^(?:<\d+>)?|\[ *\d+\.\d{6}\](?: ?\[ *[TC]\d+\])? )"
+RECORD_START = rf"(?:^(?:<\d+>)?|{STAMP}{CALLER} )"
 _QUANTIFIER = re.compile(r"(?:[*?]|\{\d*,?\d*\})[?+]?")
 _ESCAPE = re.compile(r"\\(?:x..|\d+|[a-zA-Z])")
 _IGNORES = re.compile(r"\(\?[a-zA-Z]*[ix]")

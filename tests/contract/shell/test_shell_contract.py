@@ -399,3 +399,15 @@ def test_a_long_command_that_a_time_limit_cuts_short_on_its_way(shell: Shell) ->
         with contextlib.suppress(CommandTimeout):
             assert shell.run(command, timeout=seconds).stdout == ""
         assert shell.run("echo usable").stdout == "usable\n"
+
+
+def test_many_commands(shell: Shell) -> None:
+    results = shell.run_many(
+        ["echo $A; pwd", "echo b >&2; exit 3", "printf cde"], cwd="/tmp", env={"A": "a"}, max_output=5
+    )
+    assert [(r.stdout, r.stderr, r.returncode) for r in results] == [("a\n/tm", "", 0), ("", "b\n", 3), ("cde", "", 0)]
+    assert [r.truncated for r in results] == [True, False, False]
+    with pytest.raises(TypeError, match="takes a list of commands, not the single text 'echo hi'"):
+        shell.run_many("echo hi")
+    with pytest.raises(CommandTimeout):
+        shell.run_many(["true", "sleep 60"], timeout=0.5)
