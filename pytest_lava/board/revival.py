@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pytest_lava.boot.api import BootContext
-from pytest_lava.boot.login import log_in
+from pytest_lava.boot.login import after_login, log_in
 from pytest_lava.console.agent import AgentShell
 from pytest_lava.console.console import Console
 from pytest_lava.console.shell import Shell
@@ -38,7 +38,7 @@ def shell_again(context: BootContext, shell: Shell | None, limit: Deadline) -> S
     except LavaError:  # something is in its way that takes no Ctrl-C, or the tty is in no mode for people
         if not (isinstance(shell, AgentShell) and shell.resync(limit)):
             raise
-    for command in context.login.commands:  # most likely it is another one
+    for command in after_login(context.login):  # most likely it is another one
         shell.check(command, timeout=max(1.0, limit.remaining()))
     return shell
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from pytest_lava.boot.api import BootContext, Bootloader
-from pytest_lava.config.model import Strict
+from pytest_lava.config.model import Login, Strict
 from pytest_lava.console.agent import AgentShell, AgentUnfit
 from pytest_lava.console.console import Console, Found
 from pytest_lava.console.kernel_records import excise
@@ -18,7 +18,7 @@ from pytest_lava.deadline import Deadline
 from pytest_lava.deploy.api import Deployment
 from pytest_lava.errors import BootFailed, ConfigurationError, LavaError, OperationFailed, Timeout
 
-__all__ = ["LoginBoot", "log_in"]
+__all__ = ["LoginBoot", "after_login", "log_in"]
 
 _NUDGE_AFTER = 3.0  # seconds without program output after which a newline is tried: a prompt may be printed over
 _CURSOR_QUERY = b"\x1b[6n"  # busybox asks the terminal where it stands: now it waits for input
@@ -66,14 +66,18 @@ def log_in(
     """
     start = context.console.boundary if start is None else start
     shell = _await_shell(context, deadline, start, nudge_at_once, not_a_shell or {})
-    environment = context.login.environment
-    came = " && ".join(f'[ "${name}" = {shlex.quote(value)} ]' for name, value in environment.items())
-    for command in (*filter(None, [came]), *context.login.commands):
+    for command in after_login(context.login):
         try:
             shell.check(command, timeout=max(1.0, deadline.remaining()))
         except (OperationFailed, Timeout) as error:
             raise BootFailed(f"login command failed on {context.board}: {error}", evidence=error.evidence) from error
     return shell
+
+
+def after_login(login: Login) -> tuple[str, ...]:
+    """What a shell that was taken over has to do with status 0: show its variables, then the login commands."""
+    came = [f'[ "${name}" = {shlex.quote(value)} ]' for name, value in login.environment.items()]
+    return (*filter(None, [" && ".join(came)]), *login.commands)
 
 
 def _await_shell(
