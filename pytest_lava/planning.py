@@ -70,6 +70,12 @@ class Options:
     stress_report: float = 60.0
     until_failure: bool = False
 
+    @property
+    def folders(self) -> Sequence[Path]:
+        """What ``{cache}`` in a board file may be: this run's own cache, if it was named, before the user's."""
+        own = [local_path(self.cache).absolute()] if self.cache else []
+        return [*own, self.assets]
+
 
 def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guard) -> RunPlan:
     """Validate everything and put it together. ``ConfigurationError`` has one sentence for each mistake."""
@@ -153,13 +159,15 @@ def _targets(
     targets = []
     for request in requests:
         fitting_kernels = [
-            mistakes.collect(completed, kernel, request, options.assets) for kernel in kernels if _fits(kernel, request)
+            mistakes.collect(completed, kernel, request, options.folders)
+            for kernel in kernels
+            if _fits(kernel, request)
         ]
         if not kernels:
             fitting_kernels = [mistakes.collect(default_kernel, request, options, cache, mistakes)]
         elif not fitting_kernels:
             remarks.append(f"nothing runs on {request.name}: no given kernel fits it")
-        own: ImageRequest | None = None if images else mistakes.collect(default_image, request, options.assets)
+        own: ImageRequest | None = None if images else mistakes.collect(default_image, request, options.folders)
         choices: list[ImageRequest | None] = [*images] or [own]
         for kernel_plan in fitting_kernels:
             for image in choices:

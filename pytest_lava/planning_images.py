@@ -13,11 +13,17 @@ from pytest_lava.planning_mistakes import Mistakes, existing
 __all__ = ["default_image", "given_images", "own_file"]
 
 
-def own_file(request: BoardRequest, key: str, assets: Path) -> Path | None:
-    """The board's own kernel, image and so on (``key`` of ``[defaults]``), whether it is there or not."""
+def own_file(request: BoardRequest, key: str, folders: Sequence[Path]) -> Path | None:
+    """The board's own kernel, image and so on (``key`` of ``[defaults]``), whether it is there or not.
+
+    ``{cache}`` is the first of ``folders`` that has it, else the last.
+    """
     board = request.candidates[0]
     value = getattr(board.model.defaults, key)
-    return _newest(board.path.parent / Path(value.replace("{cache}", str(assets)))) if value else None
+    if not value:
+        return None
+    found = [_newest(board.path.parent / Path(value.replace("{cache}", str(folder)))) for folder in folders]
+    return next((path for path in found if path.is_file()), found[-1])
 
 
 def _newest(pattern: Path) -> Path:
@@ -27,9 +33,9 @@ def _newest(pattern: Path) -> Path:
     return max(pattern.parent.glob(pattern.name), key=lambda path: path.stat().st_mtime_ns, default=pattern)
 
 
-def default_image(request: BoardRequest, assets: Path) -> ImageRequest | None:
+def default_image(request: BoardRequest, folders: Sequence[Path]) -> ImageRequest | None:
     """The lab's own image of a board: what it is given when the user names none."""
-    path = own_file(request, "image", assets)
+    path = own_file(request, "image", folders)
     if path is None:
         return None
     if not path.is_file():

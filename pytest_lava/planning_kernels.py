@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -41,7 +41,7 @@ class _Asked(Protocol):
     @property
     def additions(self) -> tuple[tuple[str, str], ...]: ...
     @property
-    def assets(self) -> Path: ...
+    def folders(self) -> Sequence[Path]: ...
 
 
 def given_kernels(options: _Asked, cache: Path, mistakes: Mistakes) -> list[KernelRequest]:
@@ -79,7 +79,7 @@ def default_kernel(request: BoardRequest, options: _Asked, cache: Path, mistakes
         return None
     own: dict[str, Artefact] = {}
     for key in ("kernel", "initrd", "dtb"):
-        path = own_file(request, key, options.assets)
+        path = own_file(request, key, options.folders)
         if path is None or key in dict(files):
             continue
         if not path.is_file():
@@ -101,7 +101,7 @@ def default_kernel(request: BoardRequest, options: _Asked, cache: Path, mistakes
     return kernel
 
 
-def completed(kernel: KernelRequest, request: BoardRequest, assets: Path) -> KernelRequest:
+def completed(kernel: KernelRequest, request: BoardRequest, folders: Sequence[Path]) -> KernelRequest:
     """A given kernel with the board's own files and arguments for what the user did not give.
 
     A kernel that mounts a root file system (``root=``) gets no initial RAM file system, which would keep it from that.
@@ -110,9 +110,9 @@ def completed(kernel: KernelRequest, request: BoardRequest, assets: Path) -> Ker
     append = " ".join(filter(None, [defaults.append, kernel.append]))
     initrd, dtb = kernel.initrd, kernel.dtb
     if initrd is None and "root=" not in append:
-        initrd = _present(own_file(request, "initrd", assets))
+        initrd = _present(own_file(request, "initrd", folders))
     if dtb is None and not kernel.dtb_name:
-        dtb = _present(own_file(request, "dtb", assets))
+        dtb = _present(own_file(request, "dtb", folders))
     if kernel.modules is not None and initrd is None:
         raise ConfigurationError(
             f"{kernel.label}: modules={kernel.modules} needs an initrd to go into: add initrd=PATH"

@@ -151,7 +151,7 @@ class Login(Strict):
 
 
 class Defaults(Strict):
-    """What is booted when the command line names nothing. ``{cache}`` is the user's cache folder of pytest-lava;
+    """What is booted when the command line names nothing. ``{cache}`` is the cache folder of pytest-lava;
     of several files that match a ``*`` the newest counts."""
 
     kernel: str | None = None

@@ -17,11 +17,12 @@ _ROOT = "debian-"
 
 
 def add_parsers(
-    subparsers: _SubParsersAction[argparse.ArgumentParser], make_root: Callable[[str], list[str]] | None = None
+    subparsers: _SubParsersAction[argparse.ArgumentParser],
+    make_root: Callable[[str, Path | None], list[str]] | None = None,
 ) -> None:
     """Add ``fetch``. The parsed arguments hold ``func``: a function of them that returns the exit status.
 
-    ``make_root`` makes the root file system of an architecture and returns what to tell.
+    ``make_root`` makes the root file system of an architecture in a cache folder and returns what to tell.
     """
     parser = subparsers.add_parser(
         "fetch",
@@ -35,25 +36,29 @@ def add_parsers(
     )
     parser.add_argument("--kernel-deb", type=Path, metavar="PATH", help="use this linux-image package")
     parser.add_argument("--busybox-deb", type=Path, metavar="PATH", help="use this busybox-static package")
+    parser.add_argument("--lava-cache", metavar="DIR", help="where to put it (default: the user's cache folder)")
     parser.set_defaults(func=fetch, make_root=make_root)
 
 
 def fetch(arguments: argparse.Namespace) -> int:
     """Fetch for each architecture and print where things are. Errors are raised, for the caller to print."""
     from pytest_lava.errors import ConfigurationError
+    from pytest_lava.images.artefact import local_path
     from pytest_lava.images.debian import demo_assets
 
+    cache = local_path(arguments.lava_cache).absolute() if arguments.lava_cache else None
     wanted: list[str] = list(dict.fromkeys(arguments.arch or ["arm64"]))
     if len(wanted) > 1 and (arguments.kernel_deb or arguments.busybox_deb):
         raise ConfigurationError("packages are for one architecture: give one ARCH with --kernel-deb or --busybox-deb")
     for arch in wanted:
         if arch.startswith(_ROOT) and arguments.make_root:
-            print("\n".join(arguments.make_root(arch.removeprefix(_ROOT))), flush=True)
+            print("\n".join(arguments.make_root(arch.removeprefix(_ROOT), cache)), flush=True)
             continue
         assets = demo_assets(
             arch,
             kernel_deb=arguments.kernel_deb,
             busybox_deb=arguments.busybox_deb,
+            cache=cache,
             progress=lambda line: print(line, flush=True),
         )
         print(f"{arch}: Linux {assets.release}\n  kernel  {assets.kernel}\n  initrd  {assets.initrd}", flush=True)

@@ -215,6 +215,13 @@ def test_the_image_of_a_board(desk: Desk) -> None:
     (target,) = desk.plan(boards=("rooted",), kernels=("Image",)).targets
     assert target.image
     assert (target.id, _path(target.image.parts[""]), target.image.given) == ("rooted", own, False)
+    (target,) = desk.plan(boards=("rooted",), kernels=("Image",), cache="other").targets
+    assert target.image
+    assert _path(target.image.parts[""]) == own  # the folder of --lava-cache has none
+    other = desk.file("other/root-0.img")
+    (target,) = desk.plan(boards=("rooted",), kernels=("Image",), cache="other").targets
+    assert target.image
+    assert _path(target.image.parts[""]) == other
     (target,) = desk.plan(boards=("rooted",), kernels=("Image",), images=("mine.img",)).targets
     assert target.image
     assert (_path(target.image.parts[""]), target.image.given) == (mine, True)
