@@ -105,26 +105,31 @@ class _Run:
         self._begin = replace(self._begin, offset=self._console.end)
         started = False
         try:
+            if isinstance(self._shell, AgentShell):  # before, as a load may leave no time for it
+                self._shell.heartbeat("", Deadline.after(_DEFINE))
             self._note_begin(self._load.start())
             started = True
-            self._pulses = (
-                self._shell.heartbeat(self._load.counter, Deadline.after(_DEFINE))
-                if isinstance(self._shell, AgentShell)
-                else CommandPulse(self._shell, self._load.counter, self._pace.silence)
-            )
+            self._pulses = self._pulse()
             self._tell(self._so_far)
             outcome = self._until_end()
         except LavaError as error:
+            finding = None if isinstance(error, KernelCrash) else self._console.finding
+            found = self._console.crash(finding) if finding else error  # some waits do not look for one
             if not started:
-                if not isinstance(error, KernelCrash):
+                if not isinstance(found, KernelCrash):
                     raise
                 self._note_begin(self._load.marker())  # it died at once
-            outcome = self._broken(error)
+            outcome = self._broken(found)
         except BaseException:
             self._interrupted()
             raise
         self._tell(outcome)
         return outcome
+
+    def _pulse(self) -> Pulses:
+        if isinstance(self._shell, AgentShell):
+            return self._shell.heartbeat(self._load.counter, Deadline.after(_DEFINE))
+        return CommandPulse(self._shell, self._load.counter, self._pace.silence)
 
     def _note_begin(self, begin: Marker | None) -> None:
         """From here on it runs, on both clocks."""
@@ -212,8 +217,15 @@ class _Run:
 
     # -- what ended it ------------------------------------------------------------------------------------------
 
-    def _ended(self, end: Marker) -> Outcome:
+    def _stop(self) -> tuple[bytes, bool]:
+        """End the load. A board that dies of it, or just now, has crashed."""
         output, stopped = self._load.stop()
+        if not stopped and (finding := self._console.finding) is not None:
+            raise self._console.crash(finding)
+        return output, stopped
+
+    def _ended(self, end: Marker) -> Outcome:
+        output, stopped = self._stop()
         outcome = replace(
             self._so_far,
             cause=Cause.FAILED if end.status else Cause.LIMIT,
@@ -233,7 +245,7 @@ class _Run:
         seconds = monotonic() - self._begun
         with suppress(LavaError):  # the last word on iterations
             self._beat()
-        output, stopped = self._load.stop()
+        output, stopped = self._stop()
         reason = f"the limit of {told_seconds(self._limits.seconds)} was met"
         return replace(self._so_far, cause=Cause.LIMIT, seconds=seconds, reason=reason, output=output, stopped=stopped)
 
