@@ -104,6 +104,8 @@ def test_first_bad_commit_is_found_unattended(place: Place) -> None:
         if (word := judged.get(commit[:12])) is not None:
             bad = subjects.index(subject) >= subjects.index("new value")
             assert word in ("skip", "bad" if bad else "good"), log
+    if not SOAK:  # it is in the middle, so git begins there
+        assert f"{tree.commits['again'][:12]} skip (125): lab fault on lab: " in log
     assert judged[tree.commits["new value"][:12]] == "bad"
     assert judged[tree.commits["cleanup"][:12]] == "good"
     place.desk.assert_clean()
