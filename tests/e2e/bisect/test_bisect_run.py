@@ -97,9 +97,8 @@ def test_first_bad_commit_is_found_unattended(place: Place) -> None:
     assert f"{tree.commits['new value']} is the first bad commit" in done.stdout
     log = (tree.folder / "lava-runs" / "bisect.log").read_text()
     judged = dict(re.findall(r"  ([0-9a-f]{12}) (\w+) \(", log))
-    # each commit that was judged has the run folder that says why, with its build's log
-    assert judged == {folder.name.split("-")[1][:12]: judged[folder.name.split("-")[1][:12]]
-                      for folder in (tree.folder / "lava-runs").glob("bisect-*")}  # fmt: skip
+    kept = {folder.name.split("-")[1][:12] for folder in (tree.folder / "lava-runs").glob("bisect-*")}
+    assert kept == set(judged)  # each commit that was judged has the run folder that says why
     for subject, commit in tree.commits.items():
         if (word := judged.get(commit[:12])) is not None:
             bad = subjects.index(subject) >= subjects.index("new value")
