@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -280,6 +281,13 @@ def test_evidence_reaches_journal_bundle_and_people(face: Face) -> None:
         assert cases[name]["attributes"].items() >= facts.items()
         assert set(facts) == {f"responsiveness{key}" for key in ("", ".rungs", ".answered", ".seconds")}
     assert cases["test_hangs"]["attributes"]["error.class"] == "Hang"
-    assert any(one["pathname"] == "evidence.txt" for one in cases["test_hangs"]["attachments"])
+    attached = {one["pathname"]: one["content"] for one in cases["test_hangs"]["attachments"]}
+    told = base64.b64decode(attached["evidence.txt"]).decode()
+    assert told.startswith("Ctrl-C: no answer")
+    for dump in RUNGS.dumps:
+        assert dump.title in told
+    (junit,) = [case for name, case in face.junit().items() if name.endswith("test_hangs")]
+    assert "Show Blocked State" in (junit.findtext("failure") or "")
+    assert "Show Blocked State" in (face.latest / "report.html").read_text()
     assert "Show Blocked State" in (face.latest / "console.log").read_text(errors="replace")
     assert '"message": "BREAK w"' in (face.latest / "events.jsonl").read_text()
