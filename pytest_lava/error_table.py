@@ -74,7 +74,8 @@ def _without_meaning(cells: tuple[str, ...]) -> tuple[str, ...]:
 
 def _tree(kind: type[LavaError], depth: int) -> Iterator[Row]:
     for sub in kind.__subclasses__():
-        if sub.__module__ == errors.__name__:  # others are details of one room
+        # others are details of one room; who has two bases stands below the first
+        if sub.__module__ == errors.__name__ and sub.__bases__[0] is kind:
             yield _row(sub, depth)
             yield from _tree(sub, depth + 1)
 

@@ -7,6 +7,7 @@ The first line of every message tells the reader what to change.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -14,6 +15,7 @@ from enum import IntEnum, StrEnum
 from pytest_lava.responsiveness import Responsiveness
 
 __all__ = [
+    "NO_ROOM",
     "Blame",
     "BoardBusy",
     "BoardEnded",
@@ -37,6 +39,7 @@ __all__ = [
     "KernelComplaint",
     "KernelCrash",
     "LavaError",
+    "LogFull",
     "NetworkError",
     "NotRecovered",
     "OperationFailed",
@@ -49,7 +52,12 @@ __all__ = [
     "UnexpectedReset",
     "WrongKernel",
     "describe",
+    "of_this_machine",
 ]
+
+
+#: what the system says when a disk of this machine, or our share of it, is full
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Blame(StrEnum):
@@ -173,6 +181,12 @@ class DiskFull(InfrastructureError):
     retried = False
 
 
+class LogFull(ConsoleLost, DiskFull):
+    """There is no space left for the console log, without which no board is used."""
+
+    retried = False
+
+
 class JobError(LavaError):
     """What the submitter supplied cannot work: image, kernel, prompt, checksum."""
 
@@ -285,3 +299,8 @@ def describe(error: BaseException) -> ErrorInfo:
         kind, facts = type(error).__name__, dict(error.facts)
         return ErrorInfo(kind, str(error), error.blame, error.effect, error.result, error.evidence, facts)
     return ErrorInfo(type(error).__name__, str(error), Blame.BUG, Effect.CASE, "unknown")
+
+
+def of_this_machine(message: str, error: OSError) -> InfrastructureError:
+    """What the system said of a file here: ``DiskFull`` if there is no room."""
+    return (DiskFull if error.errno in NO_ROOM else InfrastructureError)(message)

@@ -26,11 +26,11 @@ from pytest_lava.errors import (
     ConfigurationError,
     ConsoleLost,
     Hang,
-    InfrastructureError,
     KernelCrash,
     LavaError,
     OperationFailed,
     Timeout,
+    of_this_machine,
 )
 from pytest_lava.events import EventLog
 from pytest_lava.images.cache import cache_dir
@@ -131,7 +131,7 @@ class Board:
             try:
                 self.deployment = self._deploy.deploy(kernel, image, limit)
             except OSError as error:  # a file went, the disk is full
-                raise InfrastructureError(f"cannot prepare what {self.name} is to boot: {error}") from error
+                raise of_this_machine(f"cannot prepare what {self.name} is to boot: {error}", error) from error
             finally:
                 if self.state is not State.OFF:  # it was needed in its boot loader
                     self.power_off()

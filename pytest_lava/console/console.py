@@ -20,7 +20,7 @@ from pytest_lava.console.reading import LineReader
 from pytest_lava.console.transport import Transport
 from pytest_lava.console.watch import Finding, FindingKind, Watch
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, Timeout, UnexpectedReset
+from pytest_lava.errors import NO_ROOM, ConsoleLost, InfrastructureError, KernelCrash, LogFull, Timeout, UnexpectedReset
 from pytest_lava.responsiveness import Responsiveness
 
 __all__ = ["Console", "Found"]
@@ -74,6 +74,7 @@ class Console:
         #: why the line ended, behind its name; None as long as it is there
         self.lost: str | None = None
         self._heard_at = monotonic()
+        self._full = False  # no space for the log
         #: the finding that an error was made of
         self.told: Finding | None = None
         #: why the shell does not come back; None once it answers again or the board was switched off
@@ -95,7 +96,7 @@ class Console:
         reader = threading.Thread(
             target=self._read, args=(line, transport.name), name=f"console {transport.name}", daemon=True
         )
-        self._transport, self._reading, self.lost = transport, line, None
+        self._transport, self._reading, self.lost, self._full = transport, line, None, False
         try:
             reader.start()
         except RuntimeError as error:
@@ -241,8 +242,7 @@ class Console:
         while not ends_trace(self.read(finding.offset, finding.offset + _TRACE)):
             if deadline.expired or not self._more(self.end, deadline.at_most(_TRACE_QUIET)):
                 break
-        reset = finding.kind is FindingKind.BOOT
-        kind = UnexpectedReset if reset else KernelCrash
+        kind = UnexpectedReset if (reset := finding.kind is FindingKind.BOOT) else KernelCrash
         what = "the board reset by itself" if reset else _WHO.get(finding.name, "the kernel crashed")
         self.told = finding
         return kind(f"{what}: {finding.message}", evidence=evidence_of(self.read, finding, self.boundary))
@@ -285,7 +285,7 @@ class Console:
             with self._bell:
                 new = self._bytes.end != seen
                 if self.lost is not None and not new:
-                    raise ConsoleLost(f"the console ended while waiting for {what}: {self.lost}")
+                    raise self._ended(f"the console ended while waiting for {what}: {self.lost}")
                 if last_look:
                     raise Timeout(f"no {what} in time", evidence=self._last_lines())
                 need = max(grown_to, seen + 1)
@@ -347,6 +347,9 @@ class Console:
         except (Timeout, ConsoleLost):
             return False
 
+    def _ended(self, why: str) -> ConsoleLost:
+        return LogFull(f"free some space, for the console log too: {why}") if self._full else ConsoleLost(why)
+
     def _last_lines(self) -> str:
         return self._bytes.read(max(self.boundary, self._bytes.end - 2000)).decode(errors="replace")
 
@@ -355,7 +358,7 @@ class Console:
         if transport is None:
             raise ConsoleLost("the board has no console: it is switched off")
         if lost is not None:
-            raise ConsoleLost(lost)
+            raise self._ended(lost)
         return transport
 
     def _release(self) -> None:
@@ -383,6 +386,7 @@ class Console:
             try:
                 self._take(data)
             except OSError as error:
+                self._full = error.errno in NO_ROOM
                 return f"cannot write {self.log}: {error.strerror}"
         return line.reason
 

@@ -15,7 +15,7 @@ from typing import Protocol
 from pytest_lava.board.board import Board, State
 from pytest_lava.console.ladder import Ladder
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import Blame, BoardLost, ConsoleLost, Hang, KernelCrash, LavaError, NotRecovered
+from pytest_lava.errors import Blame, BoardLost, ConsoleLost, DiskFull, Hang, KernelCrash, LavaError, NotRecovered
 from pytest_lava.events import utc_now
 from pytest_lava.plan import RecoveryMode
 from pytest_lava.responsiveness import Verdict
@@ -135,9 +135,9 @@ class Rescue:
             evidence = self._collect(death, cause)
             for step in self._ladder(death, goal):
                 rungs.append(self._try(step))
-                if rungs[-1].worked:
+                if rungs[-1].worked or isinstance(self.error, DiskFull):
                     break
-            else:
+            if self.error is not None or not rungs:
                 self.error = not_recovered(board.name, cause, rungs, self.error)
                 raise self.error
         recovery = Recovery(cause, death, tuple(rungs), monotonic() - t0, start, evidence)
@@ -218,7 +218,7 @@ class Rescue:
 
 def not_recovered(board: str, cause: str, rungs: Sequence[Rung], error: LavaError | None) -> LavaError:
     """What ends a board that did not come back: its kernel's fault if that no longer boots, else the lab's."""
-    if error is not None and error.blame is Blame.JOB:
+    if error is not None and (error.blame is Blame.JOB or isinstance(error, DiskFull)):
         return error
     why = str(rungs[-1]) if rungs else "nothing could be tried"
     evidence = error.evidence if error else ""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import os
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_lava.errors import NO_ROOM, ExitStatus
 from pytest_lava.plugin.crash import ATTACHMENTS
 from pytest_lava.plugin.facts import FACTS
 from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
@@ -43,6 +45,17 @@ class Html:
             self._waiting = [plugin for plugin in plugins.get_plugins() if type(plugin).__module__ in _REPORTS]
         for plugin in self._waiting:
             plugins.unregister(plugin)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """A report that finds no room is the machine's fault, and no crash of pytest."""
+        try:
+            return (yield)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            self._run.problems.append(f"the HTML report could not be written: {error.strerror}")
+            session.exitstatus = session.exitstatus or ExitStatus.LAB_FAULT
 
     def begin(self) -> None:
         """The first item is about to run."""

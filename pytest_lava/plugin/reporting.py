@@ -232,8 +232,11 @@ class Reporting:
 
     def _write_slice(self, board: Board, start: int, end: int, name: str) -> None:
         path = self._run.folder / name
-        path.parent.mkdir(exist_ok=True)
-        write_slice(board.console.log, start, end, path)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_slice(board.console.log, start, end, path)
+        except OSError as error:  # the disk is full: the whole log has it too, and the journal comes next
+            self._run.events.emit(f"no console log of the test alone: {error}", level="warning")
 
     def _board(self, target: Target | None) -> Board | None:
         return self._run.boards.board(target) if self._run.boards else None

@@ -23,8 +23,8 @@ def finish(run: Run, status: int, seconds: float) -> int:
     _remember_unserved(run)
     if not run.config.option.setuponly:  # nothing was called, and should not be
         status = exit_status(read(run.folder), status)
-    run.journal.write("end", durable=True, status=status, seconds=round(seconds, 6))
     try:
+        run.journal.write("end", durable=True, status=status, seconds=round(seconds, 6))
         write(run)
     except (Bug, ConfigurationError, InfrastructureError, OSError) as error:
         run.events.emit(f"the results could not be written: {error}", level="error")

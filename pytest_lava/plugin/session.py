@@ -37,6 +37,7 @@ from pytest_lava.plugin.boards import Boards
 from pytest_lava.plugin.collection import Collection, target_of
 from pytest_lava.plugin.options import read_options
 from pytest_lava.plugin.progress import ProgressLine
+from pytest_lava.plugin.record_keeping import RunJournal
 from pytest_lava.plugin.recoveries import Recoveries
 from pytest_lava.plugin.telling import told_target
 from pytest_lava.preparation import Preparation
@@ -200,7 +201,7 @@ class Run:
             if self.plan.cache.passing:
                 self._forget_cache = self._guardian.command(f"rm -rf -- {shlex.quote(str(self.plan.cache.folder))}")
         suffix = f"-{self.worker}" if self.is_worker else ""
-        self.journal = Journal(self.folder / f"journal{suffix}.jsonl", run=self.uuid, worker=self.worker)
+        self.journal = RunJournal(self.folder / f"journal{suffix}.jsonl", run=self.uuid, worker=self.worker)
         self.events = EventLog(self.folder / f"events{suffix}.jsonl", on_phase=self._on_phase)
         folder = self.folder / self.worker if self.is_worker else self.folder
         folder.mkdir(exist_ok=True)
@@ -211,7 +212,7 @@ class Run:
         announce = None if self.is_worker else ProgressLine(self.config)
         transfer = TransferPolicy(self.plan.transfer, announce)
         preparation = Preparation(
-            self._wanted(), self.plan.cache, self.events, self.plan.additions, self.recoveries.fetching
+            self._wanted(), self.plan.cache, self.events, self.plan.additions, self.recoveries.fetching, announce=announce
         )
         context = LabContext(
             folder, only_board, self._guardian, self.events, self.plan.board_wait, reports, preparation, transfer,

@@ -55,7 +55,7 @@ from types import TracebackType
 from typing import Any
 
 from pytest_lava.deadline import monotonic
-from pytest_lava.errors import Bug, ConfigurationError, ErrorInfo, InfrastructureError
+from pytest_lava.errors import Bug, ConfigurationError, ErrorInfo, InfrastructureError, of_this_machine
 from pytest_lava.events import utc_now
 
 __all__ = ["VERSION", "Journal", "Line", "journals", "read"]
@@ -254,6 +254,6 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _disk(path: Path, error: OSError) -> InfrastructureError:
-    return InfrastructureError(
-        f"the journal {path} cannot be written ({error.strerror}): make room there, or choose another run folder"
+    return of_this_machine(
+        f"the journal {path} cannot be written ({error.strerror}): make room there, or choose another run folder", error
     )
