@@ -14,7 +14,7 @@ from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, FetchFailed
 from pytest_lava.events import EventLog
 from pytest_lava.images.artefact import Artefact
-from pytest_lava.images.fetch import Fetched, Fetcher
+from pytest_lava.images.fetch import Announce, Fetched, Fetcher
 from pytest_lava.images.housekeeping import Room
 from pytest_lava.images.initrd import with_modules
 from pytest_lava.images.kernel import KernelFile, inspect
@@ -45,6 +45,8 @@ class Preparation:
         events: EventLog,
         additions: Sequence[Addition] = (),
         failed: TellFailedTry = lambda one: None,
+        *,
+        announce: Announce | None = None,
     ) -> None:
         self._targets = targets
         self._additions = additions
@@ -60,6 +62,7 @@ class Preparation:
             failed=failed,
             tries=max((board.model.retry.fetch for board in boards), default=1),
             room=room,
+            announce=announce or (lambda what, size: None),
         )
         self._parallel = Parallel()
         self._jobs: dict[object, Future[Any]] = {}

@@ -30,7 +30,7 @@ from pytest_lava.images.unpack import Damaged, packing_of
 if TYPE_CHECKING:
     from pytest_lava.images.wire import Validators, Wire
 
-__all__ = ["Fetched", "Fetcher"]
+__all__ = ["Announce", "Fetched", "Fetcher"]
 
 _TRIES = 3  # whole downloads, where nobody says how many
 _HEAD = 512  # bytes that tell what a file is
@@ -38,6 +38,9 @@ _PIECE = 1 << 20
 
 #: is told what is worth telling: that something is fetched, that it failed and is tried again
 Report = Callable[[str], None]
+
+#: is told what is about to come and how many bytes; whom it gives, if anybody, is told how many of them are there
+Announce = Callable[[str, int], Callable[[int, int], None] | None]
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,11 @@ class Fetcher:
         failed: TellFailedTry = lambda one: None,
         tries: int = _TRIES,
         room: MakesRoom | None = None,
+        announce: Announce = lambda what, size: None,
     ) -> None:
         self._cache, self._folder, self._store = folder, folder / "urls", store
         self._offline, self._report, self._failed, self._tries = offline, report, failed, tries
-        self._room = room
+        self._room, self._announce = room, announce
 
     def fetch(self, artefact: Artefact, *, unpack: bool, deadline: Deadline) -> Fetched:
         """One file; with ``unpack`` what is in it, where it is packed or an archive.
@@ -209,7 +213,7 @@ class Fetcher:
         """Sum, unpack and store what comes, in one pass; zip archives take a second one."""
         artefact, checksum = job.artefact, job.checksum
         self._report(f"fetching {artefact.url}")
-        with Pump(wire.read, wire.close) as pump:
+        with Pump(self._watched(artefact, wire), wire.close) as pump:
             stream = Stream(pump.read)
             head = stream.peek(_HEAD)
             zipped = is_zip(head)
@@ -229,6 +233,24 @@ class Fetcher:
         _save(job.record, _Known(artefact.url, own, wire.validators, digests))
         wire.done()
         return Fetched(artefact, path, own, wire.received)
+
+    def _watched(self, artefact: Artefact, wire: Wire) -> Callable[[int], bytes]:
+        """Its reading, of which somebody is told."""
+        coming = wire.coming
+        tell = self._announce(f"fetch {artefact.name}", coming) if coming else None
+        if tell is None:
+            return wire.read
+
+        def read(size: int) -> bytes:
+            over = True
+            try:
+                data = wire.read(size)
+                over = not data
+            finally:
+                tell(coming if over else wire.received, coming)
+            return data
+
+        return read
 
     def _unzipped(self, artefact: Artefact, own: str) -> Path:
         try:

@@ -1,9 +1,11 @@
-"""How far a file on its way to or from a board is: on a terminal only, behind what pytest says, if it takes long."""
+"""How far a file on its way to a board, from one, or to the cache is: on a terminal only, and if it takes long."""
 
 from __future__ import annotations
 
+import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+import weakref
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -24,9 +26,13 @@ class ProgressLine:
     """An :data:`~pytest_lava.transfer.api.Announce` that writes to standard error, whatever pytest captures."""
 
     def __init__(self, config: pytest.Config) -> None:
-        self._capture: Any = config.pluginmanager.getplugin("capturemanager")
-        with self._uncaptured():
+        capture: Any = config.pluginmanager.getplugin("capturemanager")
+        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
             self._on_terminal = sys.stderr.isatty()
+            # a descriptor of its own: downloads run in threads, which must not touch what pytest captures
+            self._fd = os.dup(sys.stderr.fileno()) if self._on_terminal else -1
+        if self._on_terminal:
+            weakref.finalize(self, os.close, self._fd)
 
     def __call__(self, what: str, size: int) -> Progress | None:
         """Whom to tell of the next file."""
@@ -50,12 +56,8 @@ class ProgressLine:
         return report
 
     def _write(self, text: str) -> None:
-        with self._uncaptured():
-            sys.stderr.write(text)
-            sys.stderr.flush()
-
-    def _uncaptured(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._capture is None else self._capture.global_and_fixture_disabled()
+        with suppress(OSError):  # a terminal that was closed
+            os.write(self._fd, text.encode(errors="replace"))
 
 
 def told(what: str, done: int, total: int, seconds: float) -> str:

@@ -149,6 +149,23 @@ def test_disk_full(scene: Scene) -> None:
     assert scene.run()[0] == ""
 
 
+@steps("fetch", "deploy")
+def test_disk_full_of_older_things(scene: Scene) -> None:
+    """They go, and the step is tried once more."""
+    scene.cache.mkdir()
+    older = scene.cache / "media" / "older"
+    program = (
+        f"mount -t tmpfs -o size=16m none {scene.cache} && mkdir {older.parent} && "
+        f'head -c 13000000 /dev/urandom > {older} && "$@" && ls {older.parent} {scene.cache}/objects >&2'
+    )
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", program, "sh", *scene.command()],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert json.loads(done.stdout.splitlines()[-1])[0] == "", done.stdout
+    assert "older" not in done.stderr.split()
+
+
 TRUNCATED = {
     "fetch": ("FetchFailed", "job", r"disk\.img\.gz: .*ends too early"),
     "unpack": ("FetchFailed", "job", r"damaged Debian package"),

@@ -26,6 +26,7 @@ from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, FetchFailed, InfrastructureError, LavaError, NetworkError
 from pytest_lava.images.artefact import Artefact
 from pytest_lava.images.fetch import Fetched, Fetcher
+from pytest_lava.images.housekeeping import Room
 from pytest_lava.images.store import Store
 
 if sys.version_info >= (3, 14):
@@ -399,6 +400,41 @@ def test_kill_and_go_on(moment: float, server: WebServer, cache: Path, tmp_path:
     assert before + found.received <= len(data) + 8_000_000
     store.close()
     assert left_behind(cache) == []
+
+
+def test_how_far_it_is(server: WebServer, cache: Path) -> None:
+    """Also when it breaks off and goes on; the last that is told is the end, so nothing is left on a terminal."""
+    url = put(server, "disk.img", os.urandom(5_000_000))
+    server.cut = [2_000_000]
+    announced: list[tuple[str, int]] = []
+    told: list[tuple[int, int]] = []
+
+    def announce(what: str, size: int) -> Callable[[int, int], None]:
+        announced.append((what, size))
+        return lambda done, total: told.append((done, total))
+
+    store = Store(cache / "objects")
+    Fetcher(cache, store, announce=announce).fetch(Artefact.parse(url), unpack=True, deadline=Deadline.after(30))
+    store.close()
+    assert announced == [("fetch disk.img", 5_000_000)]
+    assert len(told) > 3
+    assert told == sorted(told)
+    assert told[-1] == (5_000_000, 5_000_000)
+
+
+def test_room_is_made_before_a_download(server: WebServer, cache: Path) -> None:
+    """Within the limit what was not used for longest goes first; never what is in use."""
+    old, used = Store(cache / "objects"), Store(cache / "objects")
+    for store, name in ((old, "old"), (used, "used"), (old, "newer")):
+        store.add(name, [os.urandom(1_000_000)], name.__str__)
+        os.utime(cache / "objects" / f".{name}.json", (len(name), len(name)))  # old, used, newer
+    old.close()
+    url, removed = put(server, "disk.img", os.urandom(500_000)), list[str]()
+    room = Room(cache, 3_200_000, lambda gone: removed.append(gone.name))
+    Fetcher(cache, used, room=room).fetch(Artefact.parse(url), unpack=True, deadline=Deadline.after(30))
+    assert removed == ["old"]
+    assert {about.name for key in used.keys() if (about := used.about(key))} == {"used", "newer", "disk.img"}  # noqa: SIM118
+    used.close()
 
 
 def test_what_is_in_use_is_never_removed(server: WebServer, cache: Path) -> None:
