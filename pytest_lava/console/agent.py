@@ -177,7 +177,12 @@ class AgentShell(Interactive):
         return Heartbeat(self._console, self._asking, file)
 
     def resync(self, deadline: Deadline) -> bool:
-        """Get the shell back: ping, then Ctrl-C, then a prompt and the agent sent anew. Whether it is usable again."""
+        """Get the shell back, as recovery's first rung: ping, Ctrl-C, Ctrl-\\, then a prompt and the agent sent anew.
+
+        True: the next command may be run at once. False: no shell answers by ``deadline`` (a prompt that asks for a
+        login is none), and the board needs another rung. Raises no ``LavaError`` and switches nothing; what was
+        running, and variables of the old shell, are gone.
+        """
         try:
             if self._heal(deadline.at_most(_PING)):
                 return True

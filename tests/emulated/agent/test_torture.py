@@ -47,8 +47,9 @@ def shell(board: Board, request: pytest.FixtureRequest) -> Iterator[AgentShell]:
     shell = AgentShell(board.console)
     shell.take_over(soon(30))
     yield shell
-    shell.leave(soon())
-    board.console.write(b"exec sh -i\n", soon())
+    if board.console.finding is None:  # it was not rebooted
+        shell.leave(soon())
+        board.console.write(b"exec sh -i\n", soon())
 
 
 @pytest.mark.parametrize(("rate", "full"), [(20, 1000), (200, 200)])
