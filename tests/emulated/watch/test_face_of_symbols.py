@@ -64,7 +64,10 @@ def test_a_crash_has_its_lines_of_source_beside_the_trace(face: Face, vmlinux: P
     (file,) = face.latest.glob("console/*.trace.txt")
     assert "vmlinux.s:8)" in file.read_text()
     assert "vmlinux.s:8)" not in (face.latest / "console.log").read_text(errors="replace")
-    assert "vmlinux.s:8)" in (face.latest / "report.html").read_text()
+    shown = (face.latest / "report.html").read_text()
+    assert "vmlinux.s:8)" in shown
+    assert f"console/{file.name}" in shown  # linked
+    assert "kernel: panic" in shown
     (case,) = face.junit().values()
     assert "vmlinux.s:8)" in (case.findtext("system-out") or "")
 
