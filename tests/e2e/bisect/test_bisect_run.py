@@ -145,7 +145,8 @@ def test_an_interrupt_ends_build_and_bisection(place: Place) -> None:
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 130, shlex.join(command)
-    assert out.splitlines()[-1].startswith(f"bisect: {place.tree.commits['end'][:12]} abort (130): interrupted")
+    last = list(place.tree.commits.values())[-1]
+    assert out.splitlines()[-1].startswith(f"bisect: {last[:12]} abort (130): interrupted")
     place.desk.assert_clean()
 
 
