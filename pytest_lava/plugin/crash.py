@@ -20,7 +20,7 @@ from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.facts import FACTS
 from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
 from pytest_lava.results.text import both_ends, plain, tail
-from pytest_lava.symbols.symbolizer import Booted, Symbolizer
+from pytest_lava.symbols.symbolizer import Booted, Symbolizer, unusable
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
@@ -59,7 +59,7 @@ class CrashEvidence:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._symbolizers: dict[tuple[Path, ...], Symbolizer] = {}
+        self._symbolizers: dict[str, Symbolizer | None] = {}
         self._victims: dict[str, _Victim] = {}
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -155,13 +155,20 @@ class CrashEvidence:
 
     def _symbolizer(self, target: Target) -> Symbolizer | None:
         """For the files that were given, and for the vmlinux of the target's kernel tree."""
-        paths = self._run.plan.vmlinux
-        source = target.kernel.source if target.kernel else None
-        if isinstance(source, TreeSource) and (source.folder / "vmlinux").is_file():
-            paths = (*paths, source.folder / "vmlinux")
-        if not paths:
-            return None
-        return self._symbolizers.setdefault(paths, Symbolizer(paths))
+        if target.id not in self._symbolizers:
+            paths = self._run.plan.vmlinux
+            source = target.kernel.source if target.kernel else None
+            if isinstance(source, TreeSource):
+                paths = (*paths, *self._of_tree(source.folder / "vmlinux"))
+            self._symbolizers[target.id] = Symbolizer(paths) if paths else None
+        return self._symbolizers[target.id]
+
+    def _of_tree(self, path: Path) -> tuple[Path, ...]:
+        """Nobody asked for it, so there is no word of what is missing but in the event log."""
+        why = unusable(path)
+        if why is not None:
+            self._run.events.emit(f"no lines of source in traces: {path} {why}")
+        return () if why else (path,)
 
 
 def readable_evidence(error: LavaError | ErrorInfo | None) -> str:
