@@ -136,17 +136,32 @@ def test_a_build_that_makes_no_new_kernel_is_told(place: Place) -> None:
     assert note not in judged(place.tree.build)
 
 
-def test_an_interrupt_ends_build_and_bisection(place: Place) -> None:
+def test_another_kernel_than_that_of_the_build_is_no_verdict(place: Place) -> None:
+    def judged(uname: str, test: str) -> tuple[int, str]:
+        place.desk.write("test_it.py", test)
+        words = [*place.command("--uname", uname, build="true")[:6], "--", "--board=localhost", "../test_it.py"]
+        done = place.run(words, 60)
+        return done.returncode, done.stdout.splitlines()[-1]
+
+    bad = "def test_it(shell): shell.check('false')"
+    assert judged("uname -r", "def test_it(shell): shell.check('true')")[0] == 0
+    assert judged("uname -v", bad)[0] == 1
+    status, told = judged("echo 1.2.3-another", bad)
+    assert (status, "was booted, but --uname says 1.2.3-another" in told) == (125, True), told
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["INT", "TERM"])
+def test_an_interrupt_ends_build_and_bisection(place: Place, number: signal.Signals) -> None:
     command = place.command(build="touch built; sleep 600")
     process = subprocess.Popen(
         command, cwd=place.tree.folder, env=place.desk.env, stdout=subprocess.PIPE, text=True, process_group=0
     )
     until((place.tree.folder / "built").exists, 30, "build")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, _ = process.communicate(timeout=30)
-    assert process.returncode == 130, shlex.join(command)
+    assert process.returncode == 128 + number, shlex.join(command)
     last = list(place.tree.commits.values())[-1]
-    assert out.splitlines()[-1].startswith(f"bisect: {last[:12]} abort (130): interrupted")
+    assert out.splitlines()[-1].startswith(f"bisect: {last[:12]} abort ({128 + number}): interrupted")
     place.desk.assert_clean()
 
 
