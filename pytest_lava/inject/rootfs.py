@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -39,6 +40,9 @@ ROOTS = ("arm64", "x86_64")
 _RECIPE = "rootfs-1"
 _SIZE = 1 << 30  # most of it is a hole
 _LIMIT = 3600.0
+#: seconds after which nobody boots an older one any more
+_KEPT = 7 * 86400.0
+_FAREWELL = 30.0
 #: beside apt and what is essential: a network, modprobe, and what tests of a kernel call
 _PACKAGES = "iproute2,kmod,mount,procps"
 _LEAN = ("man", "locale", "doc", "info")
@@ -115,6 +119,9 @@ def debian_root(
             "kernel": {"file": "vmlinuz", "sha256": sha256_of(demo.kernel, cache)},
         }
         replace_file(folder / "manifest.json", json.dumps(about, indent=2).encode() + b"\n")
+        for old in folder.glob("root-*.ext4"):
+            if old != image and time.time() - old.stat().st_mtime > _KEPT:
+                old.unlink()
     assets = _ready(arch, folder, demo)
     assert assets, "what has just been built is there"
     return assets
@@ -210,26 +217,41 @@ def _bootstrap(arch: str, archive: Path, deadline: Deadline) -> None:
         '--customize-hook=rm -f "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
         _suite(), str(archive), *_sources(deadline),
     ]  # fmt: skip
+    process = subprocess.Popen(
+        command, env=os.environ | {"LC_ALL": "C"}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, errors="replace",
+    )  # fmt: skip
     try:
-        done = subprocess.run(
-            command, env=os.environ | {"LC_ALL": "C"}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="replace", timeout=deadline.remaining(), check=False,
-        )  # fmt: skip
+        _, said = process.communicate(timeout=deadline.remaining())
     except subprocess.TimeoutExpired:
         raise NetworkError("mmdebstrap did not end in time: try again on a faster line") from None
-    if done.returncode:
-        raise _trouble(arch, done.stderr)
+    finally:
+        _end(process)
+    if process.returncode:
+        raise _trouble(arch, said)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """It removes what it has begun if it is asked to end, and leaves it behind if it is killed."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.communicate(timeout=_FAREWELL)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 def _trouble(arch: str, said: str) -> LavaError:
     """What mmdebstrap complains of, and what is to be done about it."""
     complaints = [line for line in said.splitlines() if line.startswith(("E:", "Err:"))] or said.splitlines()
     last = complaints[0].strip() if complaints else "it said nothing"
-    if "cannot be executed" in said:
+    if re.search(r"can neither be executed|install arch-test", said):
         return ToolMissing(
-            f"this machine cannot run programs for {arch}, as it takes to configure packages: "
-            "apt-get install qemu-user-static binfmt-support", evidence=said,
-        )  # fmt: skip
+            f"this machine cannot run programs for {arch}, which packages are configured by: "
+            "apt-get install qemu-user-static binfmt-support arch-test",
+            evidence=said,
+        )
     if re.search(r"unable to pick chroot mode|newuidmap|/etc/subuid", said):
         return ToolMissing(
             f"mmdebstrap needs user namespaces or root here: apt-get install uidmap, or run this once as root ({last})",

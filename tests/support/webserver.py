@@ -23,8 +23,8 @@ class WebServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.folder = folder
         self.cut: list[int] = []
         self.statuses: list[int] = []
@@ -110,10 +110,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def web_server(folder: Path) -> Iterator[WebServer]:
+def web_server(folder: Path, port: int = 0) -> Iterator[WebServer]:
     """A server in a thread, ended with the block."""
     folder.mkdir(parents=True, exist_ok=True)
-    server = WebServer(folder)
+    server = WebServer(folder, port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from pytest_lava.cli import main
+from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, ExitStatus, NetworkError, ToolMissing
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.commands import add_parsers
@@ -49,6 +51,15 @@ def test_without_a_network(assets: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert list((assets / "debian-root-x86_64").iterdir()) == []
 
 
+def test_nothing_is_left_when_time_is_over(assets: Path) -> None:
+    """The real one has just begun, and removes what it made."""
+    before = set(Path(tempfile.gettempdir()).glob("mmdebstrap.*"))
+    with pytest.raises(NetworkError, match="mmdebstrap did not end in time"):
+        debian_root("x86_64", cache=assets, deadline=Deadline.after(3))
+    assert list((assets / "debian-root-x86_64").iterdir()) == []
+    assert not set(Path(tempfile.gettempdir()).glob("mmdebstrap.*")) - before
+
+
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What is there is not made again: without any program."""
     monkeypatch.setenv("PATH", "/nowhere")
@@ -58,7 +69,7 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert said.splitlines()[:2] == ["debian-x86_64:", f"  kernel  {folder}/vmlinuz"]
     assert main(["fetch", "debian-arm"]) == ExitStatus.USAGE
     parser = argparse.ArgumentParser()
-    add_parsers(parser.add_subparsers(), lambda arch: [f"made {arch}"])
+    add_parsers(parser.add_subparsers(), lambda arch, cache: [f"made {arch} {cache}"])
     arguments = parser.parse_args(["fetch", "debian-x86_64", "debian-arm64"])
     assert arguments.func(arguments) == 0
-    assert capsys.readouterr().out == "made x86_64\nmade arm64\n"
+    assert capsys.readouterr().out == "made x86_64 None\nmade arm64 None\n"
