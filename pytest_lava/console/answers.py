@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -74,12 +75,17 @@ class Answers:
         limit: int,
         deadline: Deadline,
         on_output: OnOutput | None = None,
+        *,
+        silence: float = math.inf,
     ) -> Answer:
-        """The answer that comes from ``start`` in the log on. ``Refused``, ``Timeout``, ``ConsoleLost``, a crash."""
+        """The answer that comes from ``start`` in the log on. ``Refused``, ``Timeout``, ``ConsoleLost``, a crash.
+
+        Where output is live, ``silence`` is how many seconds may be without any.
+        """
         begin, clean = start, True
         for asked in range(_ASK):
             try:
-                found = self._one(frame, start, deadline, on_output, again=asked > 0)
+                found = self._one(frame, start, deadline, on_output, silence, again=asked > 0)
             except _NoSum:
                 found = None
                 self._let_it_sum(deadline)
@@ -112,11 +118,11 @@ class Answers:
     # -- one answer ---------------------------------------------------------------------------------------------
 
     def _one(
-        self, frame: str, start: int, deadline: Deadline, on_output: OnOutput | None, *, again: bool
+        self, frame: str, start: int, deadline: Deadline, on_output: OnOutput | None, silence: float, *, again: bool
     ) -> Answer | Header | None:
         """A verified answer, or the header of one that is damaged beyond repair, or ``None`` if not even that came."""
         console = self._console
-        found = self._await_header(frame, start, deadline, on_output, again=again)
+        found = self._await_header(frame, start, deadline, on_output, silence, again=again)
         if found is None:
             return None
         begin, header, exact = found
@@ -138,7 +144,7 @@ class Answers:
         return header
 
     def _await_header(
-        self, frame: str, start: int, deadline: Deadline, on_output: OnOutput | None, *, again: bool
+        self, frame: str, start: int, deadline: Deadline, on_output: OnOutput | None, silence: float, *, again: bool
     ) -> tuple[int, Header, bool] | None:
         """Where it may begin in the log, the header, and whether its offsets are those of the log."""
         console = self._console
@@ -174,24 +180,28 @@ class Answers:
         if again:
             found = self._patiently(look, deadline)
         elif live:
-            found = self._live(look, lambda: tell(seen) if console.read(told, seen) == b"\n" else None, deadline)
+            release = lambda: tell(seen) if console.read(told, seen) == b"\n" else None  # noqa: E731
+            found = self._live(look, release, deadline, silence)
         else:
             found = self._attentively(look, start, deadline)
         begin, header, exact = found or (start, None, False)
         return (begin, header, exact) if header else None
 
-    def _live(self, look: Callable[[], T | None], release: Callable[[], None], deadline: Deadline) -> T:
-        """Wait while output comes. ``look`` holds back a newline, as a header may begin with it: not for long."""
-        console = self._console
+    def _live(self, look: Callable[[], T | None], release: Callable[[], None], deadline: Deadline, silence: float) -> T:
+        """Wait while output comes. ``look`` holds back a newline, as a header may begin with it: not for long.
+
+        ``Timeout`` also if for ``silence`` seconds nothing comes.
+        """
+        console, what, quiet = self._console, "end of the command", max(_HELD, silence - _HELD)
         while True:
             try:
-                return console.wait(look, deadline, what="end of the command", quiet=_HELD)
+                return console.wait(look, deadline, what=what, quiet=_HELD)
             except Timeout:
                 if deadline.expired:
                     raise
             release()
             end = console.end
-            console.wait(lambda end=end: console.end > end or None, deadline, what="end of the command")  # type: ignore[misc]
+            console.wait(lambda end=end: console.end > end or None, deadline, what=what, quiet=quiet)  # type: ignore[misc]
 
     def _attentively(self, look: Callable[[], T | None], start: int, deadline: Deadline) -> T:
         """Wait where nobody else writes to the line: a prompt there is another shell's. ``Replaced`` if it says so."""

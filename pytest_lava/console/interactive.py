@@ -51,6 +51,7 @@ class Interactive(ABC):
         input: str | bytes | None = None,
         max_output: int = DEFAULT_OUTPUT,
         on_output: OnOutput | None = None,
+        silence: float | None = None,
     ) -> CommandResult:
         """See :meth:`pytest_lava.console.shell.Shell.run`."""
 

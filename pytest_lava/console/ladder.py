@@ -154,17 +154,29 @@ class Ladder:
         return Responsiveness(self.verdict, tuple(self._steps), monotonic() - self._begun, text, self._dumps)
 
     def give_up(
-        self, command: str, timeout: float, said: str, cut: TestTimeout | None = None, *, typed: bool = False
+        self,
+        command: str,
+        timeout: float,
+        said: str,
+        cut: TestTimeout | None = None,
+        *,
+        typed: bool = False,
+        silence: float = 0.0,
     ) -> LavaError:
         """The error for a command that was over its time of ``timeout`` seconds; ``said`` is what it wrote by then.
 
-        ``typed``: it has not begun, as what was typed before has not ended.
+        ``typed``: it has not begun, as what was typed before has not ended. ``silence``: it wrote nothing for so long.
 
         ``CommandTimeout`` if :meth:`interrupt` brought the shell back; with ``cut`` it was not the command's time that
         is over, and that is the error. If it did not, the rest of the ladder is climbed, and it is a ``Hang``, or the
         ``KernelCrash`` that the watch saw.
         """
-        over = str(cut) if cut else TYPED if typed else f"the command did not end within {timeout:g} s"
+        late = (
+            f"the command wrote nothing for {silence:g} s"
+            if silence
+            else f"the command did not end within {timeout:g} s"
+        )
+        over = str(cut) if cut else TYPED if typed else late
         if self.verdict.shell_is_back:
             kind = TestTimeout if cut else CommandTimeout
             return kind(f"{over}: {one_line(command)}", evidence=said, responsiveness=self.result)
