@@ -52,6 +52,15 @@ ROWS = [
     Fault(
         "board falls silent", "Hang", "job", "fail", 1, by="power cycle", do="shell.run('kill -STOP $$; :', timeout=1)"
     ),
+    Fault(
+        "disk of the board full", "InfrastructureError", "infrastructure", "unknown", 69,
+        LOCAL + "console = \"exec:unshare -rm sh -c 'mount -t tmpfs -o size=256k none /dev/shm; exec sh -i'\"\n",
+        "shell.run('head -c 900000 /dev/zero')", says="no space left on the board",
+    ),
+    Fault(
+        "files of the agent removed", "InfrastructureError", "infrastructure", "unknown", 69,
+        do="shell.run('rm -f /dev/shm/.lava$$.*; echo gone')", says="the files for its output are gone",
+    ),
     at_boot("wrong prompt", "exec:cat", "no shell or login prompt on b"),
     at_boot("nothing on the line", "exec:sleep 60", "nothing came over the serial line"),
     at_boot(

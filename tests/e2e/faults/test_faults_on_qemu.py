@@ -34,11 +34,6 @@ ROWS = [
     Row("power_off", "poweroff -f", RESET, JOB, "fail", "snapshot", "Power down"),
     Row("shell_killed", "kill -9 $$", "Hang", JOB, "fail", "resync"),
     Row("shell_stopped", "kill -STOP $$; :", "Hang", JOB, "fail", "snapshot", seconds=1),
-    Row(
-        "board_disk_full",
-        "mount -o remount,size=200k /dev/shm; cat /dev/zero >/dev/shm/big 2>/dev/null; cat /proc/kallsyms",
-        "InfrastructureError", LAB, "unknown", "", "no space left on the board", 20,
-    ),
 ]  # fmt: skip
 
 
