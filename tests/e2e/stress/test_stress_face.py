@@ -172,5 +172,6 @@ def test_an_interrupt_keeps_the_time(desk: Desk, number: int, status: int) -> No
     assert result["attributes"]["stress.cause"] == "interrupted"
     assert result["measurement"] > before
     assert re.search(r"ran .* s, \d+ iterations?, until: interrupted$", result["message"])
-    assert re.search(r"sleep 0.2\[localhost\]: ran .* s, \d+ iterations?, until: interrupted\n", session.output)
+    if number == signal.SIGINT:  # pytest has no summary after the other one
+        assert re.search(r"sleep 0.2\[localhost\]: ran .* s, \d+ iterations?, until: interrupted\n", session.output)
     assert session.bundle() == session.rebuilt()
