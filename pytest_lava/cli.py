@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pytest_lava.images.cache_commands import add_parsers as add_cache_parsers
     from pytest_lava.images.commands import add_parsers as add_image_parsers
     from pytest_lava.lab.commands import add_parsers as add_lab_parsers
-    from pytest_lava.lab.health_commands import add_parsers as add_health_parsers
+    from pytest_lava.lab.health_parser import add_parsers as add_health_parsers
     from pytest_lava.results.commands import add_parsers as add_result_parsers
 
     add_lab_parsers(subparsers)

@@ -6,11 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pytest_lava.config.boards import BoardFiles
-from pytest_lava.config.paths import board_folders
 from pytest_lava.errors import ConfigurationError, ExitStatus
-from pytest_lava.lab.quarantine import quarantined, release
-from pytest_lava.registry import Registry, plugin_manager
 
 __all__ = ["add_parsers"]
 
@@ -34,6 +30,11 @@ def _errors(arguments: argparse.Namespace) -> int:
 
 
 def _boards(arguments: argparse.Namespace) -> int:
+    from pytest_lava.config.boards import BoardFiles  # takes its time: not for every command
+    from pytest_lava.config.paths import board_folders
+    from pytest_lava.lab.quarantine import quarantined
+    from pytest_lava.registry import Registry, plugin_manager
+
     if arguments.release:
         return _release(arguments.release)
     files = BoardFiles(board_folders(Path.cwd()), Registry(plugin_manager()))
@@ -56,6 +57,8 @@ def _boards(arguments: argparse.Namespace) -> int:
 
 
 def _release(names: list[str]) -> int:
+    from pytest_lava.lab.quarantine import release
+
     status = 0
     for name in names:
         if release(name):

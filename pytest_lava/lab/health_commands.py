@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pytest_lava.arguments import seconds
 from pytest_lava.config.boards import BoardConfig, BoardFiles
 from pytest_lava.config.paths import board_folders
 from pytest_lava.deadline import Deadline
@@ -23,31 +22,13 @@ from pytest_lava.lab.quarantine import find, quarantine, release
 from pytest_lava.lab.trouble import forget
 from pytest_lava.registry import Registry, plugin_manager
 
-__all__ = ["add_parsers", "check_board"]
+__all__ = ["check_board", "conclude", "health"]
 
 _WORDS = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
 
 
-def add_parsers(subparsers: Any) -> None:
-    """Add ``health``."""
-    parser = subparsers.add_parser(
-        "health",
-        help="check boards: deploy, boot, shell, reset, network",
-        description="Boot what is known to be good on each board, without snapshots, and tell how each step went. "
-        "Exit status 0: all are healthy; 69: one is not, or is in use.",
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    add("board", nargs="*", metavar="BOARD", help="boards, or device types: then all boards of that type")
-    add("--wait", type=seconds, default=0.0, metavar="SECONDS", help="wait so long for a board in use (default: 0)")
-    add("--release", action="store_true", help="take a board that is healthy out of quarantine")
-    add("--quarantine", action="store_true", help="put a board that is not healthy into quarantine")
-    add("--runs", type=Path, default=Path("lava-runs"), metavar="DIR", help="where it is recorded (default: lava-runs)")
-    add("--history", action="store_true", help="check nothing: list earlier checks, of BOARD or of all")
-    parser.set_defaults(func=_health)
-
-
-def _health(arguments: argparse.Namespace) -> int:
+def health(arguments: argparse.Namespace) -> int:
+    """Check the boards of ``arguments.board``, or list earlier checks; the exit status."""
     if arguments.history:
         return _history(arguments.board)
     if not arguments.board:
@@ -58,14 +39,14 @@ def _health(arguments: argparse.Namespace) -> int:
     for config in boards.values():
         folder = _folder(arguments.runs, config.name)
         try:
-            health = check_board(config, files, folder, wait=arguments.wait, told=_print_step)
+            found = check_board(config, files, folder, wait=arguments.wait, told=_print_step)
         except BoardBusy as error:
             print(f"{config.name} was not checked: {error}", flush=True)
             worst = ExitStatus.LAB_FAULT
             continue
-        for line in conclude(health, config, free=arguments.release, isolate=arguments.quarantine):
+        for line in conclude(found, config, free=arguments.release, isolate=arguments.quarantine):
             print(line, flush=True)
-        worst = worst if health.healthy else ExitStatus.LAB_FAULT
+        worst = worst if found.healthy else ExitStatus.LAB_FAULT
     return worst
 
 

@@ -48,3 +48,11 @@ def test_a_reader_that_goes_away() -> None:
     done = subprocess.run([BIN, "boards"], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_what_a_command_needs_is_loaded_when_it_is_called() -> None:
+    program = "import sys\nfrom pytest_lava.cli import main\ntry: main(['--help'])\nfinally: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "pytest_lava.bisect.commands" in loaded
+    assert not loaded & {"pydantic", "pytest", "requests", "fastjsonschema", "pytest_lava.board.board"}
