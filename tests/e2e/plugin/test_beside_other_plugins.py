@@ -100,8 +100,11 @@ def test_beside_many_plugins(face: Face, wheel: Path) -> None:
     assert len(face.results()["test-it.py"]) == 3
     face.check_bundle()
     options = ("--count=2", "--reruns=1", "--cov=.", "--timeout=60", "-n2")
-    command(pytest_, "--board=localhost", "test_it.py", "--command=true", *options, cwd=face.path)
+    stress = ("--stress=echo x", "--stress-iterations=2")
+    command(pytest_, "--board=localhost", "test_it.py", "--command=true", *stress, *options, cwd=face.path)
     assert len(face.results()["test-it.py"]) == 6
+    repeated = [face.results()[name]["echo-x"] for name in ("echo-x", "echo-x-2")]
+    assert [one["attributes"]["stress.iterations"] for one in repeated] == ["2", "2"]
     face.check_bundle()
 
 
