@@ -38,7 +38,8 @@ state=$PWD/../state/$LAVA_BOARD
 mkdir -p "$PWD/../state"
 off() {
     [ -f "$state.pid" ] && kill -9 $(cat "$state.pid") 2>/dev/null
-    [ -f "$state.shell" ] && pkill -9 -s $(cat "$state.shell")
+    # a board's memory goes with its power
+    [ -f "$state.shell" ] && { pkill -9 -s $(cat "$state.shell"); rm -f /dev/shm/.lava$(cat "$state.shell")*; }
     rm -f "$state.pid" "$state.line" "$state.shell"
 }
 case $1 in
