@@ -59,11 +59,29 @@ class Entry:
 
 
 class Staging:
-    """A folder for contents that come out of archives; numbered files."""
+    """A folder for contents that come out of archives: under their own names where these can be had, else numbered."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._count = 0
+        self._folders: set[Path] = set()
+
+    def tree(self) -> Path:
+        """A folder for what comes out of one archive."""
+        return self.new()
+
+    def under(self, tree: Path, path: str) -> Path:
+        """``tree/path`` if nothing is there: programs that read the tree then need no links to each file."""
+        place = tree / path
+        try:
+            if place.parent not in self._folders:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                self._folders.add(place.parent)
+            if not os.path.lexists(place):
+                return place
+        except OSError:  # a file is where a folder should be, or a name is too long for this machine
+            pass
+        return self.new()
 
     def new(self) -> Path:
         """A path where nothing is."""
@@ -106,6 +124,7 @@ def from_tree(folder: Path, base: str) -> Iterator[Entry]:
 
 def from_archive(tar: tarfile.TarFile, base: str, staging: Staging, option: str) -> Iterator[Entry]:
     """What is in an archive, with the numbers of its owners; contents go to ``staging``."""
+    tree = staging.tree()
     for member in tar:
         path = _inside(base, member.name, option)
         if path == base:
@@ -120,7 +139,7 @@ def from_archive(tar: tarfile.TarFile, base: str, staging: Staging, option: str)
             xattrs=_tar_xattrs(member),
         )  # fmt: skip
         if kind == "file":
-            content = staging.new()
+            content = staging.under(tree, path)
             _stage(tar, member, content)
             entry = replace(entry, content=content, size=member.size)
         yield entry
@@ -171,12 +190,23 @@ def _stage(tar: tarfile.TarFile, member: tarfile.TarInfo, content: Path) -> None
     with file:
         if member.size <= _PIECE and not member.issparse():
             data = file.read()
-            content.write_bytes(data)
             size = len(data)
+            _write(content, data)
         else:
             size = write_sparse(content, iter(lambda: file.read(_PIECE), b"")).size
     if size != member.size:
         raise tarfile.ReadError(f"{member.name} is cut off")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A new file. Thousands of them: what Python's files ask the kernel beside would be half of it."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+    finally:
+        os.close(fd)
 
 
 def _tar_xattrs(member: tarfile.TarInfo) -> tuple[tuple[str, bytes], ...]:

@@ -44,20 +44,41 @@ def _made(release: str, base: str, files: dict[str, Entry], staging: Staging) ->
             "install it (Debian: apt-get install kmod), or give what 'make modules_install' made"
         )
     prefix = f"{base}{release}/"
-    with tempfile.TemporaryDirectory(dir=staging.folder) as root:
-        folder = Path(root, "lib/modules", release)
+    if (root := _root(prefix, files)) is not None:
+        yield from _tables(root / base.removesuffix("lib/modules/"), release, prefix, files, staging)
+        return
+    with tempfile.TemporaryDirectory(dir=staging.folder) as top:
+        folder = Path(top, "lib/modules", release)
         for path, entry in files.items():
             if path.startswith(prefix) and entry.content is not None:
                 link = folder / path.removeprefix(prefix)
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(entry.content.absolute())
-        done = run(["depmod", "-b", root, release], Deadline.after(_LIMIT), cwd=staging.folder, purpose=_PURPOSE)
-        if done.returncode:
-            why = done.stderr.decode("utf-8", "replace").strip()
-            raise InjectFailed(f"depmod cannot read the modules of {release}: {why}")
-        for made in sorted(folder.glob("modules.*")):
-            if not made.is_symlink():  # what came with the modules is there already
-                content = staging.new()
-                made.rename(content)
-                yield Entry(f"{prefix}{made.name}", "file", 0o644, content=content, size=content.stat().st_size,
-                            mtime=int(content.stat().st_mtime))  # fmt: skip
+        yield from _tables(Path(top), release, prefix, files, staging)
+
+
+def _root(prefix: str, files: dict[str, Entry]) -> Path | None:
+    """The folder below which all files of a release lie under their own names, if there is one."""
+    roots = set()
+    for path, entry in files.items():
+        if path.startswith(prefix):
+            whole = str(entry.content)
+            roots.add(whole.removesuffix(f"/{path}") if whole.endswith(f"/{path}") else "")
+    return Path(roots.pop()) if len(roots) == 1 and "" not in roots else None
+
+
+def _tables(top: Path, release: str, prefix: str, files: dict[str, Entry], staging: Staging) -> Iterator[Entry]:
+    """What depmod makes of ``top/lib/modules/RELEASE``; what came with the modules is there already."""
+    done = run(
+        ["depmod", "-b", str(top.absolute()), release], Deadline.after(_LIMIT), cwd=staging.folder, purpose=_PURPOSE
+    )
+    if done.returncode:
+        why = done.stderr.decode("utf-8", "replace").strip()
+        raise InjectFailed(f"depmod cannot read the modules of {release}: {why}")
+    for made in sorted((top / "lib/modules" / release).glob("modules.*")):
+        if f"{prefix}{made.name}" not in files:
+            content = staging.new()
+            made.rename(content)
+            status = content.stat()
+            yield Entry(f"{prefix}{made.name}", "file", 0o644, content=content, size=status.st_size,
+                        mtime=int(status.st_mtime))  # fmt: skip
