@@ -77,8 +77,9 @@ class Staging:
             if place.parent not in self._folders:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 self._folders.add(place.parent)
-            if not os.path.lexists(place):
-                return place
+            place.lstat()
+        except FileNotFoundError:
+            return place
         except OSError:  # a file is where a folder should be, or a name is too long for this machine
             pass
         return self.new()
