@@ -176,7 +176,7 @@ class Run:
         from pytest_lava.results.recoveries import told_attempts, told_recoveries
 
         record = collect(read(self.folder))
-        lines = [("recovered", line) for line in told_recoveries(record)]
+        lines = [("recovery", line) for line in told_recoveries(record)]
         lines += [("stored", line) for line in told_stored(record)]
         return [*lines, *(("retried", line) for line in told_attempts(record))]
 
@@ -212,7 +212,12 @@ class Run:
         announce = None if self.is_worker else ProgressLine(self.config)
         transfer = TransferPolicy(self.plan.transfer, announce)
         preparation = Preparation(
-            self._wanted(), self.plan.cache, self.events, self.plan.additions, self.recoveries.fetching, announce=announce
+            self._wanted(),
+            self.plan.cache,
+            self.events,
+            self.plan.additions,
+            self.recoveries.fetching,
+            announce=announce,
         )
         context = LabContext(
             folder, only_board, self._guardian, self.events, self.plan.board_wait, reports, preparation, transfer,

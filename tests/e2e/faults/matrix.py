@@ -84,7 +84,7 @@ def check(face: Face, row: Fault) -> list[dict[str, Any]]:
     assert [line["by"] for line in recoveries if line["worked"]] == ([row.by] if row.by else [])
     if row.by:
         assert attributes["recovery"] == row.by
-        assert any(line.startswith("recovered ") for line in result.outlines)
+        assert any(line.startswith("recovery ") for line in result.outlines)
     assert len(face.journal("attempt")) == row.attempts
     nothing_is_left(face)
     return recoveries
