@@ -13,7 +13,7 @@ from pytest_lava.board.line import BoardLine
 from pytest_lava.board.record import Booted, BootRecord, check_release, record_boot
 from pytest_lava.board.revival import may_reset, reset_by_kernel, shell_again
 from pytest_lava.board.snapshots import snapshots_of
-from pytest_lava.board.switching import first_power_on
+from pytest_lava.board.switching import Switch
 from pytest_lava.boot.api import Boot, BootContext, Bootloader
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.console.console import Console
@@ -89,7 +89,6 @@ class Board:
         self._bootloader: Bootloader | None = None
         self._on_boot: list[Callable[[Board], None]] = []
         self._powered_at = monotonic()
-        self._never_switched = True
         #: whether the next way to a shell has to be a boot, which no snapshot stands for
         self.anew = False
         self._lost_shell: Shell | None = None
@@ -112,6 +111,7 @@ class Board:
             config.name, self.console, config.model.login, self.events, config.model.timeouts.command
         )
         self._boot: Boot = config.boot.driver(config.boot.options, self._boot_context)
+        self._switch = Switch(self._power, self._line, self.console, self.events, attaches=self._boot.attaches)
 
     # -- forward ------------------------------------------------------------------------------------------------
 
@@ -252,11 +252,7 @@ class Board:
             self.state = State.OFF
             return
         self.state = State.LOST
-        if self._line.own:
-            self._line.drop()
-        if not self._line.is_process:
-            self._power.off(Deadline.after(self.config.model.timeouts.power))
-        self.console.mark_boundary()
+        self._switch.off(Deadline.after(self.config.model.timeouts.power))
         self.state = State.OFF
 
     def close(self) -> None:
@@ -265,7 +261,7 @@ class Board:
             last.callback(self.console.close)
             last.callback(self._line.drop)
             last.callback(self._deploy.close)
-            if not self._never_switched:
+            if self._switch.used:
                 last.callback(self.power_off)
 
     # -- inside -------------------------------------------------------------------------------------------------
@@ -382,19 +378,4 @@ class Board:
         limit = self._limit(self.config.model.timeouts.power)
         self.console.arm(FindingKind.FATAL)
         with self.events.phase("power"):
-            if not self._line.own:
-                self._line.attach_early()
-            self.console.mark_boundary()
-            self._powered_at = monotonic()
-            first, self._never_switched = self._never_switched, False  # before: an interrupt may come in between
-            if self._boot.attaches or self._line.is_process:
-                pass  # nothing to switch: it runs already, or opening its line starts it
-            elif restore is not None:
-                restore(limit)
-            elif first:
-                self._powered_at = first_power_on(self._power, self.console, limit, self.events)
-            else:
-                self._power.cycle(limit)
-            if not self.console.attached:
-                # nothing is switched on that could bring the line up later
-                self._line.attach(Deadline.after(0) if self._boot.attaches else limit)
+            self._powered_at = self._switch.on(limit, restore)
