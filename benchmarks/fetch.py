@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import shutil
 import statistics
 import subprocess
@@ -79,7 +78,7 @@ def fetch_row(rounds: int, folder: Path) -> str:
             _measured(table, kind, f"{url}/image.{kind}", made, rounds=rounds, folder=folder)
     held = subprocess.run(["du", "-m", made / "image"], capture_output=True, text=True, check=True).stdout.split()[0]
     table.remarks += [
-        f"The image: half random bytes, a quarter text, a quarter zeros; {held} MB on the disk of its maker.",
+        f"The image: three quarters files of /usr (as a tar), a quarter zeros; {held} MB on the disk of its maker.",
         "Ours sums the packed file by SHA-256, writes with holes, keeps a check value of what it wrote and a part file "
         "to go on from after a break. It is timed inside a new process with its modules loaded.",
         "The first floor neither sums nor keeps anything but the file that it writes; the second sums by "
@@ -169,21 +168,23 @@ def _images(size: int) -> Path:
             with (target / "image").open("rb") as given, (target / f"image.{kind}").open("wb") as taken:
                 subprocess.run(pack.split(), stdin=given, stdout=taken, check=True)
 
-    return produce(cache_dir() / "benchmarks" / f"image-{size}", make)
+    return produce(cache_dir() / "benchmarks" / f"usr-{size}", make)
 
 
 def _pieces(size: int) -> Iterator[bytes]:
-    """Extents as in a root file system: files that are packed already, text, and room that is free."""
-    chance = random.Random(1)
-    words = [bytes(chance.choices(b"abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 10))) for _ in range(4000)]
-    for number in range(size):
-        match number % 4:
-            case 0 | 1:
-                yield chance.randbytes(_MB)
-            case 2:
-                yield b" ".join(chance.choices(words, k=170_000))[:_MB].ljust(_MB)
-            case _:
-                yield bytes(_MB)
+    """As a root file system: three quarters are the files of this machine's ``/usr``, a quarter is free."""
+    files = subprocess.Popen(
+        ["tar", "--sort=name", "--mtime=@0", "-cf", "-", "-C", "/usr", "bin", "lib", "share"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert files.stdout is not None
+    for _ in range(size * 3 // 4):
+        yield files.stdout.read(_MB).ljust(_MB, b"\0")
+    files.kill()
+    files.stdout.close()
+    files.wait()
+    for _ in range(size - size * 3 // 4):
+        yield bytes(_MB)
 
 
 @contextmanager
