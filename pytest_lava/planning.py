@@ -69,6 +69,8 @@ class Options:
     stress_iterations: int | None = None
     stress_report: float = 60.0
     until_failure: bool = False
+    params: tuple[tuple[str, str], ...] = ()
+    suite_timeout: float = 3600.0
 
     @property
     def folders(self) -> Sequence[Path]:
@@ -115,6 +117,8 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         cache=cache,
         board_wait=options.board_wait,
         command_timeout=options.command_timeout,
+        params=options.params,
+        suite_timeout=options.suite_timeout,
         transfer=options.transfer,
         snapshots=options.snapshots and keeping,
         recovery=options.recovery,

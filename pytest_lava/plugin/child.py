@@ -7,6 +7,7 @@ its parent's node id, because xdist insists on it, and gets its own back in the 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Literal
 
@@ -27,24 +28,35 @@ def emit_child(
     reason: str,
     seconds: float,
     facts: dict[str, Any],
+    outcome: Literal["passed", "failed", "skipped"] = "failed",
+    stop: float | None = None,
+    sections: Sequence[tuple[str, str]] = (),
+    properties: Sequence[tuple[str, Any]] = (),
+    title: str = "",
 ) -> None:
-    """Report one failure named ``name`` (its whole node id) now, counted like an item of its own."""
+    """Report a part of an item under the whole node id ``name`` now, counted like an item of its own.
+
+    ``title`` stands above its report; where it is the end of the node id, pytest shows each dot in that as ``::``.
+    """
     in_worker = hasattr(item.config, "workerinput")
-    now = time.time()
+    stop = time.time() if stop is None else stop
+    longrepr: Any = {"passed": None, "failed": reason, "skipped": (str(item.path), 1, f"Skipped: {reason}")}[outcome]
     capture = item.config.pluginmanager.getplugin("capturemanager")
     for phase in (when, "teardown"):  # the second closes the JUnit case and makes the HTML row
-        failing = phase == when
+        first = phase == when
         report = ChildReport(
             nodeid=item.nodeid if in_worker else name,
-            location=(name, None, name),
+            location=(name, None, title or name),
             keywords={name: 1},
-            outcome="failed" if failing else "passed",
-            longrepr=reason if failing else None,
+            outcome=outcome if first else "passed",
+            longrepr=longrepr if first else None,
             when=phase,
-            duration=seconds if failing else 0.0,
-            start=now - seconds if failing else now,
-            stop=now,
-            lava={**facts, "nodeid": name, **({} if failing else {"error": None, "slice": None})},
+            sections=list(sections) if first else [],
+            duration=seconds if first else 0.0,
+            start=stop - seconds if first else stop,
+            stop=stop,
+            user_properties=list(properties),
+            lava={**facts, "nodeid": name, **({} if first else {"error": None, "slice": None})},
         )
         # else the line in the terminal lands in the captured output of the test
         with capture.global_and_fixture_disabled() if capture else nullcontext():

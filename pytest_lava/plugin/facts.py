@@ -37,6 +37,8 @@ def names(item: pytest.Item) -> dict[str, Any]:
     """Suite and case as a bundle calls them."""
     if command := command_of(item):
         return {"suite": command, "case": _without_target(item, item.name), "command": command}
+    if own := getattr(getattr(item, "function", None), "lava_names", None):
+        return dict(own)
     path, _, rest = item.nodeid.partition("::")
     return {"suite": path, "case": _without_target(item, rest or path)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -108,6 +109,14 @@ def _add_conduct(add: _Add) -> None:
         help="limit of each --command (default: 600)",
     )
     add(
+        "--param", action="append", metavar="NAME=VALUE", dest="lava_params", type=_param,
+        help="a parameter of test definitions, in place of their own; repeatable",
+    )  # fmt: skip
+    add(
+        "--suite-timeout", type=_limit, default=3600.0, metavar="SECONDS", dest="lava_suite_timeout",
+        help="limit of each test definition, its installation included (default: 3600)",
+    )  # fmt: skip
+    add(
         "--board-wait",
         type=_seconds,
         default=0.0,
@@ -205,6 +214,10 @@ def _add_cache(parser: pytest.Parser, add: _Add) -> None:
         help="boot each board, and keep no state of it",
     )  # fmt: skip
     parser.addini(
+        "lava_files", "patterns of YAML files, from the root folder on, that hold test definitions to collect",
+        type="args", default=[],
+    )  # fmt: skip
+    parser.addini(
         "lava_cache_limit", "remove from the cache what was not used for longest above this size (0: never)",
         default=_CACHE_LIMIT,
     )  # fmt: skip
@@ -247,6 +260,8 @@ def read_options(config: pytest.Config) -> Options:
         bundle_format=option.lava_bundle_format,
         board_wait=option.lava_board_wait,
         command_timeout=option.lava_command_timeout,
+        params=tuple(option.lava_params or ()),
+        suite_timeout=option.lava_suite_timeout,
         deploy_timeout=option.lava_deploy_timeout,
         boot_timeout=option.lava_boot_timeout,
         transfer=option.lava_transfer,
@@ -264,6 +279,13 @@ def read_options(config: pytest.Config) -> Options:
 def _named(option: str) -> Callable[[str], tuple[str, str]]:
     """Several options in one list, so that their order is kept."""
     return lambda text: (option, text)
+
+
+def _param(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE with the name of a shell variable")
+    return name, value
 
 
 def _limit(text: str) -> float:

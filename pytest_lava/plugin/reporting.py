@@ -27,6 +27,7 @@ from pytest_lava.plugin.facts import (
     shorten_traceback,
 )
 from pytest_lava.results.console_slice import excerpt, write_slice
+from pytest_lava.results.record import LAVA
 from pytest_lava.results.text import both_ends, plain
 
 if TYPE_CHECKING:
@@ -275,9 +276,10 @@ class Reporting:
         )
 
     def _count_in(self, report: pytest.TestReport) -> None:
-        if isinstance(report, ChildReport) and report.failed and self._session is not None:
+        if isinstance(report, ChildReport) and report.when != "teardown" and self._session is not None:
             self._session.testscollected += 1  # else progress ends above 100 %
-            self.failures.add(report.nodeid)
+            if getattr(report, FACTS)["suite"] == LAVA:
+                self.failures.add(report.nodeid)
         elif report.skipped and getattr(report, FACTS, {}).get("error"):
             self.unserved.add(report.nodeid)
 
@@ -288,7 +290,7 @@ class Reporting:
             return
         error, name = failure.error, f"{failure.stage}::{failure.target.id}"
         facts: dict[str, Any] = {
-            "suite": "lava",
+            "suite": LAVA,
             "case": failure.stage,
             "target": failure.target.id,
             "board": failure.target.request.name,

@@ -24,7 +24,7 @@ from pytest_lava.results.bundle_parts import (
 from pytest_lava.results.bundle_schema import BundleFormat
 from pytest_lava.results.console_slice import excerpt
 from pytest_lava.results.kernel_messages import SECTION, kernel_attributes, kernel_messages, kernel_traces
-from pytest_lava.results.record import LAVA, Case, Record
+from pytest_lava.results.record import DEFINITION, LAVA, Case, Record
 from pytest_lava.results.recoveries import recovery_attributes
 from pytest_lava.results.slug import CASE_ID_LIMIT, TEST_ID_LIMIT, Namer, case_id, slug
 from pytest_lava.results.text import plain, tail
@@ -92,9 +92,15 @@ def suite_run(source: Source, group: Group, names: Namer) -> Bundle:
         run["testdef_metadata"] = {name: plain(str(testdef.get(name) or "")) for name in fields}
     ids = Namer(slug, TEST_ID_LIMIT) if group.command else Namer(case_id, CASE_ID_LIMIT)
     for case in group.cases:
+        if case.last(DEFINITION):
+            run.setdefault("attachments", []).extend(_files(source, case))
+        if case.last(DEFINITION) == "ended" and case.verdict.outcome in ("passed", "failed"):
+            continue  # its cases have said it all
         name = ids.unique(group.command or case.name)
         result, attachments = case_result(source, case, name)
-        add(source, run, result, attachments)
+        if case.last("log_line") and run.get("attachments"):
+            result |= {"log_filename": run["attachments"][0]["pathname"], "log_lineno": int(case.last("log_line"))}
+        add(source, run, result, [] if case.last(DEFINITION) else attachments)
     return run
 
 

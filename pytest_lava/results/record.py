@@ -9,10 +9,12 @@ from typing import Any
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.results.journal import Line
 
-__all__ = ["LAVA", "UNFINISHED", "Case", "Record", "Verdict", "collect", "number"]
+__all__ = ["DEFINITION", "LAVA", "UNFINISHED", "Case", "Record", "Verdict", "collect", "number"]
 
 #: the suite of reports about the run itself: deploy and boot
 LAVA = "lava"
+#: the field of an item that ran a suite: ``ended``, so its cases say it all, or ``broke``
+DEFINITION = "definition"
 UNFINISHED = "the run ended while this test was running"
 
 _WHENS = ("setup", "call", "teardown", "???")
@@ -280,6 +282,8 @@ def _judge(lines: tuple[Line, ...], progress: Line | None) -> Verdict:
     if failed:
         return _judge_failed(failed)
     for line in lines:
+        if line["outcome"] == "skipped" and line.get("result") == "unknown":
+            return Verdict("unknown", "skipped", _message(line), line)
         if line["outcome"] == "skipped":
             return Verdict("skip", "xfail" if line.get("wasxfail") is not None else "skipped", _message(line), line)
     for line in lines:

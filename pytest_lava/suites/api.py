@@ -1,0 +1,87 @@
+"""The seam between suites and who runs them: ``Suite``, what it is given, and the ``Case`` that it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pytest_lava.console.shell import Shell
+
+__all__ = ["RESULTS", "Attachment", "Case", "Report", "Suite", "Surroundings"]
+
+#: what a case may come to; ``unknown`` is for what was only measured
+RESULTS = ("pass", "fail", "skip", "unknown")
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file of the run folder that belongs to a result. ``path`` is relative to that folder."""
+
+    name: str
+    path: str
+    mime: str = "text/plain"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One result of a suite. Times are seconds of this machine's wall clock.
+
+    ``line`` counts from 1 in the suite's log; ``low`` and ``high`` are the bounds that a measurement had to keep.
+    """
+
+    id: str
+    result: str
+    start: float
+    stop: float
+    message: str = ""
+    measurement: float | None = None
+    units: str = ""
+    low: float | None = None
+    high: float | None = None
+    set_name: str = ""
+    line: int | None = None
+    output: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    attachments: tuple[Attachment, ...] = ()
+
+
+#: is called with each case as soon as it is known
+Report = Callable[[Case], None]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a suite runs in. ``folder`` is its own on this machine, for logs and what comes back from the board.
+
+    ``environment`` is what LAVA's tests find there; ``local`` says that the board is this machine, where nothing may
+    stay behind. ``console_end`` tells how far the board's console log has come.
+    """
+
+    shell: Shell
+    folder: Path
+    run_folder: Path
+    timeout: float
+    environment: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    local: bool = False
+    console_end: Callable[[], int] = int
+
+
+class Suite(Protocol):
+    """Something with a name that yields cases when it is run on a board."""
+
+    name: str
+    #: the file it comes from
+    source: Path
+    #: cases that must come; one that does not is a failure
+    expected: tuple[str, ...]
+    #: what it is made of, as a bundle tells (``testdef_metadata``)
+    metadata: Mapping[str, str]
+
+    def run(self, surroundings: Surroundings, report: Report) -> None:
+        """Run all of it, and report each case live.
+
+        A failing case is no error. Raises a ``LavaError`` for what ended the suite before its end.
+        """

@@ -1,0 +1,163 @@
+"""The folder that a definition's steps run in: where it is here, what of it they need, and that as one archive."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import stat
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_lava.errors import ConfigurationError
+
+__all__ = ["Archive", "archive", "crlf_scripts", "needed", "root_of"]
+
+_UP = 8  # folders above a definition that are looked at
+_SMALL = 1 << 20  # bytes of a repository that is sent whole
+_FEW = 400  # and its files
+_LARGE = 512 << 20  # bytes that nobody can have meant to send
+_TEXT = 256 << 10  # bytes of a file that is looked into for more names
+_NEVER = {".git", ".svn", ".hg", ".bzr", "__pycache__", ".pytest_cache", "node_modules", ".venv", "lava-runs"}
+_WORD = re.compile(r"[\w.@+~/-]*[\w/.]")
+_CD = re.compile(r"(?:^|[;&|(]\s*|\s)cd\s+[\"']?([^\s\"';&|)]+)")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A tar and what is in it; equal contents have an equal ``key``."""
+
+    path: Path
+    key: str
+    files: int
+    size: int
+
+
+def root_of(definition: Path, steps: Iterable[str]) -> Path:
+    """The root of its repository.
+
+    That is the nearest folder above it where the folders are that the steps go to, else the one with ``.git`` (up to
+    which is looked), else the definition's own.
+    """
+    wanted = [place for step in steps for place in _CD.findall(step) if not place.startswith(("/", "$", "~", "-"))]
+    here, git = definition.resolve().parent, None
+    for folder in [here, *here.parents][:_UP]:
+        if wanted and (folder / wanted[0]).is_dir():
+            return folder
+        if (folder / ".git").exists():
+            git = folder
+            break
+    return git or here
+
+
+def needed(root: Path, texts: Iterable[str]) -> tuple[Path, ...]:
+    """The files below ``root`` that ``texts`` (steps) name, and that the files named name in turn.
+
+    A folder that is gone to, or that holds a script, is needed with all that is below it. A small repository is
+    needed whole.
+    """
+    whole = _below(root, _SMALL, _FEW)
+    if whole is not None:
+        return whole
+    found: dict[Path, None] = {}
+    todo: list[tuple[Path, str]] = [(root, text) for text in texts]
+    folders = {root}
+    while todo:
+        here, text = todo.pop()
+        for path in _named(root, here, folders, text):
+            if path.is_dir() and path != root:
+                folders.add(path)
+                new = [file for file in _files(path) if file not in found]
+            elif path.is_file() and path not in found:
+                # a script's folder is where it finds its parts; that of the root holds everything
+                new = [path] if path.parent == root else [file for file in _files(path.parent) if file not in found]
+            else:
+                continue
+            for file in new:
+                found[file] = None
+                if (content := _text_of(file)) is not None:
+                    todo.append((file.parent, content))
+    return tuple(sorted(found))
+
+
+def archive(root: Path, files: Iterable[Path], extra: Iterable[tuple[str, Path]], path: Path) -> Archive:
+    """Write a tar of ``files`` below ``repo/`` and of ``extra`` (name and file) to ``path``.
+
+    It has no owners and times, so equal contents are equal bytes.
+    """
+    total = count = 0
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        for name, file in [*((f"repo/{file.relative_to(root)}", file) for file in files), *extra]:
+            about = file.stat()
+            total, count = total + about.st_size, count + 1
+            if total > _LARGE:
+                raise ConfigurationError(
+                    f"{root} has more than {_LARGE >> 20} MB that this definition seems to need: put it into a "
+                    "repository of its own"
+                )
+            entry = tarfile.TarInfo(name)
+            executable = name.startswith("bin/") or about.st_mode & stat.S_IXUSR  # a wheel keeps no such bits
+            entry.size, entry.mode = about.st_size, 0o755 if executable else 0o644
+            with file.open("rb") as source:
+                tar.addfile(entry, source)
+        if not count:
+            tar.addfile(tarfile.TarInfo("repo/.empty"), io.BytesIO())
+    with path.open("rb") as made:
+        key = hashlib.file_digest(made, "sha256").hexdigest()[:20]
+    return Archive(path, key, count, total)
+
+
+def crlf_scripts(files: Iterable[Path]) -> list[Path]:
+    """Scripts whose first line names an interpreter that no system has, as it ends with a carriage return."""
+    found = []
+    for file in files:
+        with file.open("rb") as source:
+            first = source.readline(256)
+        if first.startswith(b"#!") and first.endswith(b"\r\n"):
+            found.append(file)
+    return found
+
+
+def _below(root: Path, most: int, count: int) -> tuple[Path, ...] | None:
+    """All files, if they are few and small."""
+    found, size = [], 0
+    for file in _files(root):
+        size += file.stat().st_size
+        found.append(file)
+        if size > most or len(found) > count:
+            return None
+    return tuple(sorted(found))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _NEVER)
+        for name in sorted(names):
+            file = Path(where, name)
+            if file.is_file():
+                yield file
+
+
+def _named(root: Path, here: Path, folders: set[Path], text: str) -> Iterator[Path]:
+    """What in a text is the name of something below the root, seen from where it stands or from where one may be."""
+    places = dict.fromkeys([here, root, *folders])
+    for word in dict.fromkeys(_WORD.findall(text)):
+        if word.strip("./") == "" or len(word) > 255:
+            continue
+        for place in places:
+            path = place / word.lstrip("/") if word.startswith("/") else place / word
+            try:
+                if path.exists() and (real := path.resolve()).is_relative_to(root.resolve()):
+                    yield root / real.relative_to(root.resolve())
+            except OSError:
+                continue
+
+
+def _text_of(file: Path) -> str | None:
+    if file.stat().st_size > _TEXT:
+        return None
+    data = file.read_bytes()
+    return None if b"\0" in data[:4096] else data.decode(errors="replace")

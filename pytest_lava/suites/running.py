@@ -1,0 +1,230 @@
+"""Runs a LAVA test definition on a board as LAVA does: sent, installed, its steps in one shell, its signals read."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import LavaError, OperationFailed, TestError
+from pytest_lava.suites.api import Case, Report, Surroundings
+from pytest_lava.suites.definition import Definition, assignments
+from pytest_lava.suites.reading import Reader
+from pytest_lava.suites.repository import Archive, archive, crlf_scripts, needed, root_of
+
+__all__ = ["STDOUT", "DefinitionSuite"]
+
+#: what a definition wrote, as LAVA named it
+STDOUT = "stdout.log"
+_HELPERS = Path(__file__).parent / "helpers"
+_MOST = 64 << 20  # bytes of output that are proven; more comes live only
+_SHORT = 120.0  # seconds for what is small
+_LAST = 15  # lines of output in a message
+#: where on the board there is room for programs that can be run
+_PLACES = '"${TMPDIR:-/tmp}" /tmp /var/tmp /run /dev/shm /data/local/tmp /root /'
+_FIND = (
+    "for d in %s; do t=$d/.lava-$$; "
+    "{ printf '#!/bin/sh\\nexit 0\\n' >$t && chmod 755 $t && $t; } 2>/dev/null && { rm -f $t; echo $d; exit 0; }; "
+    "rm -f $t 2>/dev/null; done; exit 1"
+)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Folders on the board: of this run, of the repository's copy in it, of results."""
+
+    run: str
+    repo: str
+    results: str
+
+
+class DefinitionSuite:
+    """A :class:`~pytest_lava.suites.api.Suite`."""
+
+    def __init__(self, definition: Definition, *, kmsg: bool = False) -> None:
+        self.definition = definition
+        self.name = definition.name
+        self.source = definition.path
+        self.expected = definition.expected
+        self.metadata: Mapping[str, str] = definition.metadata
+        self._kmsg = kmsg
+
+    def run(self, surroundings: Surroundings, report: Report) -> None:
+        """See :meth:`pytest_lava.suites.api.Suite.run`."""
+        _Running(self.definition, surroundings, report, kmsg=self._kmsg).run()
+
+
+class _Running:
+    """One run of one definition on one board."""
+
+    def __init__(self, definition: Definition, surroundings: Surroundings, report: Report, *, kmsg: bool) -> None:
+        self._definition, self._around, self._kmsg = definition, surroundings, kmsg
+        self._shell = surroundings.shell
+        self._deadline = Deadline.after(surroundings.timeout)
+        self._report = report
+        self._reader = Reader(report, definition.fixup, definition.pattern)
+        self._root = root_of(definition.path, definition.steps)
+        self._files = needed(self._root, [*definition.steps, *definition.install_steps])
+
+    def run(self) -> None:
+        places = self._send()
+        error: LavaError | None = None
+        try:
+            if self._definition.installs:
+                self._install(places)
+            self._steps(places)
+        except LavaError as broken:
+            error = broken
+        if error is None or not error.recovers:
+            self._tidy(places)
+        self._missing(error)
+        if error is not None:
+            raise error
+
+    # -- before -------------------------------------------------------------------------------------------------
+
+    def _send(self) -> _Places:
+        """Bring helpers and repository to the board; what is there from an earlier definition is not sent again."""
+        shell = self._shell
+        found = shell.run(_FIND % _PLACES, timeout=_SHORT)
+        if found.returncode:
+            raise OperationFailed(
+                "no folder of the board takes programs that can be run, so no definition runs there: mount a tmpfs on "
+                "/tmp without noexec"
+            )
+        base = found.stdout.strip()
+        made = self._archive()
+        run = f"{base.rstrip('/')}/lava-{made.key}-{self._around.folder.name}"
+        places = _Places(run, f"{run}/repo", f"{run}/results")
+        tar = f"{run}.tar" if self._around.local else f"{base.rstrip('/')}/lava-{made.key}.tar"
+        shell.put(made.path, tar)
+        made.path.unlink()
+        unpack = (
+            f"rm -rf {run} && mkdir -p {run} {run}/results/attachments && tar -xf {tar} -C {run} && mkdir -p {run}/repo"
+            f" && chmod -R u+rwX {run}"
+        )
+        if self._around.local:
+            unpack += f"; s=$?; rm -f {tar}; exit $s"
+        shell.check(unpack, timeout=_SHORT)
+        shell.write_bytes(f"{run}/repo/testdef.yaml", self._definition.path.read_bytes(), timeout=_SHORT)
+        return places
+
+    def _archive(self) -> Archive:
+        helpers = [(f"bin/{file.name}", file) for file in sorted(_HELPERS.glob("lava-*"))]
+        self._around.folder.mkdir(parents=True, exist_ok=True)
+        return archive(self._root, self._files, helpers, self._around.folder / "sent.tar")
+
+    def _head(self, places: _Places) -> str:
+        """What every script of ours begins with: environment, helpers and parameters, as LAVA's."""
+        definition = self._definition
+        variables = {
+            "LAVA_RESULT_DIR": places.results,
+            "TESTRUN_ID": f"0_{definition.name}",
+            **({"LAVA_KMSG": "1"} if self._kmsg else {}),
+            **self._around.environment,
+        }
+        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+        params = assignments(definition.with_params(self._around.params))
+        return f"export PATH={places.run}/bin:$PATH\n{exports}{params}set -e\n"
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def _install(self, places: _Places) -> None:
+        definition = self._definition
+        distro = '$(. /etc/os-release 2>/dev/null; echo "$ID $ID_LIKE")'
+        lines = [*(f"lava-add-keys {one}" for one in definition.keys)]
+        lines += [f"lava-add-sources {shlex.quote(one)}" for one in definition.sources]
+        if definition.deps:
+            lines.append(f"lava-install-packages {' '.join(definition.deps)}")
+        for name, deps in definition.distro_deps.items():
+            if deps:
+                lines.append(f'case " {distro} " in *" {name} "*) lava-install-packages {" ".join(deps)};; esac')
+        script = f"{self._head(places)}cd {places.repo}\n" + "\n".join([*lines, *definition.install_steps]) + "\n"
+        status = self._script(places, "install.sh", script, "install.log")
+        if status:
+            raise OperationFailed(
+                f"its installation ended with status {status}, so nothing was run: see install.log{self._shown()}"
+            )
+
+    def _steps(self, places: _Places) -> None:
+        definition, uuid = self._definition, places.run.rpartition("/")[2]
+        name = re.sub(r"[^\w.-]", "-", definition.name)
+        run = f"0_{name} {uuid}"
+        body = "\n".join(definition.steps)
+        script = (
+            f"{self._head(places)}cd {places.repo}\necho '<LAVA_SIGNAL_STARTRUN {run}>'\nset -x\n{body}\n"
+            f"{{ set +x; }} 2>/dev/null\necho '<LAVA_SIGNAL_ENDRUN {run}>'\n"
+        )
+        status = self._script(places, "run.sh", script, STDOUT)
+        reader = self._reader
+        if reader.raised:
+            raise TestError(f"lava-test-raise: {reader.raised}")
+        if status:
+            raise OperationFailed(self._told(status))
+        if not reader.ended:
+            raise OperationFailed(
+                f"a step ended the definition by 'exit 0', so what follows it did not run{self._shown()}"
+            )
+
+    def _script(self, places: _Places, name: str, script: str, log: str) -> int:
+        """Run a script in the repository's copy, its output to a log and to the reader; its status."""
+        shell, file = self._shell, f"{places.run}/{name}"
+        shell.write_bytes(file, script.encode(), mode=0o755, timeout=_SHORT)
+        self._reader.begin()
+        with (self._around.folder / log).open("wb") as kept:
+
+            def hear(data: bytes) -> None:
+                kept.write(data)
+                self._reader.feed(data)
+
+            result = shell.run(
+                f"cd {places.repo} && exec sh -e {file} 2>&1",
+                timeout=self._deadline.remaining(),
+                on_output=hear,
+                max_output=_MOST,
+            )
+        self._reader.finish(result.stdout_bytes)
+        return result.returncode
+
+    def _told(self, status: int) -> str:
+        """Why steps ended early, as far as their status tells."""
+        said = f"a step returned {status} and so ended the definition"
+        if status > 128:
+            said += f" (signal {status - 128})"
+        if status in (126, 127):
+            said += {126: ": a program cannot be run", 127: ": a program, or the interpreter of a script, is missing"}[
+                status
+            ]
+            if bad := crlf_scripts(self._files):
+                said += f"; {bad[0].relative_to(self._root)} has line ends of DOS (CRLF)"
+        return said + self._shown()
+
+    def _shown(self) -> str:
+        """The end of the log."""
+        logs = sorted(self._around.folder.glob("*.log"), key=lambda log: log.stat().st_mtime)
+        if not logs:
+            return ""
+        with logs[-1].open("rb") as log:
+            log.seek(max(0, logs[-1].stat().st_size - 8192))
+            lines = log.read().decode(errors="replace").splitlines()[-_LAST:]
+        return "\n\nlast lines of its output:\n" + "\n".join(f"  {line}" for line in lines)
+
+    # -- after --------------------------------------------------------------------------------------------------
+
+    def _tidy(self, places: _Places) -> None:
+        """Nothing of it keeps running, and no file of the run stays."""
+        end = f"for f in {places.results}/.background-*; do [ -r $f ] && read -r p <$f && kill -- -$p; done 2>/dev/null"
+        self._shell.run(f"{end}; cd / && rm -rf {places.run}", timeout=_SHORT)
+
+    def _missing(self, error: LavaError | None) -> None:
+        """Cases that had to come."""
+        for name in self._definition.expected:
+            if name not in self._reader.seen:
+                why = "it is expected, and the definition ended without it"
+                if error is not None:
+                    why += f": {str(error).splitlines()[0]}"
+                now = self._reader.now()
+                self._report(Case(name, "fail", now, now, why))

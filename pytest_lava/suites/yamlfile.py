@@ -1,0 +1,75 @@
+"""YAML with the line of each key, so that an error can say where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pytest_lava.errors import ConfigurationError
+
+__all__ = ["YamlFile", "read_yaml"]
+
+#: a file larger than this is none that a person wrote
+_LIMIT = 4 << 20
+
+
+class YamlFile:
+    """What a file holds, and where in it."""
+
+    def __init__(self, path: Path, data: Any, lines: dict[tuple[str, ...], int]) -> None:
+        self.path = path
+        self.data = data
+        self._lines = lines
+
+    def line(self, *keys: object) -> int:
+        """Of a key, or of the nearest one around it."""
+        names = tuple(map(str, keys))
+        while names and names not in self._lines:
+            names = names[:-1]
+        return self._lines.get(names, 1)
+
+    def wrong(self, what: str, *keys: object) -> ConfigurationError:
+        """A mistake at a key."""
+        return ConfigurationError(f"{self.path}:{self.line(*keys)}: {what}")
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """Read a file. ``ConfigurationError`` with file and line if it is no YAML."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from None
+    if len(raw) > _LIMIT:
+        raise ConfigurationError(f"{path} has {len(raw) >> 20} MB: no test definition is as large")
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        text = raw.decode("utf-8-sig")
+        node = yaml.compose(text, Loader=loader)
+        data = yaml.load(text, Loader=loader)
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: save it as UTF-8: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise ConfigurationError(f"{where}: this is no YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path}: this is no YAML: {str(error).splitlines()[0]}") from None
+    return YamlFile(path, data, dict(_lines(node, ())))
+
+
+def _lines(node: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+    if len(names) > 8:
+        return  # deeper than any definition; an alias may lead back
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*names, str(getattr(key, "value", "")))
+            yield inner, key.start_mark.line + 1
+            yield from _lines(value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            inner = (*names, str(number))
+            yield inner, value.start_mark.line + 1
+            yield from _lines(value, inner)
