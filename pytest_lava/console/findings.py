@@ -13,7 +13,7 @@ from pytest_lava.console.watch import Finding, FindingKind, Watch
 __all__ = ["Findings"]
 
 _MOST = 1000  # findings kept; the newest, but never at the cost of one that ends a wait
-_MOST_GRAVE = 100  # of those only the first counts
+_MOST_GRAVE = 100  # of those since the last power cycle only the first counts
 _STAMP = re.compile(rb"\[ *(\d+\.\d+)\]")
 _GRAVE = frozenset({FindingKind.FATAL, FindingKind.BOOT})
 
@@ -103,12 +103,15 @@ class Findings:
         self._found = sorted(others + kept, key=lambda finding: finding.offset)
 
     def _add(self, finding: Finding) -> None:
-        grave = finding.kind in _GRAVE
-        if grave and sum(other.kind in _GRAVE for other in self._found) >= _MOST_GRAVE:
+        if self._counts(finding) and sum(map(self._counts, self._found)) >= _MOST_GRAVE:
             return
         if len(self._found) >= _MOST:
-            del self._found[next(i for i, other in enumerate(self._found) if other.kind not in _GRAVE)]
+            del self._found[next(i for i, other in enumerate(self._found) if not self._counts(other))]
         self._found.append(finding)
+
+    def _counts(self, finding: Finding) -> bool:
+        """Whether it can end a wait: those before the last power cycle never do again."""
+        return finding.kind in _GRAVE and finding.offset >= self._boundary
 
 
 def _within(finding: Finding, begin: int, end: int | None) -> bool:

@@ -68,6 +68,25 @@ def test_records_between_are_the_kernel_s(console: Console, peer: Peer) -> None:
     assert (found.record, found.doubtful) == (WARN, False)
 
 
+def test_however_often_a_board_died_its_next_death_is_seen(console: Console, peer: Peer) -> None:
+    """Findings are kept for the results, some thousand of them; those before a power cycle end no wait any more."""
+    for board in range(12):
+        lines = [b"[    1.000000] Kernel panic - not syncing: %d of %d\r\n" % (death, board) for death in range(90)]
+        heard(console, peer, *lines)
+        assert console.finding is not None, board
+        assert console.finding.record.endswith(b": 0 of %d" % board)
+        console.mark_boundary()
+        assert console.finding is None
+    assert len(console.findings()) == 1000
+
+
+def test_of_many_deaths_in_a_row_the_first_counts(console: Console, peer: Peer) -> None:
+    heard(console, peer, *(b"[    1.000000] Kernel panic - not syncing: number %d\r\n" % n for n in range(1500)))
+    assert console.finding is not None
+    assert console.finding.record.endswith(b"number 0")
+    assert len(console.findings()) == 100
+
+
 @pytest.mark.parametrize("own", [1, 2])
 def test_kernel_s_own_words_beside_a_copy_of_them(console: Console, peer: Peer, own: int) -> None:
     begin, end = heard(console, peer, (WARN + b"\r\n") * own, b"~head\n", WARN, b"\n~end\n")
