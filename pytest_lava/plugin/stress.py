@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lava.errors import ConfigurationError
 from pytest_lava.plugin.collection import COMMAND, CommandRun, made_items, target_of
 from pytest_lava.results.journal import read
 from pytest_lava.stress.outcome import Outcome
@@ -23,7 +22,6 @@ __all__ = ["Stress"]
 
 _OUTCOME = pytest.StashKey[Outcome]()
 _FACE = pytest.StashKey["Stress"]()
-_MARK = "limit and iterations"
 
 
 class Stress:
@@ -43,24 +41,11 @@ class Stress:
             item.add_marker(pytest.mark.timeout(0))
             items.append(item)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """A mark that cannot be meant is a usage error before anything runs."""
-        for item in items:
-            if (mark := item.get_closest_marker("stress")) is not None:
-                try:
-                    self._limits(mark, item.nodeid)
-                except ConfigurationError as error:
-                    raise pytest.UsageError(str(error)) from None
-
-    def _limits(self, mark: pytest.Mark, where: str) -> Limits:
-        """Those of the mark, or else those of the options."""
-        where = f"{where}: @pytest.mark.stress"
-        if mark.args or set(mark.kwargs) - {"limit", "iterations"}:
-            raise ConfigurationError(f'{where} takes only {_MARK}: write @pytest.mark.stress(limit="2h")')
+    def _limits(self, mark: pytest.Mark) -> Limits:
+        """Those of the mark, or else those of the options. ``wishes`` has checked the mark."""
         if not mark.kwargs:
             return self._plan.limits
-        return parse_limits(mark.kwargs.get("limit"), mark.kwargs.get("iterations"), where)
+        return parse_limits(mark.kwargs.get("limit"), mark.kwargs.get("iterations"))
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -103,7 +88,7 @@ class Stress:
             repeated(
                 lambda: test(**arguments),
                 pyfuncitem.name,
-                limits=self._limits(mark, pyfuncitem.nodeid),
+                limits=self._limits(mark),
                 report=self._plan.report,
                 tell=functools.partial(self._tell, pyfuncitem),
                 console=board.console if board else None,

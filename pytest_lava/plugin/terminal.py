@@ -74,7 +74,9 @@ class Terminal:
             "bundle": run.plan.bundle,
         }
         yield from ((title, path.absolute()) for title, path in named.items() if path.exists())
-        yield from (("console", log) for log in sorted(run.folder.glob("**/console*.log")))
+        # of this run and its workers: with --lava-dir, folders of other runs may be below it
+        logs = (log for folder in ("", "gw*/") for log in run.folder.glob(f"{folder}console*.log"))
+        yield from (("console", log) for log in sorted(logs))
         yield "events", run.folder / "events.jsonl"
 
 

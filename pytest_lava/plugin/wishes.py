@@ -1,4 +1,4 @@
-"""What the marks ``board`` and ``requires`` say of a test, read and checked; nothing here touches a board."""
+"""What the marks ``board``, ``requires`` and ``stress`` say of a test, read and checked, away from any board."""
 
 from __future__ import annotations
 
@@ -14,12 +14,23 @@ from pytest_lava.config.model import Arch
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.housekeeping import parse_size
 from pytest_lava.plan import Target
+from pytest_lava.stress.plan import parse_limits
 
 __all__ = ["Wishes", "mistakes", "read_wishes", "refused"]
 
 _BOARD = ("reset", "exclusive")
 _REQUIRES = ("memory", "arch", "feature")
+_STRESS = ("limit", "iterations")
 _ARCHES = tuple(name for name in get_args(Arch) if name != "host")
+_ALIASES = {
+    "amd64": "x86_64",
+    "x86-64": "x86_64",
+    "aarch64": "arm64",
+    "armhf": "arm",
+    "armv7l": "arm",
+    "i386": "x86",
+    "i686": "x86",
+}
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,20 @@ def mistakes(node: pytest.Item | Any) -> Iterator[str]:
         yield from (f"@pytest.mark.board: {what}" for what in _of_board(mark))
     for mark in node.iter_markers("requires"):
         yield from (f"@pytest.mark.requires: {what}" for what in _of_requires(mark))
+    for mark in node.iter_markers("stress"):
+        yield from (f"@pytest.mark.stress: {what}" for what in _of_stress(mark))
+
+
+def _of_stress(mark: pytest.Mark) -> Iterator[str]:
+    if mark.args:
+        yield f'say what its limit is by a keyword, such as limit="2h", not {mark.args[0]!r}'
+    yield from _unknown(mark.kwargs, _STRESS)
+    limit, iterations = mark.kwargs.get("limit"), mark.kwargs.get("iterations")
+    for time, number in ((limit, None), (None, iterations)):
+        try:
+            parse_limits(time, number, names=_STRESS)
+        except ConfigurationError as error:
+            yield str(error)
 
 
 def _of_board(mark: pytest.Mark) -> Iterator[str]:
@@ -125,9 +150,9 @@ def _of_requires(mark: pytest.Mark) -> Iterator[str]:
         except ConfigurationError as error:
             yield str(error)
     if isinstance(arch, str) and arch not in _ARCHES:
-        yield f"there is no arch {arch!r}; there are {', '.join(_ARCHES)}{_near(arch, _ARCHES)}"
-    features = mark.kwargs.get("feature", ())
-    if not all(isinstance(name, str) and name for name in _features(features)):
+        yield f"there is no arch {arch!r}; there are {', '.join(_ARCHES)}{_near(_ALIASES.get(arch, arch), _ARCHES)}"
+    features = mark.kwargs.get("feature", "any")
+    if not _features(features) or not all(isinstance(name, str) and name for name in _features(features)):
         yield f"feature has to be a text, or a list of texts, not {features!r}"
 
 

@@ -35,11 +35,15 @@ class StressPlan:
     until_failure: bool = False
 
 
-def parse_limits(limit: str | float | None, iterations: int | None, where: str = "--stress-limit") -> Limits:
-    """Limits as a user gives them. ``ConfigurationError`` begins with ``where``."""
+def parse_limits(
+    limit: str | float | None,
+    iterations: int | None,
+    names: tuple[str, str] = ("--stress-limit", "--stress-iterations"),
+) -> Limits:
+    """Limits as a user gives them. ``ConfigurationError`` begins with that of ``names`` that is wrong."""
     if iterations is not None and (isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 1):
-        raise ConfigurationError(f"{where}: iterations must be a whole number of at least 1, not {iterations!r}")
-    return Limits(math.inf if limit is None else parse_time(limit, where), iterations or 0)
+        raise ConfigurationError(f"{names[1]} {iterations!r}: write a whole number of at least 1")
+    return Limits(math.inf if limit is None else parse_time(limit, names[0]), iterations or 0)
 
 
 def parse_time(text: str | float, where: str) -> float:

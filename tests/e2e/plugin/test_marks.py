@@ -39,6 +39,10 @@ WRONG = """
     @pytest.mark.requires(arch="x86_64")
     @pytest.mark.parametrize("n", [1, 2])
     def test_plain(n): pass
+    @pytest.mark.requires(arch="amd64", feature=[])
+    def test_other_names(shell): pass
+    @pytest.mark.stress("2h", limit="0s", iterations=2.5)
+    def test_stress(shell): pass
 """
 TOLD = [
     "test_key: @pytest.mark.board: there is no 'rest'; there are reset, exclusive; did you mean 'reset'?",
@@ -57,6 +61,12 @@ TOLD = [
     "T, such as 20G",
     "TestClass::test_memory: @pytest.mark.requires: feature has to be a text, or a list of texts, not ['network', 3]",
     "test_plain: it is marked for a board and uses none: add 'shell' or 'board' to its parameters",
+    "test_other_names: @pytest.mark.requires: there is no arch 'amd64'; there are arm, arm64, riscv64, x86, x86_64; "
+    "did you mean 'x86_64'?",
+    "test_other_names: @pytest.mark.requires: feature has to be a text, or a list of texts, not []",
+    "test_stress: @pytest.mark.stress: say what its limit is by a keyword, such as limit=\"2h\", not '2h'",
+    "test_stress: @pytest.mark.stress: limit 0s: the time must be more than 0",
+    "test_stress: @pytest.mark.stress: iterations 2.5: write a whole number of at least 1",
 ]
 
 

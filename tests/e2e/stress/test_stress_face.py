@@ -122,7 +122,7 @@ def test_a_marked_test_is_called_again_until_it_fails(face: Face) -> None:
 
 def test_what_cannot_be_meant_is_a_usage_error(face: Face) -> None:
     face.write(test_it="import pytest\n@pytest.mark.stress(time=3)\ndef test_it(shell): pass")
-    assert "takes only limit and iterations" in face.refused("--board=localhost", "test_it.py")[0]
+    assert "there is no 'time'; there are limit, iterations" in face.refused("--board=localhost", "test_it.py")[0]
     face.write(test_it="import pytest\n@pytest.mark.stress(limit='soon')\ndef test_it(shell): pass")
     assert "write a time such as" in face.refused("--board=localhost", "test_it.py")[0]
     assert "write a time such as" in face.refused("--board=localhost", "--stress=true", "--stress-limit=ever")[0]

@@ -32,7 +32,7 @@ def test_what_is_no_time(text: str) -> None:
 
 @pytest.mark.parametrize("iterations", [0, -1, True, 2.5])
 def test_what_is_no_number_of_iterations(iterations: int) -> None:
-    with pytest.raises(ConfigurationError, match="whole number"):
+    with pytest.raises(ConfigurationError, match=r"^--stress-iterations .*whole number"):
         parse_limits(None, iterations)
 
 
