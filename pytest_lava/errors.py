@@ -52,6 +52,7 @@ __all__ = [
     "UnexpectedReset",
     "WrongKernel",
     "describe",
+    "first_line",
     "of_this_machine",
 ]
 
@@ -299,6 +300,12 @@ def describe(error: BaseException) -> ErrorInfo:
         kind, facts = type(error).__name__, dict(error.facts)
         return ErrorInfo(kind, str(error), error.blame, error.effect, error.result, error.evidence, facts)
     return ErrorInfo(type(error).__name__, str(error), Blame.BUG, Effect.CASE, "unknown")
+
+
+def first_line(said: object, otherwise: str = "no reason given") -> str:
+    """The sentence that says it all: of an error, of what a program complained."""
+    lines = str(said).strip().splitlines()
+    return lines[0] if lines else otherwise
 
 
 def of_this_machine(message: str, error: OSError) -> InfrastructureError:

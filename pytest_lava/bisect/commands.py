@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pytest_lava.arguments import count, limit
 from pytest_lava.bisect.processes import Processes
-from pytest_lava.bisect.verdict import ABORT, SKIP, Build, Verdict, abort, first_line, judge, skip
+from pytest_lava.bisect.verdict import ABORT, SKIP, Build, Verdict, abort, judge, sentence, skip
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConfigurationError, ExitStatus, LavaError
 
@@ -212,7 +212,7 @@ def _no_kernel(arguments: Sequence[str]) -> str:
         try:
             (parse_tree if option == "--kernel-tree" else parse_kernel)(place)
         except ConfigurationError as error:
-            return f"the build left no kernel: {first_line(str(error))}"
+            return f"the build left no kernel: {sentence(str(error))}"
     return ""
 
 

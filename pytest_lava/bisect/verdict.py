@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_lava.errors import Blame, ExitStatus
+from pytest_lava.errors import Blame, ExitStatus, first_line
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import LAVA, Case, Record, collect
 from pytest_lava.results.summary import fault, first_fault
 
-__all__ = ["ABORT", "BAD", "GOOD", "SKIP", "Build", "Verdict", "abort", "bad", "first_line", "good", "judge", "skip"]
+__all__ = ["ABORT", "BAD", "GOOD", "SKIP", "Build", "Verdict", "abort", "bad", "good", "judge", "sentence", "skip"]
 
 #: statuses that ``git bisect run`` knows; from ABORT on it ends
 GOOD, BAD, SKIP, ABORT = 0, 1, 125, 128
@@ -27,6 +27,7 @@ _PYTEST = {
     6: "there were more warnings than --max-warnings allows, which is no verdict on a kernel",
 }
 _SEEN = 1 << 20  # bytes of a boot's console
+_LONGEST = 200  # characters of a reason
 #: what only a kernel says, or a boot loader that has handed over to it
 _HANDED_OVER = re.compile(
     rb"Starting kernel|Linux version \d|Booting (?:Linux|kernel)|Uncompressing Linux|EFI stub: |Kernel panic"
@@ -100,7 +101,7 @@ def _not_this_build(record: Record, build: Build) -> Verdict | None:
     """What speaks against that the kernel of this build was tested."""
     for case in record.cases:
         if case.verdict.error.get("type") == "WrongKernel":
-            return skip(first_line(case.verdict.message))
+            return skip(sentence(case.verdict.message))
     kernels = [target.get("kernel") or {} for target in record.targets.values()]
     if record.targets and not build.uname and not any(kernel.get("given") for kernel in kernels):
         return abort(
@@ -147,14 +148,14 @@ def _failed_tests(record: Record, *blames: Blame) -> Iterator[Case]:
 def _of_tests(record: Record) -> Verdict | None:
     """A test that failed decides, whatever else went wrong; but not one that met no kernel."""
     failed = next(_failed_tests(record, Blame.TEST, Blame.JOB), None)
-    return bad(f"{failed.nodeid}: {first_line(failed.verdict.message)}") if failed and record.boots else None
+    return bad(f"{failed.nodeid}: {sentence(failed.verdict.message)}") if failed and record.boots else None
 
 
 def _of_boot(record: Record, folder: Path, *, skip_boot: bool) -> Verdict | None:
     for case in record.cases:
         if not _is_report(case, "boot") or _blame(case) != Blame.JOB:
             continue
-        why = first_line(case.verdict.message)
+        why = sentence(case.verdict.message)
         if not _handed_over(case, record, folder):
             return skip(f"it came to no kernel: {why}")
         return skip(f"it does not boot: {why}") if skip_boot else bad(f"it does not boot: {why}")
@@ -168,7 +169,7 @@ def _of_others(record: Record) -> Verdict | None:
             return abort(ExitStatus.USAGE, fault(problem))
         return skip(fault(problem))
     if broken := next(_failed_tests(record, Blame.BUG), None):
-        return abort(3, f"a bug of pytest-lava: {broken.nodeid}: {first_line(broken.verdict.message)}")
+        return abort(3, f"a bug of pytest-lava: {broken.nodeid}: {sentence(broken.verdict.message)}")
     if not record.boots:
         return abort(ExitStatus.USAGE, "no kernel was booted: no test of PYTEST-ARGS asks for a shell")
     return None
@@ -215,6 +216,6 @@ def _blame(case: Case) -> str:
     return str(case.verdict.error.get("blame") or Blame.TEST)
 
 
-def first_line(text: str) -> str:
-    """The sentence that says it all."""
-    return (text.strip().splitlines() or ["no reason given"])[0][:200]
+def sentence(said: str) -> str:
+    """The first line, as long as one of a log may be."""
+    return first_line(said)[:_LONGEST]

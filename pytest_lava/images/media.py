@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import ConfigurationError, InfrastructureError
+from pytest_lava.errors import ConfigurationError, InfrastructureError, first_line
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.memo import sha256_of
 from pytest_lava.images.shelf import Shelf
@@ -101,8 +101,8 @@ def _run(command: list[str], deadline: Deadline, folder: Path) -> None:
     done = run(command, deadline, cwd=folder, more=more, purpose="to make a boot medium")
     if done.returncode:
         said = (done.stderr or done.stdout).decode("utf-8", "replace")
-        why = said.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise InfrastructureError(f"{command[0]} could not make the boot medium: {why[0]}", evidence=said)
+        why = first_line(said, f"exit status {done.returncode}")
+        raise InfrastructureError(f"{command[0]} could not make the boot medium: {why}", evidence=said)
 
 
 _MAKERS = {"fat": _make_fat, "ext4": _make_ext4}

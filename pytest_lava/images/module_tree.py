@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import ConfigurationError, InfrastructureError
+from pytest_lava.errors import ConfigurationError, InfrastructureError, first_line
 from pytest_lava.images.cpio import module_files, placed_module
 from pytest_lava.images.deb import is_deb, unpack
 from pytest_lava.images.shelf import Shelf
@@ -85,8 +85,8 @@ def index(tree: Path, deadline: Deadline) -> None:
         done = run(["depmod", "-b", str(tree.absolute()), release], deadline, cwd=tree, purpose=purpose)
         if done.returncode:
             said = done.stderr.decode("utf-8", "replace")
-            why = said.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise InfrastructureError(f"depmod failed for the modules of {release}: {why[0]}", evidence=said)
+            why = first_line(said, f"exit status {done.returncode}")
+            raise InfrastructureError(f"depmod failed for the modules of {release}: {why}", evidence=said)
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes | str]]:

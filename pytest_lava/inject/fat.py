@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import InjectFailed
+from pytest_lava.errors import InjectFailed, first_line
 from pytest_lava.inject.filesystem import Node, Placed
 from pytest_lava.programs import run
 
@@ -90,6 +90,6 @@ class Fat:
         if done.returncode:
             if "full" in said.lower():
                 raise InjectFailed(f"{self.name} is too small for what is to go in; make it larger", evidence=said)
-            why = said.splitlines()[0] if said else f"exit status {done.returncode}"
+            why = first_line(said, f"exit status {done.returncode}")
             raise InjectFailed(f"{program} could not edit {self.name}: {why}", evidence=said)
         return done.stdout

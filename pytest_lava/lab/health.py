@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_lava.board.board import Board, State
 from pytest_lava.config.boards import BoardConfig, BoardFiles
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import ErrorInfo, InfrastructureError, LavaError, describe
+from pytest_lava.errors import ErrorInfo, InfrastructureError, LavaError, describe, first_line
 from pytest_lava.events import EventLog, utc_now
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.lab.guardian import Guardian
@@ -142,7 +142,7 @@ class Checkup:
                     board.close()
                 except LavaError as error:
                     events.emit(f"could not switch off: {error}", level="error")
-                    self._add(Step("off", "failed", told=_line(error), start=utc_now(), error=describe(error)))
+                    self._add(Step("off", "failed", told=first_line(error), start=utc_now(), error=describe(error)))
                 preparation.close()
         assert target.request.name == config.name
         return Health(config.name, start, monotonic() - t0, tuple(self._steps), folder)
@@ -201,14 +201,10 @@ class Checkup:
         except _Skipped as why:
             outcome, told = "skipped", str(why)
         except LavaError as caught:
-            outcome, told, error = "failed", _line(caught), describe(caught)
+            outcome, told, error = "failed", first_line(caught, type(caught).__name__), describe(caught)
         console = (offset, board.console.end)
         self._add(Step(name, outcome, monotonic() - t0, told, start, utc_now(), console, error))
 
     def _add(self, step: Step) -> None:
         self._steps.append(step)
         self.on_step(step)
-
-
-def _line(error: LavaError) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

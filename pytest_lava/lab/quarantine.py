@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pytest_lava.errors import InfrastructureError
+from pytest_lava.errors import InfrastructureError, first_line
 from pytest_lava.events import EventLog
 from pytest_lava.lab.locks import lock_folder
 
@@ -42,7 +42,7 @@ class Quarantined:
         when = ""
         with contextlib.suppress(ValueError):
             when = f" since {datetime.fromisoformat(self.since).astimezone():%Y-%m-%d %H:%M}"
-        return f"in quarantine{when}: {self.reason.splitlines()[0] if self.reason.strip() else 'no reason given'}"
+        return f"in quarantine{when}: {first_line(self.reason)}"
 
 
 def quarantine_folder(events: EventLog | None = None) -> Path:

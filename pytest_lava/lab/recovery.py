@@ -15,7 +15,17 @@ from typing import Protocol
 from pytest_lava.board.board import Board, State
 from pytest_lava.console.ladder import Ladder
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import Blame, BoardLost, ConsoleLost, DiskFull, Hang, KernelCrash, LavaError, NotRecovered
+from pytest_lava.errors import (
+    Blame,
+    BoardLost,
+    ConsoleLost,
+    DiskFull,
+    Hang,
+    KernelCrash,
+    LavaError,
+    NotRecovered,
+    first_line,
+)
 from pytest_lava.events import utc_now
 from pytest_lava.plan import RecoveryMode
 from pytest_lava.responsiveness import Verdict
@@ -233,5 +243,4 @@ def not_tried(board: str, cause: str) -> LavaError:
 
 
 def _line(said: object) -> str:
-    text = str(said).strip().splitlines()
-    return text[0][:_FIRST_LINE] if text else type(said).__name__
+    return first_line(said, type(said).__name__)[:_FIRST_LINE]

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from pytest_lava.config.model import Retry
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import ErrorInfo, LavaError, PowerError, describe
+from pytest_lava.errors import ErrorInfo, LavaError, PowerError, describe, first_line
 from pytest_lava.events import utc_now
 
 __all__ = ["Attempt", "RetryPhase", "again"]
@@ -33,8 +33,8 @@ class Attempt:
     last: bool = False
 
     def __str__(self) -> str:
-        said = self.error.message.strip().splitlines()
-        return f"{self.phase}, attempt {self.number} of {self.of}, failed: {said[0] if said else self.error.type}"
+        why = first_line(self.error.message, self.error.type)
+        return f"{self.phase}, attempt {self.number} of {self.of}, failed: {why}"
 
 
 def again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pytest_lava.errors import first_line
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import Case, Record, number
 
@@ -13,7 +14,7 @@ __all__ = ["recovery_attributes", "retry_attributes", "told_attempts", "told_rec
 def told_recoveries(record: Record) -> list[str]:
     """A line for each time that a board was dead: what was done, and how long it took."""
     return [
-        f"{_where(line)}: {_by(line)}, after {line.get('after') or 'its start'}: {_first(line.get('cause'))}"
+        f"{_where(line)}: {_by(line)}, after {line.get('after') or 'its start'}: {first_line(line.get('cause') or '')}"
         for line in record.recoveries
     ]
 
@@ -61,7 +62,7 @@ def _told(tries: Sequence[Line]) -> str:
     what = last.get("what") or last.get("target") or last.get("board")
     count, of = int(last.get("number") or 1), last.get("of")
     how = f"failed {count} times" if last.get("last") else f"worked on attempt {count + 1} of {of}"
-    reasons = dict.fromkeys(_first((line.get("error") or {}).get("message")) for line in tries)
+    reasons = dict.fromkeys(first_line((line.get("error") or {}).get("message") or "") for line in tries)
     return f"{last.get('phase')} of {what} {how}: {'; '.join(reasons)}"
 
 
@@ -82,8 +83,3 @@ def _rung(rung: Line) -> str:
 
 def _where(line: Line) -> str:
     return str(line.get("target") or line.get("board"))
-
-
-def _first(text: object) -> str:
-    lines = str(text or "").strip().splitlines()
-    return lines[0] if lines else "no reason given"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pytest_lava.console.bytelog import moment
 from pytest_lava.console.console import Console
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import ConsoleLost, Hang, KernelCrash, LavaError, UnexpectedReset
+from pytest_lava.errors import ConsoleLost, Hang, KernelCrash, LavaError, UnexpectedReset, first_line
 from pytest_lava.stress.outcome import Cause, Outcome, told_seconds
 from pytest_lava.stress.plan import Limits
 
@@ -37,7 +37,7 @@ def repeated(
             seconds = monotonic() - begun
             if isinstance(error, KernelCrash) and console is not None and console.told is not None:
                 seconds = moment(console.log, console.told.offset) / 1e9 - began_at
-            reason = str(error).split("\n", 1)[0] or type(error).__name__
+            reason = first_line(error, type(error).__name__)
             tell(replace(so_far, cause=_cause(error), seconds=seconds, reason=reason))
             raise
         so_far = replace(so_far, seconds=monotonic() - begun, iterations=so_far.iterations + 1)
