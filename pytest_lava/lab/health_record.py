@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,8 @@ from pytest_lava.board.board import Board
 from pytest_lava.errors import ExitStatus
 from pytest_lava.events import Phase
 from pytest_lava.lab.health import Health, Step
+from pytest_lava.lab.telling import told_boot, told_run, told_target
+from pytest_lava.plan import Prepared
 from pytest_lava.results.journal import Journal
 
 __all__ = ["Entry", "HealthJournal", "history", "history_file", "remember"]
@@ -33,10 +33,7 @@ class HealthJournal:
         self._target = target
         self._board: Board | None = None
         self._booted = 0
-        self._journal.write(
-            "run", argv=sys.argv, rootdir=str(Path.cwd()), host=socket.gethostname(), boards=[target],
-            versions={"pytest-lava": version("pytest-lava")}, platform=sys.platform,
-        )  # fmt: skip
+        self._journal.write("run", **told_run(sys.argv, Path.cwd(), [target]))
 
     def phase(self, phase: Phase) -> None:
         """For the event log."""
@@ -47,9 +44,8 @@ class HealthJournal:
         self._board = board
         config = board.config
         self._journal.write(
-            "target", board=board.name, target=self._target, device_type=config.device_type, arch=config.arch,
-            emulated=config.model.emulated, kernel=None, image=None, console_log=board.console.log.name,
-        )  # fmt: skip
+            "target", **told_target(self._target, config, Prepared()), console_log=board.console.log.name
+        )
 
     def step(self, step: Step) -> None:
         """One step ended."""
@@ -77,10 +73,8 @@ class HealthJournal:
             return
         self._booted = boot.boot_id
         self._journal.write(
-            "boot", board=board.name, target=self._target, boot_id=boot.boot_id, seconds=round(boot.seconds, 6),
-            uname={"release": boot.release, "version": boot.version, "machine": boot.machine},
-            console=list(boot.console), console_log=board.console.log.name,
-        )  # fmt: skip
+            "boot", board=board.name, target=self._target, **told_boot(boot), console_log=board.console.log.name
+        )
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", mark)
     config.addinivalue_line("markers", "stress(limit, iterations): called again and again until it fails")
     if wanted(config):
-        from pytest_lava.plugin.session import take_part
+        from pytest_lava.plugin.registration import take_part
 
         take_part(config)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_lava.errors import LavaError
+from pytest_lava.plugin.board_files import board_files
 from pytest_lava.results.journal import read
 
 if TYPE_CHECKING:
@@ -70,7 +71,6 @@ class HealthAfterTrouble:
     def _check(self, config: pytest.Config, board: BoardConfig) -> Iterator[str]:
         from pytest_lava.lab.health_commands import check_board, conclude
         from pytest_lava.lab.trouble import recent
-        from pytest_lava.plugin.session import board_files
 
         count = len(recent(board.name, board.model.health.within))
         yield f"board {board.name} had {count} lab faults of late: checking its health ..."

@@ -1,140 +1,77 @@
-"""A run that uses boards: validated at configure time, opened at its first item, closed and told whatever happens."""
+"""A run that uses boards: opened at its first item, closed and told whatever happens."""
 
 from __future__ import annotations
 
 import os
-import platform
 import shlex
 import shutil
 import signal
-import socket
-import sys
 import threading
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lava.board.board import Board, BootRecord
-from pytest_lava.config.boards import BoardConfig, BoardFiles
-from pytest_lava.config.paths import board_folders
 from pytest_lava.deadline import monotonic
-from pytest_lava.errors import ConfigurationError, LavaError, describe
-from pytest_lava.events import EventLog, Phase
-from pytest_lava.hookspecs import hookimpl
+from pytest_lava.errors import LavaError, describe
+from pytest_lava.events import EventLog
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.manager import LabContext, Reports
 from pytest_lava.lab.recovery import Collects
-from pytest_lava.plan import Prepared, RunPlan, Target
-from pytest_lava.planning import make_plan
+from pytest_lava.lab.telling import told_run
+from pytest_lava.plan import RunPlan, Target
 from pytest_lava.plugin import folder as run_folder
 from pytest_lava.plugin.boards import Boards
-from pytest_lava.plugin.collection import Collection, target_of
-from pytest_lava.plugin.options import read_options
+from pytest_lava.plugin.collection import target_of
+from pytest_lava.plugin.crash import CrashEvidence
+from pytest_lava.plugin.kernel_messages import KernelMessages
+from pytest_lava.plugin.marks import Marks
 from pytest_lava.plugin.progress import ProgressLine
 from pytest_lava.plugin.record_keeping import RunJournal
 from pytest_lava.plugin.recoveries import Recoveries
-from pytest_lava.plugin.telling import told_target
+from pytest_lava.plugin.reporting import Reporting
+from pytest_lava.plugin.telling import Telling
 from pytest_lava.preparation import Preparation
-from pytest_lava.registry import Registry, plugin_manager
 from pytest_lava.results.journal import Journal, read
-from pytest_lava.results.kernel_messages import KERNEL_MESSAGES, told_stored
+from pytest_lava.results.kernel_messages import told_stored
 from pytest_lava.results.record import collect
 from pytest_lava.transfer.api import TransferPolicy
 
-__all__ = ["Run", "board_files", "take_part"]
+if TYPE_CHECKING:
+    from pytest_lava.plugin.html import Html
+    from pytest_lava.plugin.timeouts import TimeLimits
 
-
-def take_part(config: pytest.Config) -> None:
-    """Validate the options and register what makes this run ours. ``pytest.UsageError`` for every mistake at once."""
-    guardian = Guardian()
-    given = _from_controller(config)
-    folder = Path(given["folder"]) if given else run_folder.choose(config)
-    try:
-        plan = make_plan(read_options(config), board_files(config), folder, guardian)
-    except ConfigurationError as error:
-        if not given:
-            run_folder.remove_empty(folder)
-        raise pytest.UsageError(str(error)) from None
-    run = Run(config, plan, guardian)
-    config.stash[Run.key] = run
-    register = config.pluginmanager.register
-    register(run, "lava-run")
-    register(Collection(config, plan), "lava-collection")
-    _register_hooks(run)
-
-
-def _register_hooks(run: Run) -> None:
-    """Whatever else takes part, each one in its place."""
-    config, plan, register = run.config, run.plan, run.config.pluginmanager.register
-    from pytest_lava.plugin.crash import CrashEvidence
-    from pytest_lava.plugin.health import HealthAfterTrouble
-    from pytest_lava.plugin.kernel_messages import KernelMessages
-    from pytest_lava.plugin.reporting import Reporting
-    from pytest_lava.plugin.stress import Stress
-    from pytest_lava.plugin.terminal import Terminal
-
-    run.reporting = Reporting(run)
-    register(run.reporting, "lava-reporting")
-    register(run.recoveries, "lava-recoveries")
-    run.kernel_messages = KernelMessages(run)
-    register(run.kernel_messages, "lava-kernel-messages")
-    run.crash = CrashEvidence(run)
-    register(run.crash, "lava-crash")
-    register(Stress(run), "lava-stress")
-    if plan.stress.until_failure:
-        from pytest_lava.plugin.repeat import UntilFailure
-
-        register(UntilFailure(run), "lava-until-failure")
-    if not run.is_worker:
-        register(Terminal(run), "lava-terminal")
-        register(HealthAfterTrouble(run), "lava-health")
-        if config.pluginmanager.hasplugin("html"):
-            from pytest_lava.plugin.html import Html
-
-            run.html = Html(run)
-            register(run.html, "lava-html")
-    from pytest_lava.plugin.marks import Marks
-
-    run.marks = Marks(run)
-    register(run.marks, "lava-marks")
-    if config.pluginmanager.hasplugin("timeout"):
-        from pytest_lava.plugin.timeouts import TimeLimits
-
-        run.limits = TimeLimits(run)
-        register(run.limits, "lava-limits")
-    if config.pluginmanager.hasplugin("xdist"):
-        from pytest_lava.plugin.xdist import Xdist
-
-        register(Xdist(run), "lava-xdist")
+__all__ = ["Run"]
 
 
 class Run:
-    """The run in this process: the main one, an xdist worker, or the controller of workers."""
+    """The run in this process: the main one, an xdist worker, or the controller of workers.
+
+    ``given``: the id of the run, as a controller gave it to this worker.
+    """
 
     key = pytest.StashKey["Run"]()
 
-    def __init__(self, config: pytest.Config, plan: RunPlan, guardian: Guardian) -> None:
+    def __init__(self, config: pytest.Config, plan: RunPlan, guardian: Guardian, given: str = "") -> None:
         self.config = config
         self.plan = plan
-        given = _from_controller(config)
-        self.is_worker = given is not None
+        self.is_worker = bool(given)
         self.worker = os.environ.get("PYTEST_XDIST_WORKER", "main") if given else "main"
-        self.uuid = given["run"] if given else str(uuid.uuid4())
-        self.reporting: Any = None
-        self.kernel_messages: Any = None
-        self.crash: Any = None
-        self.html: Any = None
+        self.uuid = given or str(uuid.uuid4())
+        self.reporting = Reporting(self)
+        self.recoveries = Recoveries(self)
+        self.kernel_messages = KernelMessages(self)
+        self.crash = CrashEvidence(self)
+        self.marks = Marks(self)
+        #: only where pytest-html or pytest-timeout is there
+        self.html: Html | None = None
+        self.limits: TimeLimits | None = None
         #: who collects evidence before a dead board is recovered, and after
         self.collectors: tuple[Collects, ...] = ()
-        self.recoveries = Recoveries(self)
-        self.limits: Any = None
-        self.marks: Any = None
         self.problems: list[str] = []
         self.boards: Boards | None = None
         self.journal: Journal | None = None
@@ -142,6 +79,7 @@ class Run:
         self.closed = False
         self.ending = False
         self._finished = False
+        self._telling = Telling(self)
         self._guardian = guardian
         self._started = monotonic()
         self._restore_signals = ExitStack()
@@ -202,11 +140,12 @@ class Run:
                 self._forget_cache = self._guardian.command(f"rm -rf -- {shlex.quote(str(self.plan.cache.folder))}")
         suffix = f"-{self.worker}" if self.is_worker else ""
         self.journal = RunJournal(self.folder / f"journal{suffix}.jsonl", run=self.uuid, worker=self.worker)
-        self.events = EventLog(self.folder / f"events{suffix}.jsonl", on_phase=self._on_phase)
+        self.events = EventLog(self.folder / f"events{suffix}.jsonl", on_phase=self._telling.phase)
         folder = self.folder / self.worker if self.is_worker else self.folder
         folder.mkdir(exist_ok=True)
+        told, recoveries = self._telling, self.recoveries
         reports = Reports(
-            self._on_target, self._on_boot, self._on_failure, self.recoveries.recovery, self.recoveries.attempt
+            told.target, told.boot, self.reporting.report_failure, recoveries.recovery, recoveries.attempt
         )
         only_board = len({target.request.name for target in self.plan.targets}) == 1
         announce = None if self.is_worker else ProgressLine(self.config)
@@ -229,7 +168,7 @@ class Run:
         if self.is_worker:
             self.journal.write("worker", pid=os.getpid())
         else:
-            self.journal.write("run", durable=True, **_about(self.config, self.plan))
+            self.journal.write("run", durable=True, **self._about())
         if self.html is not None:
             self.html.begin()
 
@@ -238,46 +177,16 @@ class Run:
         found = {target.id: target for item in self.reporting.items if (target := target_of(item))}
         return tuple(found.values())
 
-    # -- what boards tell ---------------------------------------------------------------------------------------
-
-    def _on_phase(self, phase: Phase) -> None:
-        if self.journal is not None:
-            fields = asdict(phase)
-            target = self.reporting.current_target
-            self.journal.write("phase", **fields, target=target.id if target else "")
-
-    def _on_target(self, target: Target, config: BoardConfig, prepared: Prepared) -> None:
-        assert self.journal is not None
-        log = self.log_name(self._board_log(target))
-        self.journal.write("target", **told_target(target, config, prepared), console_log=log)
-
-    def _on_boot(self, target: Target, board: Board, record: BootRecord) -> None:
-        assert self.journal is not None
-        self.journal.write(
-            "resume" if record.resumed else "boot",
-            board=board.name,
-            durable=True,
-            target=target.id,
-            boot_id=record.boot_id,
-            **({"resumed": record.resumed} if record.resumed else {}),
-            seconds=round(record.seconds, 6),
-            uname={"release": record.release, "version": record.version, "machine": record.machine},
-            console=list(record.console),
-            console_log=self.log_name(board.console.log),
-            **({KERNEL_MESSAGES: said} if (said := self.kernel_messages.of_boot(board, record)) else {}),
-        )
-        self.crash.after_boot(board, record)
-
-    def _on_failure(self, failure: Any) -> None:
-        self.reporting.report_failure(failure)
-
-    def _board_log(self, target: Target) -> Path | None:
-        board = self.boards.board(target) if self.boards else None
-        return board.console.log if board else None
-
     def log_name(self, log: Path | None) -> str | None:
         """A file of the run folder as the journal names it."""
         return str(log.relative_to(self.folder)) if log else None
+
+    def _about(self) -> dict[str, Any]:
+        config, plan = self.config, self.plan
+        boards = list(dict.fromkeys(target.request.name for target in plan.targets))
+        argv = config.invocation_params.args
+        told = told_run(argv, config.rootpath, boards, pytest=pytest.__version__)
+        return {**told, "format": plan.bundle_format}
 
     # -- the end ------------------------------------------------------------------------------------------------
 
@@ -355,41 +264,3 @@ class Run:
         if not self.is_worker and self.journal is None:
             run_folder.remove_empty(self.folder)
         self._restore_signals.close()
-
-
-def _from_controller(config: pytest.Config) -> dict[str, str] | None:
-    found: dict[str, str] | None = getattr(config, "workerinput", {}).get("lava")
-    return found
-
-
-def board_files(config: pytest.Config) -> BoardFiles:
-    """All board files that a run sees, with the drivers of plugins and conftest files."""
-    manager = plugin_manager()
-    for plugin in config.pluginmanager.get_plugins():
-        hooks = [hook for name in ("lava_register", "lava_watch") if (hook := getattr(plugin, name, None))]
-        if not hooks or manager.is_registered(plugin):
-            continue
-        for hook in hooks:
-            if not hasattr(hook, "pytest_lava_impl"):
-                hookimpl(hook)  # in a conftest pytest's own hooks need no marker either
-        manager.register(plugin)
-    roots = [Path(config.invocation_params.dir), config.rootpath]
-    folders = list(dict.fromkeys(folder for root in roots for folder in board_folders(root)))
-    folders.sort(key=lambda folder: folder.parent not in roots)  # stable: projects before user before shipped
-    return BoardFiles(folders, Registry(manager))
-
-
-def _about(config: pytest.Config, plan: RunPlan) -> dict[str, Any]:
-    return {
-        "argv": list(config.invocation_params.args),
-        "rootdir": str(config.rootpath),
-        "host": socket.gethostname(),
-        "versions": {
-            "pytest-lava": version("pytest-lava"),
-            "pytest": pytest.__version__,
-            "python": platform.python_version(),
-        },
-        "boards": list(dict.fromkeys(target.request.name for target in plan.targets)),
-        "format": plan.bundle_format,
-        "platform": sys.platform,
-    }

@@ -1,47 +1,56 @@
-"""What the journal is told of a target: the board, and all that it was given."""
+"""What boards do goes to the journal: phases, targets that are used, boots."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING
 
+from pytest_lava.board.board import Board, BootRecord
 from pytest_lava.config.boards import BoardConfig
-from pytest_lava.plan import ImagePlan, KernelPlan, Prepared, Target
+from pytest_lava.events import Phase
+from pytest_lava.lab.telling import told_boot, told_target
+from pytest_lava.plan import Prepared, Target
+from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
 
-__all__ = ["told_target"]
+if TYPE_CHECKING:
+    from pytest_lava.plugin.session import Run
 
-
-def told_target(target: Target, config: BoardConfig, prepared: Prepared) -> dict[str, Any]:
-    """The fields of its line."""
-    return {
-        "board": config.name,
-        "target": target.id,
-        "device_type": config.device_type,
-        "arch": config.arch,
-        "emulated": config.model.emulated,
-        "kernel": _kernel(prepared.kernel) if prepared.kernel else None,
-        "image": _image(prepared.image) if prepared.image else None,
-        "added": [asdict(one) for one in prepared.added],
-    }
+__all__ = ["Telling"]
 
 
-def _kernel(kernel: KernelPlan) -> dict[str, Any]:
-    return {
-        "name": kernel.name,
-        "path": str(kernel.file.path),
-        "sha256": kernel.sha256,
-        "release": kernel.file.release,
-        "build": kernel.file.build,
-        "arch": kernel.file.arch,
-        "kind": kernel.file.kind,
-        "given": kernel.given,
-        "origin": asdict(kernel.origin) if kernel.origin else None,
-    }
+class Telling:
+    """Whom event log and managers tell."""
 
+    def __init__(self, run: Run) -> None:
+        self._run = run
 
-def _image(image: ImagePlan) -> dict[str, Any]:
-    return {
-        "name": image.name,
-        "path": ", ".join(str(path) for path in image.parts.values()),
-        "sha256": image.sha256,
-    }
+    def phase(self, phase: Phase) -> None:
+        """One phase ended."""
+        run = self._run
+        if run.journal is not None:
+            target = run.reporting.current_target
+            run.journal.write("phase", **asdict(phase), target=target.id if target else "")
+
+    def target(self, target: Target, config: BoardConfig, prepared: Prepared) -> None:
+        """The board is leased, and about to be deployed."""
+        run = self._run
+        assert run.journal is not None
+        board = run.boards.board(target) if run.boards else None
+        log = run.log_name(board.console.log if board else None)
+        run.journal.write("target", **told_target(target.id, config, prepared), console_log=log)
+
+    def boot(self, target: Target, board: Board, record: BootRecord) -> None:
+        """It is at its shell; what it said on its way there, and of a crash before, comes with it."""
+        run = self._run
+        assert run.journal is not None
+        said = run.kernel_messages.of_boot(board, record)
+        run.journal.write(
+            "resume" if record.resumed else "boot",
+            board=board.name,
+            durable=True,
+            target=target.id,
+            **told_boot(record),
+            console_log=run.log_name(board.console.log),
+            **({KERNEL_MESSAGES: said} if said else {}),
+        )
+        run.crash.after_boot(board, record)

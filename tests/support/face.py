@@ -12,7 +12,7 @@ import fastjsonschema  # noqa: F401
 import pytest
 
 import pytest_lava.plugin.html
-import pytest_lava.plugin.session
+import pytest_lava.plugin.registration
 import pytest_lava.plugin.xdist  # noqa: F401
 from pytest_lava.results import bundle
 from pytest_lava.results.journal import read

@@ -1,0 +1,73 @@
+"""Makes a run ours: its options are validated, and each part of the face is registered in its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_lava.errors import ConfigurationError
+from pytest_lava.lab.guardian import Guardian
+from pytest_lava.planning import make_plan
+from pytest_lava.plugin import folder as run_folder
+from pytest_lava.plugin.board_files import board_files
+from pytest_lava.plugin.collection import Collection
+from pytest_lava.plugin.health import HealthAfterTrouble
+from pytest_lava.plugin.options import read_options
+from pytest_lava.plugin.session import Run
+from pytest_lava.plugin.stress import Stress
+from pytest_lava.plugin.suites import Suites
+from pytest_lava.plugin.terminal import Terminal
+
+__all__ = ["take_part"]
+
+
+def take_part(config: pytest.Config) -> None:
+    """Validate the options and register what makes this run ours. ``pytest.UsageError`` for every mistake at once."""
+    guardian = Guardian()
+    given: dict[str, str] | None = getattr(config, "workerinput", {}).get("lava")
+    folder = Path(given["folder"]) if given else run_folder.choose(config)
+    try:
+        plan = make_plan(read_options(config), board_files(config), folder, guardian)
+    except ConfigurationError as error:
+        if not given:
+            run_folder.remove_empty(folder)
+        raise pytest.UsageError(str(error)) from None
+    run = Run(config, plan, guardian, given["run"] if given else "")
+    config.stash[Run.key] = run
+    _register(run)
+
+
+def _register(run: Run) -> None:
+    """The order counts: of two that wrap the same hook the later one is the outer one."""
+    config, register = run.config, run.config.pluginmanager.register
+    register(run, "lava-run")
+    register(Collection(config, run.plan), "lava-collection")
+    register(run.reporting, "lava-reporting")
+    register(run.recoveries, "lava-recoveries")
+    register(run.kernel_messages, "lava-kernel-messages")
+    register(run.crash, "lava-crash")
+    register(Stress(run), "lava-stress")
+    register(Suites(run), "lava-suites")
+    if run.plan.stress.until_failure:
+        from pytest_lava.plugin.repeat import UntilFailure
+
+        register(UntilFailure(run), "lava-until-failure")
+    if not run.is_worker:
+        register(Terminal(run), "lava-terminal")
+        register(HealthAfterTrouble(run), "lava-health")
+    if not run.is_worker and config.pluginmanager.hasplugin("html"):
+        from pytest_lava.plugin.html import Html
+
+        run.html = Html(run)
+        register(run.html, "lava-html")
+    register(run.marks, "lava-marks")
+    if config.pluginmanager.hasplugin("timeout"):
+        from pytest_lava.plugin.timeouts import TimeLimits
+
+        run.limits = TimeLimits(run)
+        register(run.limits, "lava-limits")
+    if config.pluginmanager.hasplugin("xdist"):
+        from pytest_lava.plugin.xdist import Xdist
+
+        register(Xdist(run), "lava-xdist")
