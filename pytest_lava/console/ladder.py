@@ -117,6 +117,8 @@ class Ladder:
         self._steps: list[Step] = []
         self._dumps = (console.end, console.end)
         self.verdict = Verdict.UNKNOWN
+        #: the machine's own tool did not answer: then it is not the kernel that hangs
+        self._broken: PowerError | None = None
 
     # -- rungs --------------------------------------------------------------------------------------------------
 
@@ -168,8 +170,8 @@ class Ladder:
         ``typed``: it has not begun, as what was typed before has not ended. ``silence``: it wrote nothing for so long.
 
         ``CommandTimeout`` if :meth:`interrupt` brought the shell back; with ``cut`` it was not the command's time that
-        is over, and that is the error. If it did not, the rest of the ladder is climbed, and it is a ``Hang``, or the
-        ``KernelCrash`` that the watch saw.
+        is over, and that is the error. If it did not, the rest of the ladder is climbed, and it is a ``Hang``, the
+        ``KernelCrash`` that the watch saw, or ``ConsoleLost`` if the machine that emulates the board hangs itself.
         """
         late = (
             f"the command wrote nothing for {silence:g} s"
@@ -186,11 +188,10 @@ class Ladder:
         if (finding := self._console.finding) is not None:
             return self._console.crash(finding)
         self._console.hang = found = self.result
-        return Hang(
-            f"{over}, nor by Ctrl-C and Ctrl-\\; {_REPLACED if replaced else self._what()}: {one_line(command)}",
-            evidence=f"{found}\n{found.sysrq}",
-            responsiveness=found,
-        )
+        what = f"{over}, nor by Ctrl-C and Ctrl-\\; {_REPLACED if replaced else self._what()}: {one_line(command)}"
+        if self._broken:
+            what = f"{self._broken}; {what}"
+        return (ConsoleLost if self._broken else Hang)(what, evidence=f"{found}\n{found.sysrq}", responsiveness=found)
 
     def _what(self) -> str:
         if self.verdict is Verdict.KERNEL_ALIVE:
@@ -229,6 +230,7 @@ class Ladder:
         except (ConsoleLost, PowerError) as error:
             if not console.attached:
                 raise
+            self._broken = error if isinstance(error, PowerError) else None
             raise _NoBreak(str(error)) from error
         console.write(key, deadline)
         answer = re.compile(rb"(?i)sysrq ?: (?:%s|(This sysrq operation is disabled))" % re.escape(title.encode()))
