@@ -18,7 +18,7 @@ from pytest_lava.plugin.child import emit_child
 from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.facts import FACTS
 from pytest_lava.results.record import DEFINITION
-from pytest_lava.suites.api import Case, Suite, Surroundings
+from pytest_lava.suites.api import Attachment, Case, Suite, Surroundings
 from pytest_lava.suites.definition import read_definition
 from pytest_lava.suites.running import STDOUT, DefinitionSuite
 
@@ -112,12 +112,12 @@ class Suites:
         surroundings = Surroundings(
             shell=shell,
             folder=folder,
-            run_folder=run.folder,
             timeout=run.plan.suite_timeout,
             environment=_environment(board, target),
             params=dict(run.plan.params),
             local=board.config.model.console.url.startswith("exec:"),
-            console_end=lambda: board.console.end,
+            tell=board.events.emit,
+            attach=cases.attach,
         )
         try:
             suite.run(surroundings, cases.report)
@@ -160,6 +160,9 @@ class _Cases:
         self._failed: list[str] = []
         self._count = 0
         self._came: set[str] = set()
+        #: node ids of cases by their plain id, and files of the whole run
+        self._ids: dict[str, str] = {}
+        self._files: list[dict[str, str]] = []
         self.broke = False
         suite = suite_of(item)
         assert suite is not None
@@ -180,9 +183,10 @@ class _Cases:
         self._count += 1
         if case.result == "fail":
             self._failed.append(name)
+        nodeid = self._ids[case.id] = f"{self._item.nodeid.partition('::')[0]}::{name}{self._where}"
         emit_child(
             self._item,
-            name=f"{self._item.nodeid.partition('::')[0]}::{name}{self._where}",
+            name=nodeid,
             title=f"{name}{self._where} ({self._item.path.name})",
             when="call",
             outcome=_OUTCOMES[case.result],
@@ -208,7 +212,7 @@ class _Cases:
             "log_line": case.line if case.line and log.exists() else None,
             "said": case.message,
             "parent": self._item.nodeid,
-            "attachments": [vars(one) for one in case.attachments],
+            "attachments": [self._file(one) for one in case.attachments],
         }
 
     @staticmethod
@@ -227,12 +231,28 @@ class _Cases:
             names = ", ".join(self._failed[:_TOLD]) + (", ..." if len(self._failed) > _TOLD else "")
             raise TestError(f"{len(self._failed)} of {self._count} cases failed: {names}")
 
+    def attach(self, case: str, file: Attachment) -> None:
+        """A file that came from the board after the outcome of its case."""
+        about, journal = self._file(file), self._run.journal
+        if case and case in self._ids and journal is not None:
+            journal.write(
+                "evidence",
+                board=self._board.name,
+                nodeid=self._ids[case],
+                target=self._target.id,
+                sections=[],
+                attachments=[about],
+            )
+        elif not case or not self._chosen:
+            self._files.append(about)
+
+    def _file(self, file: Attachment) -> dict[str, str]:
+        return {"name": file.name, "path": str(file.path.relative_to(self._run.folder)), "mime": file.mime}
+
     def files(self) -> list[dict[str, str]]:
-        """Logs of the definition, as attachments of its test run."""
-        return [
-            {"name": log.name, "path": str(log.relative_to(self._run.folder)), "mime": "text/plain"}
-            for log in sorted(self._folder.glob("*.log"))
-        ]
+        """What belongs to the whole test run: its logs first, as results point into the one of its steps."""
+        logs = sorted(self._folder.glob("*.log"), key=lambda log: log.name != STDOUT)
+        return [*(self._file(Attachment(log.name, log)) for log in logs), *self._files]
 
 
 class SuiteFile(pytest.Module):

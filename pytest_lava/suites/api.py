@@ -17,10 +17,10 @@ RESULTS = ("pass", "fail", "skip", "unknown")
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file of the run folder that belongs to a result. ``path`` is relative to that folder."""
+    """A file on this machine that belongs to a result, under the name that it had on the board."""
 
     name: str
-    path: str
+    path: Path
     mime: str = "text/plain"
 
 
@@ -51,22 +51,27 @@ class Case:
 Report = Callable[[Case], None]
 
 
+def _untold(*_: object) -> None:
+    """Takes what nobody wants to know."""
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What a suite runs in. ``folder`` is its own on this machine, for logs and what comes back from the board.
 
     ``environment`` is what LAVA's tests find there; ``local`` says that the board is this machine, where nothing may
-    stay behind. ``console_end`` tells how far the board's console log has come.
+    stay behind. ``tell`` takes a line for the event log; ``attach`` a file that came from the board, for the case of
+    that id, or for the whole run if the id is empty.
     """
 
     shell: Shell
     folder: Path
-    run_folder: Path
     timeout: float
     environment: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
     local: bool = False
-    console_end: Callable[[], int] = int
+    tell: Callable[[str], object] = _untold
+    attach: Callable[[str, Attachment], object] = _untold
 
 
 class Suite(Protocol):

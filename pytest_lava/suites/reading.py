@@ -63,6 +63,7 @@ class Reader:
         self._line = 0
         self._heard: Counter[str] = Counter()
         self._kernel: set[str] = set()
+        self._deferred: list[Signal] = []
         self.events: list[str] = []
         self.remarks: list[str] = []
         self.cases = 0
@@ -112,10 +113,11 @@ class Reader:
         found = False
         for signal in scan(line):
             found = True
-            if signal.sets is not None and signal.sets != self._live.sets:
-                if signal.kind != "TESTSET":
-                    continue  # one about a set was lost: this one's set is known at the end
+            if signal.sets is not None and signal.kind == "TESTSET":
                 self._live.sets = signal.sets
+            elif not signal.alone if signal.sets is None else signal.sets != self._live.sets:
+                self._deferred.append(signal)  # one about a set was lost: this one's set is known at the end
+                continue
             self._heard[signal.raw] += 1
             self._take(self._live, signal, self._line)
         if not found:
@@ -139,6 +141,7 @@ class Reader:
         """Report what the exact output has beside what was heard."""
         if self._rest:
             self.feed(b"\n")
+        self._deferred.clear()
         said, heard = _Said(last=self._live.last), self._heard
         for line in _lines(exact):
             if _KMSG.match(line):
@@ -164,6 +167,15 @@ class Reader:
                 self._remark(f"the console had what the test did not print: {raw[:200]}")
         self._live.ended = self._live.ended or said.ended
         self._live.raised = self._live.raised or said.raised
+
+    def abandon(self) -> None:
+        """There will be no exact output: what waited for it is told without its set."""
+        said = _Said(last=self._live.last)
+        for signal in self._deferred:
+            self._take(said, signal, None)
+        if self._deferred:
+            self._remark(f"the sets of the last {len(self._deferred)} cases are not known")
+        self._deferred.clear()
 
     # -- what signals mean --------------------------------------------------------------------------------------
 
@@ -203,22 +215,20 @@ class Reader:
         self.cases += 1
         self.failed += told.result == "fail"
         self.seen.add(told.id)
-        attributes = {"reference": told.reference} if told.reference else {}
-        if told.remark:
-            attributes["measurement.bad"] = told.remark
+        attributes = {"reference": told.reference, "measurement.bad": told.remark, "returncode": told.status}
         self._report(
             Case(
                 id=told.id,
                 result=told.result,
                 start=start,
                 stop=now,
-                message=told.message or told.remark,
+                message=told.message or told.remark or _why(told),
                 measurement=told.measurement,
                 units=told.units if told.measurement is not None else "",
                 set_name=said.set_name if told.set_name is None else told.set_name,
                 line=line,
                 output=output,
-                attributes=attributes,
+                attributes={name: text for name, text in attributes.items() if text},
             )
         )
 
@@ -239,6 +249,10 @@ class Reader:
     def _remark(self, text: str) -> None:
         if text not in self.remarks and len(self.remarks) < 20:
             self.remarks.append(text)
+
+
+def _why(told: Outcome) -> str:
+    return f"its command returned {told.status}" if told.status not in ("", "0") else ""
 
 
 def _lines(exact: bytes) -> Iterator[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import LavaError, OperationFailed, TestError
-from pytest_lava.suites.api import Case, Report, Surroundings
+from pytest_lava.suites.api import Attachment, Case, Report, Surroundings
+from pytest_lava.suites.clones import clone_all
 from pytest_lava.suites.definition import Definition, assignments
 from pytest_lava.suites.reading import Reader
 from pytest_lava.suites.repository import Archive, archive, crlf_scripts, needed, root_of
@@ -79,7 +81,13 @@ class _Running:
         except LavaError as broken:
             error = broken
         if error is None or not error.recovers:
+            self._collect(places)
             self._tidy(places)
+        self._reader.abandon()
+        for text in self._reader.events:
+            self._around.tell(f"lava-test-event: {text}")
+        for text in self._reader.remarks:
+            self._around.tell(f"{self._definition.name}: {text}")
         self._missing(error)
         if error is not None:
             raise error
@@ -113,9 +121,14 @@ class _Running:
         return places
 
     def _archive(self) -> Archive:
-        helpers = [(f"bin/{file.name}", file) for file in sorted(_HELPERS.glob("lava-*"))]
-        self._around.folder.mkdir(parents=True, exist_ok=True)
-        return archive(self._root, self._files, helpers, self._around.folder / "sent.tar")
+        folder, definition = self._around.folder, self._definition
+        clones = folder / "clones"
+        extra = [(f"bin/{file.name}", file) for file in sorted(_HELPERS.glob("lava-*"))]
+        params = definition.with_params(self._around.params)
+        extra += [(f"repo/{name}", file) for name, file in clone_all(definition.repositories, params, clones)]
+        made = archive(self._root, self._files, extra, folder / "sent.tar")
+        shutil.rmtree(clones, ignore_errors=True)
+        return made
 
     def _head(self, places: _Places) -> str:
         """What every script of ours begins with: environment, helpers and parameters, as LAVA's."""
@@ -213,6 +226,18 @@ class _Running:
         return "\n\nlast lines of its output:\n" + "\n".join(f"  {line}" for line in lines)
 
     # -- after --------------------------------------------------------------------------------------------------
+
+    def _collect(self, places: _Places) -> None:
+        """Files that helpers attached."""
+        told = self._shell.run(
+            "for d in *; do [ ! -r $d/about ] || { echo $d; cat $d/about; }; done",
+            cwd=f"{places.results}/attachments",
+            timeout=_SHORT,
+        ).stdout.splitlines()
+        for number, case, name, mime in zip(*(told[at::4] for at in range(4)), strict=False):
+            local = self._around.folder / f"{number}-{re.sub(r'[^a-zA-Z0-9_.-]', '_', name)}"
+            self._shell.get(f"{places.results}/attachments/{number}/data", local)
+            self._around.attach("" if case == "-" else case, Attachment(name, local, mime))
 
     def _tidy(self, places: _Places) -> None:
         """Nothing of it keeps running, and no file of the run stays."""

@@ -38,6 +38,8 @@ class Signal:
     kind: str
     text: str
     sets: int | None = None
+    #: whether nothing follows it in its line that does not belong there: else it may have been one of a helper
+    alone: bool = True
 
     @property
     def words(self) -> list[str]:
@@ -63,6 +65,8 @@ class Outcome:
     reference: str = ""
     set_name: str | None = None
     message: str = ""
+    #: of the command that a helper ran
+    status: str = ""
 
 
 def scan(line: str) -> Iterator[Signal]:
@@ -76,7 +80,8 @@ def scan(line: str) -> Iterator[Signal]:
         whole = found[0].partition("#")[0] if length is None else found[0][: found[0].rindex("#")]
         if length is not None and int(length) != len(whole.encode()) - 2:
             continue  # it lost something on its way
-        yield Signal(kind, (text or "").strip(), None if sets is None else int(sets))
+        alone = line.startswith("<", found.end()) or not line[found.end() :].strip()
+        yield Signal(kind, (text or "").strip(), None if sets is None else int(sets), alone)
 
 
 def broken(line: str) -> bool:
@@ -128,6 +133,7 @@ def outcome(values: Mapping[str, str | None], fixup: Mapping[str, str]) -> Outco
         remark=f"its measurement {told!r} is no number" if told and measured is None else "",
         set_name=values.get("test_set_id"),
         message=str(values.get("message") or ""),
+        status=str(values.get("status") or ""),
     )
 
 
