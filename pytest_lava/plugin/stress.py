@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pytest_timeout import SESSION_EXPIRE_KEY
 
 from pytest_lava.plugin.collection import COMMAND, CommandRun, made_items, target_of
 from pytest_lava.results.journal import read
@@ -47,6 +50,11 @@ class Stress:
             return self._plan.limits
         return parse_limits(mark.kwargs.get("limit"), mark.kwargs.get("iterations"))
 
+    def _in_session(self, limits: Limits) -> Limits:
+        """What has no set duration ends with the time of the session too, which is looked at between tests only."""
+        end = self._run.config.stash.get(SESSION_EXPIRE_KEY, 0)
+        return replace(limits, seconds=min(limits.seconds, max(0.0, end - time.time()))) if end else limits
+
     # -- running ------------------------------------------------------------------------------------------------
 
     def load(self, item: pytest.Item, command: str, limits: Limits | None = None) -> Outcome:
@@ -60,7 +68,7 @@ class Stress:
             board.console,
             board.shell,
             command,
-            limits=limits or self._plan.limits,
+            limits=self._in_session(limits or self._plan.limits),
             pace=Pace(report=self._plan.report),
             on_progress=functools.partial(self._tell, item),
             leash=board.config.model.console.url.startswith("exec:"),
@@ -88,7 +96,7 @@ class Stress:
             repeated(
                 lambda: test(**arguments),
                 pyfuncitem.name,
-                limits=self._limits(mark),
+                limits=self._in_session(self._limits(mark)),
                 report=self._plan.report,
                 tell=functools.partial(self._tell, pyfuncitem),
                 console=board.console if board else None,

@@ -130,6 +130,21 @@ def test_what_cannot_be_meant_is_a_usage_error(face: Face) -> None:
     assert "no board was given" in face.refused("--stress=true")[0]
 
 
+def test_the_limit_of_the_session_holds_too(face: Face) -> None:
+    face.write(
+        test_it="""
+            import pytest
+
+            @pytest.mark.stress
+            def test_stressed(shell): shell.check("sleep 0.1")
+            """
+    )
+    for given in ("--stress=sleep 1000", "test_it.py"):
+        result = face.run("--board=localhost", "--session-timeout=1", given, passed=1)
+        assert result.ret == 1
+        result.stdout.fnmatch_lines(["*until: the limit of *s was met", "*session-timeout: 1.0 sec exceeded*"])
+
+
 # -- ends of the run itself ------------------------------------------------------------------------------------------
 
 
