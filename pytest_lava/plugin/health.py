@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -37,15 +39,16 @@ class HealthAfterTrouble:
         """All is written, and the boards are free."""
         if self._run.journal is None:
             return
-        out = config.get_terminal_writer()
+        terminal = config.pluginmanager.getplugin("terminalreporter")
+        tell = terminal.write_line if terminal else functools.partial(print, file=sys.stderr)
         try:
             for board in list(self._suspects()):
                 for line in self._check(config, board):
-                    out.line(line)
+                    tell(line)
         except (LavaError, OSError) as error:
-            out.line(f"no health check: {error}")
+            tell(f"no health check: {error}")
         except KeyboardInterrupt:
-            out.line("the health check was interrupted")
+            tell("the health check was interrupted")
 
     def _suspects(self) -> Iterator[BoardConfig]:
         """Boards with as many faults as their file has it. What is in quarantine is known to be bad."""

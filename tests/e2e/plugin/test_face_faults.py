@@ -92,13 +92,15 @@ def test_a_failed_test_wins_over_the_lab(face: Face) -> None:
 
 
 def test_a_console_that_ends_in_a_test_is_an_error_and_the_next_test_runs(face: Face) -> None:
+    # as ssh ends whose network fails
+    face.board("remote", 'extends = "localhost"\nconsole = "exec:sh -c \'trap : INT QUIT; sh -i; exit 255\'"\n')
     face.write(
         test_it="""
             def test_cut(shell): shell.run("kill -9 $$")
             def test_next(shell): shell.check("true")
         """
     )
-    result = face.run("--board=localhost", "test_it.py")
+    result = face.run("--board=remote", "test_it.py")
     result.assert_outcomes(passed=1, errors=1)
     assert result.ret == 69
     assert face.results()["test-it.py"]["test_cut"]["result"] == "unknown"

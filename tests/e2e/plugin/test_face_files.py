@@ -89,7 +89,7 @@ def test_transfer_option(face: Face) -> None:
         (["--transfer=ssh"], "", "board 'mine' cannot take files by ssh: set [transfer] ssh"),
         (["--transfer=ftp"], "", "argument --transfer: invalid choice: 'ftp'"),
         ([], '[transfer]\nssh_options = ["-v"]\n', "ssh_options has no effect without ssh"),
-        ([], '[transfer]\nssh = "-oProxyCommand=x"\n', "ssh has to be a host"),
+        ([], '[transfer]\nssh = "-oProxyCommand=x"\n', "'transfer.ssh': this has to be a host"),
         ([], '[transfer]\nadress = "10.0.0.1"\n', "did you mean 'address'?"),
     ],
 )
