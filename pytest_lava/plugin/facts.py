@@ -13,16 +13,19 @@ from typing import Any
 import pytest
 
 from pytest_lava.errors import Blame, ErrorInfo, LavaError, describe
+from pytest_lava.plan import Target
 from pytest_lava.plugin.collection import CommandRun, command_of, target_of
 
 __all__ = [
     "FACTS",
+    "behind_pexpect",
     "blamed",
     "command_facts",
     "error_facts",
     "iso",
     "message",
     "names",
+    "release_of",
     "shorten_report",
     "shorten_traceback",
 ]
@@ -51,6 +54,11 @@ def _without_target(item: pytest.Item, name: str) -> str:
     return name.replace(f"[{target.id}]", "").replace(f"[{target.id}-", "[").replace(f"-{target.id}]", "]")
 
 
+def release_of(target: Target) -> str | None:
+    """Of the kernel that is to boot, as its file tells."""
+    return target.kernel.release or None if target.kernel else None
+
+
 def command_facts(run: CommandRun) -> dict[str, Any]:
     """Exit status and both streams of an out-of-tree command."""
     return {
@@ -67,11 +75,20 @@ def error_facts(error: ErrorInfo) -> dict[str, Any]:
 
 def blamed(error: BaseException, when: str) -> ErrorInfo:
     """A failing assertion is the test's own, what our code did not expect is a bug of ours."""
+    error = behind_pexpect(error)
     found = describe(error)
     if isinstance(error, LavaError) or _raised_by_us(error):
         return found
     result = "fail" if when == "call" else "unknown"
     return ErrorInfo(found.type, found.message, Blame.TEST, found.effect, result)
+
+
+def behind_pexpect(error: BaseException) -> BaseException:
+    """Our own error if pexpect says TIMEOUT or EOF for it: a shell's ``expect`` is pexpect's, what ends it is ours."""
+    found: BaseException | None = error
+    while found is not None and type(found).__module__.partition(".")[0] == "pexpect":
+        found = found.__cause__ or found.__context__  # pexpect leaves only the latter
+    return found if isinstance(found, LavaError) else error
 
 
 def _raised_by_us(error: BaseException) -> bool:

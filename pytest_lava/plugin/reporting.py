@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lava.console.readable import without_frames
-from pytest_lava.errors import Blame, Hang, KernelCrash, LavaError
-from pytest_lava.lab.manager import Failure
+from pytest_lava.errors import Hang, KernelCrash, LavaError
+from pytest_lava.lab.failure import Failure
 from pytest_lava.plan import Target
-from pytest_lava.plugin.child import ChildReport, emit_child
+from pytest_lava.plugin.child import ChildReport
 from pytest_lava.plugin.collection import COMMAND, target_of
 from pytest_lava.plugin.crash import readable_evidence
 from pytest_lava.plugin.facts import (
@@ -23,10 +21,11 @@ from pytest_lava.plugin.facts import (
     iso,
     message,
     names,
+    release_of,
     shorten_report,
     shorten_traceback,
 )
-from pytest_lava.results.console_slice import excerpt, write_slice
+from pytest_lava.plugin.slices import CRASH_EXCERPT, EXCERPT, readable, shows
 from pytest_lava.results.record import LAVA
 from pytest_lava.results.text import both_ends, plain
 
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Reporting"]
 
-_EXCERPT = 25  # console lines in a report; the rest is in the file beside it
-_CRASH_EXCERPT = 200  # of a board that died
 _LINES, _EVIDENCE = 100, 8192  # lines and characters of each end of a trace or an output; a panic has 3000
 _WHOLE = "the bundle has it whole"
 _SLICE = pytest.StashKey[str]()
@@ -52,10 +49,14 @@ class Reporting:
         self._session: pytest.Session | None = None
         self._item: pytest.Item | None = None
         self._begin = 0
-        self._count = 0
         #: items that were skipped because their target is out, and the failing reports that stand for it
         self.unserved: set[str] = set()
         self.failures: set[str] = set()
+
+    @property
+    def current_item(self) -> pytest.Item | None:
+        """The item that runs now."""
+        return self._item
 
     @property
     def current_target(self) -> Target | None:
@@ -81,7 +82,7 @@ class Reporting:
         if run.journal is None:
             return (yield)
         self._item = item
-        self._count += 1
+        run.slices.next_item()
         target = target_of(item)
         board = self._board(target)
         self._begin = board.console.end if board else 0
@@ -152,7 +153,7 @@ class Reporting:
         board = self._board(target)
         facts: dict[str, Any] = {"target": "", "board": "", **names(item)}
         if target is not None:
-            facts |= {"target": target.id, "board": target.request.name, "release": _release(target)}
+            facts |= {"target": target.id, "board": target.request.name, "release": release_of(target)}
         if board is not None:
             facts |= {"board": board.name, "console": [self._begin, board.console.end]}
             facts["console_log"] = self._run.log_name(board.console.log)
@@ -206,17 +207,17 @@ class Reporting:
             item.user_properties += self._properties(board, target)
         name = item.stash.get(_SLICE, None)
         if name is None and (report.failed or report.when == "call"):
-            name = item.stash[_SLICE] = item.stash.get(_EARLIER, None) or self._slice_name(item.nodeid)
+            name = item.stash[_SLICE] = item.stash.get(_EARLIER, None) or self._run.slices.name(item.nodeid)
             getattr(report, FACTS)["slice"] = name
             died = isinstance(error, (Hang, KernelCrash))
-            text = _readable(board, self._begin, _CRASH_EXCERPT if died else _EXCERPT)
-            evidence = readable_evidence(error)
-            if not _shows(text, evidence):
+            most = CRASH_EXCERPT if died else EXCERPT
+            text, evidence = readable(board, self._begin, most), readable_evidence(error)
+            if not shows(text, evidence, most):
                 text = both_ends(evidence, _LINES, _EVIDENCE, "see the console log")
             if text:
                 report.sections.append((f"Console of {board.name}", plain(text)))
         if name is not None:
-            self._write_slice(board, self._begin, board.console.end, name)
+            self._run.slices.write(board, self._begin, board.console.end, name)
 
     def _properties(self, board: Board, target: Target | None) -> list[tuple[str, object]]:
         found: list[tuple[str, object]] = [("board", board.name)]
@@ -225,19 +226,6 @@ class Reporting:
         if image := board.deployment.image:
             found.append(("image", f"{image.name} sha256:{image.sha256}"))
         return [*found, ("run_folder", str(self._run.folder)), ("console_log", str(board.console.log))]
-
-    def _slice_name(self, nodeid: str) -> str:
-        worker = f"{self._run.worker}-" if self._run.is_worker else ""
-        name = re.sub(r"[^\w.-]+", "-", nodeid.rpartition("/")[2]).strip("-")[:80]
-        return f"console/{worker}{self._count:04d}-{name}.log"
-
-    def _write_slice(self, board: Board, start: int, end: int, name: str) -> None:
-        path = self._run.folder / name
-        try:
-            path.parent.mkdir(exist_ok=True)
-            write_slice(board.console.log, start, end, path)
-        except OSError as error:  # the disk is full: the whole log has it too, and the journal comes next
-            self._run.events.emit(f"no console log of the test alone: {error}", level="warning")
 
     def _board(self, target: Target | None) -> Board | None:
         return self._run.boards.board(target) if self._run.boards else None
@@ -283,90 +271,7 @@ class Reporting:
         elif report.skipped and getattr(report, FACTS, {}).get("error"):
             self.unserved.add(report.nodeid)
 
-    def report_failure(self, failure: Failure) -> None:
-        """The one failing report of a target that cannot be deployed or booted; its items are skipped."""
-        run, item = self._run, self._item
-        if item is None or not self._first(failure):
-            return
-        error, name = failure.error, f"{failure.stage}::{failure.target.id}"
-        facts: dict[str, Any] = {
-            "suite": LAVA,
-            "case": failure.stage,
-            "target": failure.target.id,
-            "board": failure.target.request.name,
-            "release": _release(failure.target),
-            "error": error_facts(error),
-            "parent": item.nodeid,
-        }
-        if board := self._board(failure.target):
-            self._write_slice(board, *failure.console, slice_name := self._slice_name(name))
-            facts |= {
-                "board": board.name,
-                "console": list(failure.console),
-                "console_log": run.log_name(board.console.log),
-                "slice": slice_name,
-            }
-        text = error.message
-        said = readable_evidence(error)
-        lines = _CRASH_EXCERPT if error.blame is Blame.JOB else _EXCERPT
-        if tail := said.splitlines()[-lines:]:
-            text += "\n\nlast lines of the console:\n  " + "\n  ".join(tail)
-        if board and (sourced := run.crash.sourced(board, failure.target, said, slice_name, failure.console[0])):
-            text += f"\n\ncall traces with lines of source:\n{sourced.text}"
-            facts["attachments"] = list(sourced.attachments)
-        emit_child(
-            item,
-            name=name,
-            # a broken lab is an error, what the submitter supplied is a failure
-            when="call" if error.blame is Blame.JOB else "setup",
-            reason=text,
-            seconds=failure.seconds,
-            facts=facts,
-        )
-        run.events.emit(failure.reason, level="error")
-
-    def _first(self, failure: Failure) -> bool:
-        """Whether this process is the first to report it: two workers may meet the same failure."""
-        if not self._run.is_worker:
-            return True  # the manager tells each failure once
-        name = re.sub(r"[^\w.-]", "_", f".{failure.stage}-{failure.target.id}.failed")
-        try:
-            (self._run.folder / name).touch(exist_ok=False)
-        except FileExistsError:
-            return False
-        return True
-
-    def forget_marks(self) -> None:
-        """Remove the files by which workers knew what was reported."""
-        for mark in self._run.folder.glob(".*.failed"):
-            mark.unlink(missing_ok=True)
-
 
 def _boot_facts(boot: BootRecord) -> dict[str, object]:
     """How long the boot took; or that there was none."""
     return {"resumed": boot.resumed} if boot.resumed else {"boot_seconds": round(boot.seconds, 3)}
-
-
-def _release(target: Target) -> str | None:
-    """Of the kernel that is to boot, as its file tells."""
-    return target.kernel.release or None if target.kernel else None
-
-
-def _shows(text: str, evidence: str) -> bool:
-    """Whether a console's end has the evidence from its first line to its last; commands stand between them there."""
-    lines = [line for line in evidence.splitlines() if line]
-    return not lines or -1 < text.find(lines[0]) <= text.rfind(lines[-1])
-
-
-def _readable(board: Board, start: int, most: int = _EXCERPT) -> str:
-    """The end of the console with the commands that were typed, without what we say and hear for ourselves."""
-    console = board.console
-    end = console.end
-    lines: list[str] = []
-    for offset, text in [*console.typed.between(start, end), (end, "")]:
-        for begin, finish in console.typed.shown(start, offset):
-            said = without_frames(excerpt(console.log, begin, finish, lines=4 * most))
-            lines += [line for line in said.splitlines() if line]
-        lines += [text] if text else []
-        start = offset
-    return "\n".join(lines[-most:])

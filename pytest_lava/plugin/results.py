@@ -19,7 +19,7 @@ __all__ = ["finish", "write"]
 def finish(run: Run, status: int, seconds: float) -> int:
     """Write what belongs to the end of a run; returns the exit status. Trouble is told, never raised."""
     assert run.journal is not None
-    run.reporting.forget_marks()
+    run.failures.forget_marks()
     _remember_unserved(run)
     if not run.config.option.setuponly:  # nothing was called, and should not be
         status = exit_status(read(run.folder), status)

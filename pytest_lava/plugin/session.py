@@ -28,12 +28,14 @@ from pytest_lava.plugin import folder as run_folder
 from pytest_lava.plugin.boards import Boards
 from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.crash import CrashEvidence
+from pytest_lava.plugin.failures import Failures
 from pytest_lava.plugin.kernel_messages import KernelMessages
 from pytest_lava.plugin.marks import Marks
 from pytest_lava.plugin.progress import ProgressLine
 from pytest_lava.plugin.record_keeping import RunJournal
 from pytest_lava.plugin.recoveries import Recoveries
 from pytest_lava.plugin.reporting import Reporting
+from pytest_lava.plugin.slices import Slices
 from pytest_lava.plugin.telling import Telling
 from pytest_lava.preparation import Preparation
 from pytest_lava.results.journal import Journal, read
@@ -63,6 +65,8 @@ class Run:
         self.worker = os.environ.get("PYTEST_XDIST_WORKER", "main") if given else "main"
         self.uuid = given or str(uuid.uuid4())
         self.reporting = Reporting(self)
+        self.failures = Failures(self)
+        self.slices = Slices(self)
         self.recoveries = Recoveries(self)
         self.kernel_messages = KernelMessages(self)
         self.crash = CrashEvidence(self)
@@ -144,9 +148,7 @@ class Run:
         folder = self.folder / self.worker if self.is_worker else self.folder
         folder.mkdir(exist_ok=True)
         told, recoveries = self._telling, self.recoveries
-        reports = Reports(
-            told.target, told.boot, self.reporting.report_failure, recoveries.recovery, recoveries.attempt
-        )
+        reports = Reports(told.target, told.boot, self.failures.report, recoveries.recovery, recoveries.attempt)
         only_board = len({target.request.name for target in self.plan.targets}) == 1
         announce = None if self.is_worker else ProgressLine(self.config)
         transfer = TransferPolicy(self.plan.transfer, announce)
