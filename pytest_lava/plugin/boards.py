@@ -14,6 +14,7 @@ from pytest_lava.console.shell import Shell
 from pytest_lava.errors import LavaError, TestTimeout
 from pytest_lava.lab.manager import BoardManager, BoardUnavailable, Failure, LabContext
 from pytest_lava.plan import Prepared, Target
+from pytest_lava.plugin.facts import behind_pexpect
 
 __all__ = ["BoardView", "Boards"]
 
@@ -158,6 +159,7 @@ class Boards:
     def note_end(self, target: Target, error: BaseException | None) -> None:
         """How a test on ``target`` ended decides whether its board is looked at before the next one."""
         manager = self.manager(target)
+        error = behind_pexpect(error) if error else None
         if isinstance(error, LavaError) and error.recovers:
             manager.lost(error)
         elif isinstance(error, TestTimeout) and manager.current and manager.current.state is State.BOOTLOADER:
