@@ -84,8 +84,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
     mistakes = Mistakes()
     if not options.boards:
         mistakes.add("no board was given: add --board=NAME, for example --board=localhost")
-    if not all(command.strip() for command in options.commands):
-        mistakes.add("--command was given without a command: write --command 'uname -a'")
+    mistakes.collect(_check_commands, "--command", options.commands, "'uname -a'")
     stress = mistakes.collect(_stress, options)
     requests = [
         BoardRequest(name, tuple(_limited(board, options) for board in found))
@@ -189,9 +188,20 @@ def _candidates(name: str, files: BoardFiles, proxy: str | None) -> list[BoardCo
     return [with_proxy(board, proxy) for board in files.candidates(name)]
 
 
+def _check_commands(option: str, commands: Sequence[str], example: str) -> None:
+    for command in commands:
+        if not command.strip():
+            raise ConfigurationError(f"{option} was given without a command: write {option} {example}")
+        try:
+            command.encode()
+        except UnicodeEncodeError:  # names and reports are text
+            raise ConfigurationError(
+                f"{option} {command!r} is no UTF-8: write other bytes by their numbers, as in printf '\\377'"
+            ) from None
+
+
 def _stress(options: Options) -> StressPlan:
-    if not all(command.strip() for command in options.stress):
-        raise ConfigurationError("--stress was given without a command: write --stress 'stress-ng --cpu 0'")
+    _check_commands("--stress", options.stress, "'stress-ng --cpu 0'")
     limits = parse_limits(options.stress_limit, options.stress_iterations)
     return StressPlan(options.stress, limits, options.stress_report, options.until_failure)
 

@@ -77,7 +77,7 @@ class BoardFiles:
 
     def names(self) -> list[str]:
         """The names of all board files."""
-        return sorted({path.stem for folder in self._folders for path in folder.glob("*.toml")})
+        return sorted({path.stem for folder in self._folders for path in folder.glob("*.toml") if path.is_file()})
 
     def candidates(self, name: str) -> list[BoardConfig]:
         """Boards that ``--board=name`` may mean: that one, or else all whose chain of ``extends`` has the name.

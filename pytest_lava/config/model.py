@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pytest_lava.console.settings import LineSettings, Parity
 
@@ -20,6 +29,7 @@ Arch = Literal["arm", "arm64", "host", "riscv64", "x86", "x86_64"]
 
 #: user and password may stand in it; a path has no meaning
 _PROXY = re.compile(r"http://[^\s/'\"]+:\d{1,5}/?")
+_SIZE = re.compile(r"\d+(\.\d+)? ?[KMGT]?(i?B)?")
 _TCP = ("socket", "telnet", "rfc2217")  # ours
 _SCHEMES = (*_TCP, "loop", "spy", "hwgrep", "cp2110", "alt")  # the others are pyserial's
 # of a prompt: colours, bracketed paste and busybox's question for the cursor may stand there
@@ -50,6 +60,12 @@ def _proxy_url(url: str) -> str:
     if not _PROXY.fullmatch(url):
         raise ValueError("write http://HOST:PORT")
     return url
+
+
+def _size(text: str) -> str:
+    if not _SIZE.fullmatch(text):
+        raise ValueError("this is no size; write a number with K, M, G or T, such as 512M")
+    return text
 
 
 def _variables(found: Mapping[str, str]) -> Mapping[str, str]:
@@ -88,6 +104,16 @@ class Strict(BaseModel):
     """A table without unknown keys; drivers derive their ``Options`` from it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """pydantic takes ``true`` for 1."""
+        if isinstance(value, bool) and info.field_name in cls.model_fields:
+            kind = cls.model_fields[info.field_name].annotation
+            if {int, float} & {kind, *get_args(kind)} and bool not in {kind, *get_args(kind)}:
+                raise ValueError("write a number")
+        return value
 
 
 class DriverTable(BaseModel):
@@ -208,9 +234,8 @@ class Watch(Strict):
 class Hardware(Strict):
     """What the board is made of, for tests that require it."""
 
-    memory: str | None = Field(
+    memory: Annotated[str, AfterValidator(_size)] | None = Field(
         default=None,
-        pattern=r"^\d+(\.\d+)? ?[KMGT]?(i?B)?$",
         description="installed; without it the kernel of the board is asked",
     )
 

@@ -65,6 +65,11 @@ def test_qemu_not_installed(face: Face, monkeypatch: pytest.MonkeyPatch) -> None
         (["--command", "true"], "no board was given"),
         (["--kernel=x"], "no board was given"),
         (["--board=localhost", "--command", " "], "--command was given without a command"),
+        (
+            ["--board=localhost", "--command", "echo \udcff"],
+            r"--command 'echo \udcff' is no UTF-8: write other bytes by",
+        ),
+        (["--board=localhost", "--stress", "echo \udcff"], r"--stress 'echo \udcff' is no UTF-8: write other bytes by"),
         (["--board=localhost", "--image=nofile"], "--image nofile: there is no such file"),
         (["--board=localhost", "--lava-dir=/proc/nosuch"], "cannot make the run folder /proc/nosuch"),
     ],

@@ -77,6 +77,9 @@ def test_short_forms(folder: Folder) -> None:
         (GOOD + "zzz = 1\n", 6, "unknown key 'zzz'"),
         (GOOD + "[timeouts]\nkernel = 'long'\n", 7, "key 'timeouts.kernel': input should be a valid number"),
         (GOOD + "[timeouts]\nkernel = 0\n", 7, "key 'timeouts.kernel': input should be greater than 0, got 0"),
+        (GOOD + "[timeouts]\nboot = true\n", 7, "key 'timeouts.boot': write a number, got True"),
+        (GOOD + "[retry]\nboot = true\n", 7, "key 'retry.boot': write a number, got True"),
+        (GOOD + "[hardware]\nmemory = 'much'\n", 7, "key 'hardware.memory': this is no size; write a number with K, M"),
         (GOOD + "[login]\ncommands = 'one'\n", 7, "key 'login.commands': input should be a valid tuple, got 'one'"),
         (GOOD + "[login]\ncommands = ['one', 2]\n", 7, "key 'login.commands.1': input should be a valid string, got 2"),
         (GOOD + "[login]\nshell_prompt = '[#'\n", 7, "key 'login.shell_prompt': this is not a valid regular"),
@@ -267,6 +270,12 @@ def test_unknown_board_lists_what_there_is(folder: Folder) -> None:
             ConfigurationError, match=r"^there is no board 'quemu-arm64'; there are localhost, panda, q"
         ):
             ask("quemu-arm64")
+
+
+def test_a_folder_is_no_board_file(folder: Folder) -> None:
+    folder.write("b", GOOD)
+    (folder.path / "c.toml").mkdir()
+    assert {"b", "c"} & set(folder.files.names()) == {"b"}
 
 
 def test_candidates(folder: Folder) -> None:
