@@ -108,8 +108,8 @@ def test_an_interrupt_ends_it(
 def test_a_killed_run_is_gone_on_with(desk: Desk, server: Stalling, fetching: tuple[str, ...]) -> None:
     session = desk.start(*fetching)
     until(server.half_sent.is_set, 30, "half of the file")
-    (part,) = (desk.folder / "cache" / "urls").glob("*.part")
-    until(lambda: part.stat().st_size == len(server.data) // 2, 10, "half of the file on disk")
+    half, parts = len(server.data) // 2, desk.folder / "cache" / "urls"
+    until(lambda: [part.stat().st_size for part in parts.glob("*.part")] == [half], 10, "half of the file on disk")
     session.process.kill()
     session.wait()
     desk.assert_clean()
