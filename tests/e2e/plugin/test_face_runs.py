@@ -142,6 +142,21 @@ def test_reports_say_what_happened_and_hide_our_own_frames(mixed: pytest.RunResu
     mixed.stdout.no_fnmatch_line("*root cause*")
 
 
+def test_the_console_of_a_board_that_died_begins_with_its_test(face: Face) -> None:
+    dies = r"(printf 'reboot: Power down\r\n' >/dev/tty) & sleep 5"
+    face.write(
+        test_it=f"""
+        def test_before(shell): shell.run("echo before")
+        def test_dies(shell): shell.run({dies!r})
+        """
+    )
+    result = face.run("--board=localhost", "test_it.py", passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*Console of localhost*", "$ *reboot: Power down*sleep 5", "reboot: Power down"], consecutive=True
+    )
+    result.stdout.no_fnmatch_line("before")
+
+
 def test_the_html_report_has_board_console_link_and_excerpt(face: Face, mixed: pytest.RunResult) -> None:
     page = (face.latest / "report.html").read_text()
     assert "pytest-lava: localhost" in page
