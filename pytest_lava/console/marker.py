@@ -39,6 +39,7 @@ _PIECE = 240  # bytes of a command or of input per line
 _ASK_AGAIN = 8
 _WINDOW = 4096
 _SILENCE = 1.0  # seconds without a byte after which an answer that began will not end
+_NOT_LIVE = "silence= needs live output, which this board's shell has not: use timeout= instead"
 _PLAIN = frozenset(b'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;/_+-=@~(){}<>|&*?!#"$^[]')
 
 # Read by the loader line below; each line is one piece of the script, joined by newlines. A read that fails may be a
@@ -153,9 +154,7 @@ class MarkerShell(Interactive):
     ) -> CommandResult:
         """See :meth:`pytest_lava.console.shell.Shell.run`."""
         if silence is not None:
-            raise ConfigurationError(
-                "silence= needs live output, which this board's shell has not: use timeout= instead"
-            )
+            raise ConfigurationError(_NOT_LIVE)
         script = command_text(command, cwd, env)
         if max_output < 0:
             raise ValueError(f"max_output must not be negative, got {max_output}")
@@ -169,16 +168,13 @@ class MarkerShell(Interactive):
         data = input.encode() if isinstance(input, str) else input
         try:
             with self._carrying_out(command):
-                if self._typing and not self.alive(deadline.at_most(AT_PROMPT)):
-                    raise Timeout("what was typed has not ended")
-                self._typing = False
+                self._end_typing(deadline)
                 for line in self._lines(tag, script, data, max_output):
                     self._console.write(line, deadline)
                 frame = self._receive(tag, start, max_output, deadline)
         except (TestTimeout, Timeout) as error:
             ladder = Ladder(self._console)
-            partial = self._interrupt(ladder, tag, start, max_output)
-            said = (partial.stdout + partial.stderr).decode(errors="replace") if partial else ""
+            said = self._interrupt(ladder, tag, start, max_output)
             cut = error if isinstance(error, TestTimeout) else None
             raise ladder.give_up(command, timeout, said, cut, typed=self._typing) from None
         finally:
@@ -223,6 +219,11 @@ class MarkerShell(Interactive):
         return True
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _end_typing(self, deadline: Deadline) -> None:
+        if self._typing and not self.alive(deadline.at_most(AT_PROMPT)):
+            raise Timeout("what was typed has not ended")
+        self._typing = False
 
     def _tag(self) -> str:
         self._count += 1
@@ -309,19 +310,19 @@ class MarkerShell(Interactive):
         """Whether the header of an answer came by ``end``: what follows may be a part of the streams."""
         return b"\n@%s+" % tag.encode() in excise(self._console.read(start, end))
 
-    def _interrupt(self, ladder: Ladder, tag: str, start: int, limit: int) -> _Frame | None:
-        """Ctrl-C and Ctrl-\\ until the loop answers; the frame of the command that was ended, if it began."""
+    def _interrupt(self, ladder: Ladder, tag: str, start: int, limit: int) -> str:
+        """Ctrl-C and Ctrl-\\ until the loop answers; what the command had written, if it began."""
 
         def ask(key: bytes, deadline: Deadline) -> bool:
             probe = self._tag()
             self._console.write(b"%s\n__s %s 0 0 - #\n" % (key, probe.encode()), deadline)
             return self._await_end(probe, start, deadline) is not None
 
-        if not ladder.interrupt(ask):
-            return None
-        with suppress(Timeout, ConsoleLost):
-            return self._receive(tag, start, limit, Deadline.after(0), again=EVIDENCE)
-        return None
+        if ladder.interrupt(ask):
+            with suppress(Timeout, ConsoleLost):
+                frame = self._receive(tag, start, limit, Deadline.after(0), again=EVIDENCE)
+                return (frame.stdout + frame.stderr).decode(errors="replace")
+        return ""
 
 
 def _header(tag: str) -> re.Pattern[bytes]:

@@ -38,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run on this board, or on any free board whose file extends it; repeatable",
     )
     _add_deployed(add)
+    _add_items(add)
     _add_conduct(add)
     _add_stress(add)
     _add_results(add)
@@ -91,8 +92,8 @@ def _add_deployed(add: _Add) -> None:
         )  # fmt: skip
 
 
-def _add_conduct(add: _Add) -> None:
-    """How the run goes about it."""
+def _add_items(add: _Add) -> None:
+    """Items that are no Python tests."""
     add(
         "--command",
         action="append",
@@ -116,6 +117,10 @@ def _add_conduct(add: _Add) -> None:
         "--suite-timeout", type=_limit, default=3600.0, metavar="SECONDS", dest="lava_suite_timeout",
         help="limit of each test definition, its installation included (default: 3600)",
     )  # fmt: skip
+
+
+def _add_conduct(add: _Add) -> None:
+    """How the run goes about it."""
     add(
         "--board-wait",
         type=_seconds,

@@ -76,6 +76,18 @@ def test_only_the_face_knows_pytest() -> None:
     assert others == []
 
 
+def test_modules_and_functions_are_short() -> None:
+    long = []
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        found = [("", len(text.splitlines()), 400)]
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                found.append((node.name, (node.end_lineno or 0) - node.lineno + 1, 50))
+        long += [f"{path.relative_to(ROOT)} {name}: {lines} lines" for name, lines, most in found if lines > most]
+    assert long == []
+
+
 def test_nothing_sleeps() -> None:
     assert [module for module, name, _ in wanted() if name == "time.sleep"] == []
     assert [path for path in PACKAGE.rglob("*.py") if "time.sleep" in path.read_text()] == []
