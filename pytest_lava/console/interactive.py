@@ -150,7 +150,7 @@ class Interactive(ABC):
             if lost.startswith("exec:") and not lost.endswith(" exited with status 255"):
                 why = lost.rpartition(": ")[2]
                 message = f"the shell that is the board has ended ({why}): {one_line(command)}"
-                raise BoardEnded(message, evidence=error.evidence) from error
+                raise BoardEnded(message, evidence=error.evidence) from None  # what it says is in the message
             raise
 
     def _skip_output(self) -> None:

@@ -87,7 +87,7 @@ class FileTransfer:
                 report = self._scaled(f"put {path.name}", contents.size, progress)
                 self._put(_Parcel(contents, remote, path.name, permissions, int(about.st_mtime), report), timeout)
         except OSError as error:
-            raise OperationFailed(f"cannot read {path}: {error.strerror}") from error
+            raise OperationFailed(f"cannot read {path}: {error.strerror}") from None
 
     def write_bytes(self, remote: str, data: bytes, *, mode: int | None = None, timeout: float | None = None) -> None:
         """See :meth:`pytest_lava.console.files.Files.write_bytes`."""
@@ -116,7 +116,7 @@ class FileTransfer:
             with self._fetching(remote, timeout) as fetch:
                 fetch.to_file(path, progress)
         except OSError as error:
-            raise OperationFailed(f"cannot write {path}: {error.strerror}") from error
+            raise OperationFailed(f"cannot write {path}: {error.strerror}") from None
         return path
 
     def read_bytes(self, remote: str, *, timeout: float | None = None) -> bytes:

@@ -157,6 +157,21 @@ def test_the_console_of_a_board_that_died_begins_with_its_test(face: Face) -> No
     result.stdout.no_fnmatch_line("before")
 
 
+def test_what_an_error_comes_from_is_no_part_of_its_report(face: Face) -> None:
+    face.write(
+        test_it="""
+        def test_no_file(shell): shell.put("nosuch", "/tmp/")
+        def test_ends_itself(shell): shell.run("kill -9 $$")
+        """
+    )
+    result = face.run("--board=localhost", "test_it.py", failed=2)
+    result.stdout.fnmatch_lines(
+        ["E  *cannot read nosuch: *", "E  *BoardEnded: the shell that is the board has ended *"]
+    )
+    result.stdout.no_fnmatch_line("*pytest_lava/*.py*")
+    result.stdout.no_fnmatch_line("*direct cause*")
+
+
 def test_the_html_report_has_board_console_link_and_excerpt(face: Face, mixed: pytest.RunResult) -> None:
     page = (face.latest / "report.html").read_text()
     assert "pytest-lava: localhost" in page
