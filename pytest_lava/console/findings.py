@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pytest_lava.console.doubt import Doubt
+from pytest_lava.console.kernel_records import stamp_of
 from pytest_lava.console.watch import Finding, FindingKind, Watch
 
 __all__ = ["Findings"]
 
 _MOST = 1000  # findings kept; the newest, but never at the cost of one that ends a wait
 _MOST_GRAVE = 100  # of those since the last power cycle only the first counts
-_STAMP = re.compile(rb"\[ *(\d+\.\d+)\]")
 _GRAVE = frozenset({FindingKind.FATAL, FindingKind.BOOT})
 
 
@@ -57,8 +56,8 @@ class Findings:
         self._calm_until = until
 
     def _excused(self, finding: Finding) -> bool:
-        stamp = _STAMP.search(finding.record)
-        return finding.kind is FindingKind.STALL and stamp is not None and float(stamp[1]) < self._calm_until
+        stamp = stamp_of(finding.record)
+        return finding.kind is FindingKind.STALL and stamp is not None and stamp < self._calm_until
 
     def first(self) -> Finding | None:
         """The first of an armed kind on this board."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["CALLER", "RECORD", "STAMP", "excise", "excise_surely"]
+__all__ = ["CALLER", "RECORD", "STAMP", "excise", "excise_surely", "stamp_of"]
 
 #: the time stamp of a record (CONFIG_PRINTK_TIME), and who wrote it (CONFIG_PRINTK_CALLER)
 STAMP = r"\[ *\d+\.\d{6}\]"
@@ -13,6 +13,14 @@ CALLER = r"(?: ?\[ *[TC]\d+\])?"
 #: a printk record with its time stamp and perhaps the caller's id, to the end of its line
 RECORD = re.compile(rf"{STAMP}{CALLER} [^\r\n]*\r?\n".encode())
 _SURE_RECORD = re.compile(rf"{STAMP}{CALLER} (?:(?!{STAMP})[^\r\n])*\r\n".encode())
+
+_SECONDS = re.compile(rb"\[ *(\d+\.\d+)\]")
+
+
+def stamp_of(record: bytes) -> float | None:
+    """The time stamp of a record, in seconds since the kernel's boot."""
+    found = _SECONDS.search(record)
+    return float(found[1]) if found else None
 
 
 def excise(data: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Protocol
 
 from pytest_lava.console.heartbeat import Beat
@@ -10,9 +9,7 @@ from pytest_lava.console.requests import quoted
 from pytest_lava.console.shell import Shell
 from pytest_lava.errors import CommandTimeout
 
-__all__ = ["CommandPulse", "Pulses", "stamp_of"]
-
-_STAMP = re.compile(rb"\[ *(\d+\.\d+)\]")
+__all__ = ["CommandPulse", "Pulses"]
 
 
 class Pulses(Protocol):
@@ -46,9 +43,3 @@ class CommandPulse:
     def answer(self) -> Beat | None:
         """What came."""
         return self._beat
-
-
-def stamp_of(record: bytes) -> float | None:
-    """The time stamp of a kernel's record, in seconds since its boot."""
-    found = _STAMP.search(record)
-    return float(found[1]) if found else None

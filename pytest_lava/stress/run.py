@@ -12,6 +12,7 @@ from pytest_lava.console.agent import AgentShell
 from pytest_lava.console.bytelog import moment
 from pytest_lava.console.console import Console
 from pytest_lava.console.heartbeat import Beat
+from pytest_lava.console.kernel_records import stamp_of
 from pytest_lava.console.ladder import RUNGS, Ladder
 from pytest_lava.console.shell import Shell
 from pytest_lava.console.watch import Finding
@@ -30,7 +31,7 @@ from pytest_lava.responsiveness import Responsiveness, Verdict
 from pytest_lava.stress.load import Load, Marker
 from pytest_lava.stress.outcome import Cause, Outcome, Pulse, told_seconds
 from pytest_lava.stress.plan import Limits
-from pytest_lava.stress.pulse import CommandPulse, Pulses, stamp_of
+from pytest_lava.stress.pulse import CommandPulse, Pulses
 
 __all__ = ["Pace", "stress"]
 
