@@ -237,6 +237,7 @@ class _Cases:
         if case and case in self._ids and journal is not None:
             journal.write(
                 "evidence",
+                by="test",
                 board=self._board.name,
                 nodeid=self._ids[case],
                 target=self._target.id,

@@ -64,12 +64,15 @@ def needed(root: Path, texts: Iterable[str]) -> tuple[Path, ...]:
         return whole
     found: dict[Path, None] = {}
     todo: list[tuple[Path, str]] = [(root, text) for text in texts]
-    folders = {root}
+    # names in a step may be seen from any folder that one of them goes to
+    folders = dict.fromkeys([root])
+    for _, text in todo:
+        folders |= dict.fromkeys(path for place in _CD.findall(text) for path in _named(root, root, folders, place))
     while todo:
         here, text = todo.pop()
         for path in _named(root, here, folders, text):
             if path.is_dir() and path != root:
-                folders.add(path)
+                folders[path] = None
                 new = [file for file in _files(path) if file not in found]
             elif path.is_file() and path not in found:
                 # a script's folder is where it finds its parts; that of the root holds everything
@@ -141,9 +144,9 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield file
 
 
-def _named(root: Path, here: Path, folders: set[Path], text: str) -> Iterator[Path]:
+def _named(root: Path, here: Path, folders: Iterable[Path], text: str) -> Iterator[Path]:
     """What in a text is the name of something below the root, seen from where it stands or from where one may be."""
-    places = dict.fromkeys([here, root, *folders])
+    places = list(dict.fromkeys([here, root, *folders]))
     for word in dict.fromkeys(_WORD.findall(text)):
         if word.strip("./") == "" or len(word) > 255:
             continue

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import LavaError, OperationFailed, TestError
+from pytest_lava.programs import run
 from pytest_lava.suites.api import Attachment, Case, Report, Surroundings
 from pytest_lava.suites.clones import clone_all
 from pytest_lava.suites.definition import Definition, assignments
@@ -41,6 +42,14 @@ class _Places:
     run: str
     repo: str
     results: str
+
+    @property
+    def end_all(self) -> str:
+        """What ends all processes of the run that are left: each has its folder in its environment."""
+        return (
+            f"for s_ in TERM KILL; do for p_ in $(grep -ls LAVA_RESULT_DIR={self.results} /proc/[0-9]*/environ); do "
+            "p_=${p_#/proc/}; kill -$s_ ${p_%/environ}; done; done 2>/dev/null"
+        )
 
 
 class DefinitionSuite:
@@ -83,6 +92,9 @@ class _Running:
         if error is None or not error.recovers:
             self._collect(places)
             self._tidy(places)
+        elif self._around.local and Path(places.run).is_dir():  # its shell is gone, but not this machine
+            run(["sh", "-c", places.end_all], Deadline.after(_SHORT), cwd=self._around.folder)
+            shutil.rmtree(places.run, ignore_errors=True)
         self._reader.abandon()
         for text in self._reader.events:
             self._around.tell(f"lava-test-event: {text}")
@@ -105,19 +117,16 @@ class _Running:
             )
         base = found.stdout.strip()
         made = self._archive()
-        run = f"{base.rstrip('/')}/lava-{made.key}-{self._around.folder.name}"
-        places = _Places(run, f"{run}/repo", f"{run}/results")
-        tar = f"{run}.tar" if self._around.local else f"{base.rstrip('/')}/lava-{made.key}.tar"
+        where = f"{base.rstrip('/')}/lava-{made.key}-{self._around.folder.name}"
+        places = _Places(where, f"{where}/repo", f"{where}/results")
+        tar = f"{where}.tar" if self._around.local else f"{base.rstrip('/')}/lava-{made.key}.tar"
         shell.put(made.path, tar)
         made.path.unlink()
-        unpack = (
-            f"rm -rf {run} && mkdir -p {run} {run}/results/attachments && tar -xf {tar} -C {run} && mkdir -p {run}/repo"
-            f" && chmod -R u+rwX {run}"
-        )
+        unpack = f"rm -rf {where} && mkdir -p {where}/repo {where}/results/attachments && tar -xf {tar} -C {where}"
         if self._around.local:
             unpack += f"; s=$?; rm -f {tar}; exit $s"
         shell.check(unpack, timeout=_SHORT)
-        shell.write_bytes(f"{run}/repo/testdef.yaml", self._definition.path.read_bytes(), timeout=_SHORT)
+        shell.write_bytes(f"{where}/repo/testdef.yaml", self._definition.path.read_bytes(), timeout=_SHORT)
         return places
 
     def _archive(self) -> Archive:
@@ -165,11 +174,11 @@ class _Running:
     def _steps(self, places: _Places) -> None:
         definition, uuid = self._definition, places.run.rpartition("/")[2]
         name = re.sub(r"[^\w.-]", "-", definition.name)
-        run = f"0_{name} {uuid}"
+        signed = f"0_{name} {uuid}"
         body = "\n".join(definition.steps)
         script = (
-            f"{self._head(places)}cd {places.repo}\necho '<LAVA_SIGNAL_STARTRUN {run}>'\nset -x\n{body}\n"
-            f"{{ set +x; }} 2>/dev/null\necho '<LAVA_SIGNAL_ENDRUN {run}>'\n"
+            f"{self._head(places)}cd {places.repo}\necho '<LAVA_SIGNAL_STARTRUN {signed}>'\nset -x\n{body}\n"
+            f"{{ set +x; }} 2>/dev/null\necho '<LAVA_SIGNAL_ENDRUN {signed}>'\n"
         )
         status = self._script(places, "run.sh", script, STDOUT)
         reader = self._reader
@@ -194,7 +203,8 @@ class _Running:
                 self._reader.feed(data)
 
             result = shell.run(
-                f"cd {places.repo} && exec sh -e {file} 2>&1",
+                # descriptors beyond the third are the agent's own, which waits for their end
+                f"cd {places.repo} && sh -e {file} 2>&1 3>&- 4>&- 5>&-; s=$?; {places.end_all}; exit $s",
                 timeout=self._deadline.remaining(),
                 on_output=hear,
                 max_output=_MOST,
@@ -241,8 +251,7 @@ class _Running:
 
     def _tidy(self, places: _Places) -> None:
         """Nothing of it keeps running, and no file of the run stays."""
-        end = f"for f in {places.results}/.background-*; do [ -r $f ] && read -r p <$f && kill -- -$p; done 2>/dev/null"
-        self._shell.run(f"{end}; cd / && rm -rf {places.run}", timeout=_SHORT)
+        self._shell.run(f"{places.end_all}; cd / && rm -rf {places.run}", timeout=_SHORT)
 
     def _missing(self, error: LavaError | None) -> None:
         """Cases that had to come."""
