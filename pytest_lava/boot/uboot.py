@@ -17,7 +17,7 @@ from pytest_lava.config.model import Regex, Strict
 from pytest_lava.console.console import Console, Found
 from pytest_lava.console.files import Progress
 from pytest_lava.console.shell import Shell
-from pytest_lava.deadline import Deadline
+from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.deploy.api import Deployment
 from pytest_lava.errors import (
     BootFailed,
@@ -177,7 +177,7 @@ class UBootBoot:
     def bootloader(self, deadline: Deadline) -> UBoot:
         """Interrupt the countdown; a key is sent only once it is on the screen, so no other program gets it."""
         console = self._context.console
-        countdown = re.compile(self._options.autoboot.encode())
+        countdown, begun = re.compile(self._options.autoboot.encode()), monotonic()
         try:
             found = console.expect([countdown, self._prompt], deadline=deadline, what="boot loader")
             if found.index == 0:
@@ -185,9 +185,9 @@ class UBootBoot:
         except Timeout as error:
             seen = console.end > console.boundary
             advice = "check [boot] prompt and autoboot" if seen else "nothing came over the serial line at all"
-            raise InfrastructureError(
-                f"the boot loader's prompt never came on {self._context.board}: {advice}", evidence=error.evidence
-            ) from error
+            waited = f"waited {monotonic() - begun:.1f} s ([timeouts] bootloader, or --boot-timeout)"
+            message = f"the boot loader's prompt never came on {self._context.board}: {advice}; {waited}"
+            raise InfrastructureError(message, evidence=error.evidence) from error
         return UBoot(console, self._prompt)
 
     def _stop(self, start: int, deadline: Deadline) -> None:

@@ -75,7 +75,7 @@ def test_login_that_is_refused(tmp_path: Path) -> None:
         pytest.param(
             "[boot]\nprompt = 'never> $'\n[timeouts]\nbootloader = 3\n",
             InfrastructureError,
-            r"the boot loader's prompt never came on b: check \[boot\] prompt and autoboot",
+            r"prompt never came on b: check \[boot\] prompt and autoboot; waited \d+\.\d s \(\[timeouts\] bootloader",
             id="wrong-boot-prompt",
         ),
         pytest.param(
