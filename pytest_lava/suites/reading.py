@@ -20,6 +20,7 @@ from pytest_lava.suites.signals import BadSignal, Outcome, Signal, broken, outco
 
 __all__ = ["Reader"]
 
+_OF_CASES = ("TESTCASE", "TESTREFERENCE")
 _CARRIED = 1 << 16  # characters of a line that does not end
 _KEPT = 1 << 16  # characters of one case's output
 _SHOWN = 4096  # of what stands before a case that has no begin
@@ -115,6 +116,8 @@ class Reader:
             found = True
             if signal.sets is not None and signal.kind == "TESTSET":
                 self._live.sets = signal.sets
+            elif signal.kind not in _OF_CASES:
+                pass
             elif not signal.alone if signal.sets is None else signal.sets != self._live.sets:
                 self._deferred.append(signal)  # one about a set was lost: this one's set is known at the end
                 continue
@@ -194,7 +197,7 @@ class Reader:
             said.raised = signal.text or "lava-test-raise gave no reason"
         elif kind == "TESTEVENT" and not silent:
             self.events.append(signal.text)
-        elif kind in ("TESTCASE", "TESTREFERENCE"):
+        elif kind in _OF_CASES:
             try:
                 told = outcome_of(signal, self._fixup)
             except BadSignal as error:

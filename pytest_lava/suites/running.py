@@ -17,6 +17,7 @@ from pytest_lava.suites.clones import clone_all
 from pytest_lava.suites.definition import Definition, assignments
 from pytest_lava.suites.reading import Reader
 from pytest_lava.suites.repository import Archive, archive, crlf_scripts, needed, root_of
+from pytest_lava.suites.signals import sealed
 
 __all__ = ["STDOUT", "DefinitionSuite"]
 
@@ -177,8 +178,8 @@ class _Running:
         signed = f"0_{name} {uuid}"
         body = "\n".join(definition.steps)
         script = (
-            f"{self._head(places)}cd {places.repo}\necho '<LAVA_SIGNAL_STARTRUN {signed}>'\nset -x\n{body}\n"
-            f"{{ set +x; }} 2>/dev/null\necho '<LAVA_SIGNAL_ENDRUN {signed}>'\n"
+            f"{self._head(places)}cd {places.repo}\necho '{sealed('STARTRUN', signed)}'\nset -x\n{body}\n"
+            f"{{ set +x; }} 2>/dev/null\necho '{sealed('ENDRUN', signed)}'\n"
         )
         status = self._script(places, "run.sh", script, STDOUT)
         reader = self._reader

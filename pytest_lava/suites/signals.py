@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from pytest_lava.suites.api import RESULTS
 
-__all__ = ["BadSignal", "Outcome", "Signal", "broken", "numbered", "outcome_of", "scan"]
+__all__ = ["BadSignal", "Outcome", "Signal", "broken", "numbered", "outcome_of", "scan", "sealed"]
 
 _SIGNAL = re.compile(r"<LAVA_SIGNAL_([A-Z]+)(?: ([^<>\x00-\x1f\x7f]*))?>(?:#(\d{1,5})\.(\d{1,9})(?!\d))?")
 #: what is left of a signal, or of a broken one
 _TRACES = ("LAVA_SIGNAL", "<LAVA_", "TEST_CASE_ID=", "_TESTCASE ", "_TESTSET ")
-#: ``set -x`` shows commands like this, those that print a signal too
-_TRACED = re.compile(r"\++ ")
+#: ``set -x`` shows commands like this, those that print a signal too; but another process may write into the line
+_TRACED = re.compile(r"\++ \S*(?:echo|printf)\s")
 _KINDS = {
     "STARTRUN", "ENDRUN", "STARTTC", "ENDTC", "TESTCASE", "TESTSET", "TESTREFERENCE", "TESTRAISE", "TESTEVENT",
     "TESTFEEDBACK",
@@ -69,13 +69,20 @@ class Outcome:
     status: str = ""
 
 
+def sealed(kind: str, text: str, sets: int = 0) -> str:
+    """A signal as our helpers send it."""
+    inner = f"LAVA_SIGNAL_{kind} {text}"
+    return f"<{inner}>#{len(inner.encode())}.{sets}"
+
+
 def scan(line: str) -> Iterator[Signal]:
     """The signals in a line that are whole."""
-    if "<LAVA_SIGNAL_" not in line or _TRACED.match(line):
+    if "<LAVA_SIGNAL_" not in line:
         return
+    traced = _TRACED.match(line) is not None
     for found in _SIGNAL.finditer(line):
         kind, text, length, sets = found.groups()
-        if kind not in _KINDS:
+        if kind not in _KINDS or (traced and length is None):
             continue
         whole = found[0].partition("#")[0] if length is None else found[0][: found[0].rindex("#")]
         if length is not None and int(length) != len(whole.encode()) - 2:

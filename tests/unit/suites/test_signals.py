@@ -62,6 +62,11 @@ def test_a_broken_one_is_none_and_is_noticed(line: str) -> None:
     assert broken(line)
 
 
+def test_what_a_trace_of_another_process_stands_before_is_one() -> None:
+    for line in (f"+ echo {sealed(CASE)}", f"+ echo '<3>no{sealed(CASE)}", f"+ :{CASE}", f"+ echo{CASE}"):
+        assert [one.kind for one in scan(line)] == ["TESTCASE"]
+
+
 def test_what_set_x_shows_is_none() -> None:
     line = "+ echo '<LAVA_SIGNAL_TESTCASE TEST_CASE_ID=a RESULT=pass>'"
     assert list(scan(line)) == []
