@@ -85,7 +85,8 @@ def suite_run(source: Source, group: Group, names: Namer) -> Bundle:
     started = min(case.started for case in group.cases)
     run = new_run(source, group.key, test_id, target=group.target, started=started, facts=facts)
     if source.form.has_duration:
-        run["test_duration"] = duration(sum(case.total_seconds for case in group.cases))
+        whole = [case for case in group.cases if case.last(DEFINITION)] or group.cases  # a definition's has all of them
+        run["test_duration"] = duration(sum(case.total_seconds for case in whole))
     testdef = next((case.last("testdef") for case in group.cases if case.last("testdef")), None)
     if source.form.has_testdef and isinstance(testdef, dict):
         fields = ("description", "version", "format", "location", "url", "environment", "os", "devices")
