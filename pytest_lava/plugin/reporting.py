@@ -32,6 +32,7 @@ from pytest_lava.results.text import both_ends, plain
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board, BootRecord
     from pytest_lava.plugin.session import Run
+from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
 
 __all__ = ["Reporting"]
 
@@ -262,6 +263,8 @@ class Reporting:
             **({"wasxfail": report.wasxfail} if hasattr(report, "wasxfail") else {}),
             **facts,
         )
+        if not run.is_worker:
+            _forget_texts(report)
 
     def _count_in(self, report: pytest.TestReport) -> None:
         if isinstance(report, ChildReport) and report.when != "teardown" and self._session is not None:
@@ -270,6 +273,15 @@ class Reporting:
                 self.failures.add(report.nodeid)
         elif report.skipped and getattr(report, FACTS, {}).get("error"):
             self.unserved.add(report.nodeid)
+
+
+def _forget_texts(report: pytest.TestReport) -> None:
+    """pytest keeps each report to its end; the longest that we put on it stands in the journal by now."""
+    facts = getattr(report, FACTS, {})
+    if facts.get("error"):
+        facts["error"]["evidence"] = ""
+    for incident in facts.get(KERNEL_MESSAGES, ()):
+        incident["trace"] = ""
 
 
 def _boot_facts(boot: BootRecord) -> dict[str, object]:
