@@ -42,7 +42,7 @@ _SIZE = 1 << 30  # most of it is a hole
 _LIMIT = 3600.0
 #: seconds after which nobody boots an older one any more
 _KEPT = 7 * 86400.0
-_FAREWELL = 30.0
+_FAREWELL = 30.0  # seconds that mmdebstrap has to remove what it began
 #: beside apt and what is essential: a network, modprobe, and what tests of a kernel call
 _PACKAGES = "iproute2,kmod,mount,procps"
 _LEAN = ("man", "locale", "doc", "info")
@@ -217,16 +217,22 @@ def _bootstrap(arch: str, archive: Path, deadline: Deadline) -> None:
         '--customize-hook=rm -f "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
         _suite(), str(archive), *_sources(deadline),
     ]  # fmt: skip
-    process = subprocess.Popen(
-        command, env=os.environ | {"LC_ALL": "C"}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True, errors="replace",
-    )  # fmt: skip
+    work = Path(tempfile.mkdtemp(prefix="lava-mmdebstrap."))  # told to end early on, it leaves its folders behind
+    work.chmod(0o711)  # in its name space it is another user
+    environment = os.environ | {"LC_ALL": "C", "TMPDIR": str(work)}
     try:
-        _, said = process.communicate(timeout=deadline.remaining())
-    except subprocess.TimeoutExpired:
-        raise NetworkError("mmdebstrap did not end in time: try again on a faster line") from None
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, errors="replace",
+        )  # fmt: skip
+        try:
+            _, said = process.communicate(timeout=deadline.remaining())
+        except subprocess.TimeoutExpired:
+            raise NetworkError("mmdebstrap did not end in time: try again on a faster line") from None
+        finally:
+            _end(process)
     finally:
-        _end(process)
+        shutil.rmtree(work, ignore_errors=True)
     if process.returncode:
         raise _trouble(arch, said)
 

@@ -42,7 +42,7 @@ def test_hang(tmp_path: Path) -> None:
 
 
 def test_prompt_that_never_comes(tmp_path: Path) -> None:
-    limits = "[timeouts]\nkernel = 4\nlogin = 1\n[login]\nshell_prompt = 'never> $'\n"
+    limits = "[timeouts]\nkernel = 9\nlogin = 1\n[login]\nshell_prompt = 'never> $'\n"
     fails(tmp_path, X86 + limits, InfrastructureError, r"\[login\] shell_prompt; the last line was '~ # ")
 
 
