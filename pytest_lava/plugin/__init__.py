@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_lava.plugin.fixtures import board, bootloader, image, kernel, lava_shell, lava_target, shell
-from pytest_lava.plugin.options import pytest_addoption, wanted
+from pytest_lava.plugin.options import definition_without_board, pytest_addoption, wanted
 
 __all__ = [
     "board",
@@ -45,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_lava.plugin.registration import take_part
 
         take_part(config)
+    elif name := definition_without_board(config):
+        raise pytest.UsageError(f"{name} needs a board: add --board=NAME, for example --board=localhost")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -240,6 +240,20 @@ def wanted(config: pytest.Config) -> bool:
     return any(getattr(option, name, None) for name in names)
 
 
+def definition_without_board(config: pytest.Config) -> str:
+    """A LAVA test definition that was named, though nothing asks for a board; without importing anything."""
+    for argument in config.args:
+        name = argument.partition("::")[0]
+        if name.endswith((".yaml", ".yml")):
+            try:
+                with (config.invocation_params.dir / name).open("rb") as file:
+                    if b"Lava-Test" in file.read(4096):
+                        return name
+            except OSError:
+                continue
+    return ""
+
+
 def read_options(config: pytest.Config) -> Options:
     """The options as the core takes them."""
     from pytest_lava.planning import Options

@@ -18,9 +18,7 @@ from pytest_lava.plugin.child import emit_child
 from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.facts import FACTS
 from pytest_lava.results.record import DEFINITION
-from pytest_lava.suites.api import Attachment, Case, Suite, Surroundings
-from pytest_lava.suites.definition import read_definition
-from pytest_lava.suites.running import STDOUT, DefinitionSuite
+from pytest_lava.suites.api import STDOUT, Attachment, Case, Suite, Surroundings
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
@@ -75,6 +73,9 @@ class Suites:
 
     def suite(self, path: Path) -> Suite:
         """What a file holds. ``ConfigurationError`` with its line for what is wrong."""
+        from pytest_lava.suites.definition import read_definition
+        from pytest_lava.suites.running import DefinitionSuite
+
         return DefinitionSuite(read_definition(path))
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -9,10 +9,12 @@ from typing import Protocol
 
 from pytest_lava.console.shell import Shell
 
-__all__ = ["RESULTS", "Attachment", "Case", "Report", "Suite", "Surroundings"]
+__all__ = ["RESULTS", "STDOUT", "Attachment", "Case", "Report", "Suite", "Surroundings"]
 
 #: what a case may come to; ``unknown`` is for what was only measured
 RESULTS = ("pass", "fail", "skip", "unknown")
+#: the log that lines of cases count in, as LAVA named it
+STDOUT = "stdout.log"
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,15 @@ from pathlib import Path
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import LavaError, OperationFailed, TestError
 from pytest_lava.programs import run
-from pytest_lava.suites.api import Attachment, Case, Report, Surroundings
+from pytest_lava.suites.api import STDOUT, Attachment, Case, Report, Surroundings
 from pytest_lava.suites.clones import clone_all
 from pytest_lava.suites.definition import Definition, assignments
 from pytest_lava.suites.reading import Reader
 from pytest_lava.suites.repository import Archive, archive, crlf_scripts, needed, root_of
 from pytest_lava.suites.signals import sealed
 
-__all__ = ["STDOUT", "DefinitionSuite"]
+__all__ = ["DefinitionSuite"]
 
-#: what a definition wrote, as LAVA named it
-STDOUT = "stdout.log"
 _HELPERS = Path(__file__).parent / "helpers"
 _MOST = 64 << 20  # bytes of output that are proven; more comes live only
 _SHORT = 120.0  # seconds for what is small

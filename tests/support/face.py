@@ -13,7 +13,8 @@ import pytest
 
 import pytest_lava.plugin.html
 import pytest_lava.plugin.registration
-import pytest_lava.plugin.xdist  # noqa: F401
+import pytest_lava.plugin.xdist
+import pytest_lava.suites.running  # noqa: F401
 from pytest_lava.results import bundle
 from pytest_lava.results.journal import read
 

@@ -247,3 +247,10 @@ def test_much_output(face: Face) -> None:
     face.run("x.yaml", "--board=localhost", passed=2)
     (log,) = face.latest.glob("suites/*/stdout.log")
     assert log.stat().st_size > 20_000_000
+
+
+def test_without_a_board_it_says_what_is_missing(face: Face) -> None:
+    write(face, "x", "true")
+    (face.path / "other.yaml").write_text("a: b\n")
+    assert face.refused("x.yaml") == ["ERROR: x.yaml needs a board: add --board=NAME, for example --board=localhost"]
+    assert not any("needs a board" in line for line in face.refused("other.yaml"))
