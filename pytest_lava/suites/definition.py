@@ -103,6 +103,10 @@ class _Reader:
         if not run.get("steps"):
             raise self._file.wrong("it has nothing to run: add 'run: steps:' with commands", "run")
         install = self._mapping("install")
+        if "bzr-repos" in install:
+            raise self._file.wrong(
+                "bzr repositories are not fetched: put their files beside it", "install", "bzr-repos"
+            )
         pattern, fixup = self._pattern()
         return Definition(
             name=str(metadata.get("name") or self._file.path.stem).strip(),

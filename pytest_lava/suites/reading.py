@@ -243,6 +243,7 @@ class Reader:
             values = {name: value for name, value in found.groupdict().items() if value is not None}
             name = values.get("test_case_id", "").strip().replace("/", "_")
             if not name or " " in name:
+                self._remark(f"a line that is no result, as its name has a space: {line.strip()[:200]}")
                 continue
             try:
                 yield outcome({**values, "test_case_id": name}, self._pattern.fixup)
