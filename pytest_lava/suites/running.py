@@ -6,7 +6,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_lava.deadline import Deadline
@@ -75,7 +75,7 @@ class _Running:
         self._shell = surroundings.shell
         self._deadline = Deadline.after(surroundings.timeout)
         self._report = report
-        self._reader = Reader(report, definition.fixup, definition.pattern)
+        self._reader = Reader(self._judge, definition.fixup, definition.pattern)
         self._root = root_of(definition.path, definition.steps)
         self._files = needed(self._root, [*definition.steps, *definition.install_steps])
 
@@ -251,6 +251,13 @@ class _Running:
     def _tidy(self, places: _Places) -> None:
         """Nothing of it keeps running, and no file of the run stays."""
         self._shell.run(f"{places.end_all}; cd / && rm -rf {places.run}", timeout=_SHORT)
+
+    def _judge(self, case: Case) -> None:
+        """Where cases are expected, another one is a failure, as in LAVA."""
+        if (expected := self._definition.expected) and case.id not in expected:
+            why = f"it is not among the cases that are expected; it said {case.result}"
+            case = replace(case, result="fail", message=why)
+        self._report(case)
 
     def _missing(self, error: LavaError | None) -> None:
         """Cases that had to come."""

@@ -111,11 +111,13 @@ def test_awkward_parameters(face: Face) -> None:
     assert next(line["nodeid"] for line in face.journal() if line["when"] == "call") == "x.yaml::é-ü"
 
 
-def test_expected_cases_that_do_not_come_fail(face: Face) -> None:
-    write(face, "x", "lava-test-case a --result pass", more="expected: [a, b]\n")
-    face.run("x.yaml", "--board=localhost", passed=1, failed=2)
-    assert told(face, "x") == {"a": "pass", "b": "fail"}
-    assert face.results()["x"]["b"]["message"] == "it is expected, and the definition ended without it"
+def test_expected_cases_that_do_not_come_fail_and_so_do_others(face: Face) -> None:
+    write(face, "x", "lava-test-case a --result pass", "lava-test-case c --result pass", more="expected: [a, b]\n")
+    face.run("x.yaml", "--board=localhost", passed=1, failed=3)
+    found = face.results()["x"]
+    assert {name: one["result"] for name, one in found.items()} == {"a": "pass", "b": "fail", "c": "fail"}
+    assert found["b"]["message"] == "it is expected, and the definition ended without it"
+    assert found["c"]["message"] == "it is not among the cases that are expected; it said pass"
 
 
 def test_a_pattern(face: Face) -> None:
