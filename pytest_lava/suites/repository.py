@@ -21,6 +21,7 @@ _SMALL = 1 << 20  # bytes of a repository that is sent whole
 _FEW = 400  # and its files
 _LARGE = 512 << 20  # bytes that nobody can have meant to send
 _TEXT = 256 << 10  # bytes of a file that is looked into for more names
+_SCRIPTS = ("", ".sh", ".bash", ".inc", ".py", ".pl", ".expect", ".conf", ".cfg")
 _NEVER = {".git", ".svn", ".hg", ".bzr", "__pycache__", ".pytest_cache", "node_modules", ".venv", "lava-runs"}
 _WORD = re.compile(r"[\w.@+~/-]*[\w/.]")
 _CD = re.compile(r"(?:^|[;&|(]\s*|\s)cd\s+[\"']?([^\s\"';&|)]+)")
@@ -67,22 +68,23 @@ def needed(root: Path, texts: Iterable[str]) -> tuple[Path, ...]:
     # names in a step may be seen from any folder that one of them goes to
     folders = dict.fromkeys([root])
     for _, text in todo:
-        folders |= dict.fromkeys(path for place in _CD.findall(text) for path in _named(root, root, folders, place))
+        folders |= dict.fromkeys(path for place in _CD.findall(text) for path in _named(root, [root, *folders], place))
+    first = len(todo)
     while todo:
         here, text = todo.pop()
-        for path in _named(root, here, folders, text):
+        first -= 1
+        # of what files say only what is a path: any word may be the name of something
+        places = [here, *folders] if first >= 0 else [here, root]
+        for path in _named(root, places, text, paths_only=first < 0):
             if path.is_dir() and path != root:
-                folders[path] = None
                 new = [file for file in _files(path) if file not in found]
             elif path.is_file() and path not in found:
                 # a script's folder is where it finds its parts; that of the root holds everything
                 new = [path] if path.parent == root else [file for file in _files(path.parent) if file not in found]
             else:
                 continue
-            for file in new:
-                found[file] = None
-                if (content := _text_of(file)) is not None:
-                    todo.append((file.parent, content))
+            found |= dict.fromkeys(new)
+            todo[:0] = [(file.parent, content) for file in new if (content := _script(file)) is not None]
     return tuple(sorted(found))
 
 
@@ -144,23 +146,36 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield file
 
 
-def _named(root: Path, here: Path, folders: Iterable[Path], text: str) -> Iterator[Path]:
-    """What in a text is the name of something below the root, seen from where it stands or from where one may be."""
-    places = list(dict.fromkeys([here, root, *folders]))
-    for word in dict.fromkeys(_WORD.findall(text)):
-        if word.strip("./") == "" or len(word) > 255:
-            continue
-        for place in places:
-            path = place / word.lstrip("/") if word.startswith("/") else place / word
+def _named(root: Path, places: Iterable[Path], text: str, *, paths_only: bool = False) -> Iterator[Path]:
+    """What in a text is the name of something below the root, seen from one of the places."""
+    real_root = root.resolve()
+    words = [word for word in dict.fromkeys(_WORD.findall(text)) if word.strip("./") and len(word) < 256]
+    words = [word for word in words if not paths_only or "/" in word]
+    for place in dict.fromkeys(places):
+        known = {*_listed(place), ".", ".."}
+        for word in words:
+            if word.lstrip("/").partition("/")[0] not in known:
+                continue  # most words; asking the file system for each takes seconds
             try:
-                if path.exists() and (real := path.resolve()).is_relative_to(root.resolve()):
-                    yield root / real.relative_to(root.resolve())
+                real = (place / word.lstrip("/")).resolve()
+                if real.exists() and real.is_relative_to(real_root):
+                    inside = real.relative_to(real_root)
+                    if not _NEVER.intersection(inside.parts):
+                        yield root / inside
             except OSError:
                 continue
 
 
-def _text_of(file: Path) -> str | None:
-    if file.stat().st_size > _TEXT:
+def _listed(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:
+        return []
+
+
+def _script(file: Path) -> str | None:
+    """What a script says, or what one reads."""
+    if file.suffix not in _SCRIPTS or file.stat().st_size > _TEXT:
         return None
     data = file.read_bytes()
     return None if b"\0" in data[:4096] else data.decode(errors="replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tempfile
 import textwrap
 from pathlib import Path
@@ -100,6 +101,21 @@ def test_a_repository_is_there_and_parameters_win(face: Face) -> None:
     )  # fmt: skip
     face.run("automated/linux/x/x.yaml", "--board=localhost", "--param", "TWO=other", passed=3)
     assert told(face, "x") == {"first": "pass", "other": "pass"}
+
+
+def test_a_git_repository_beside_it(face: Face, tmp_path: Path) -> None:
+    other = tmp_path / "tools.git"
+    for command in (
+        ["init", "-q", "-b", "main", str(other)],
+        ["-C", str(other), "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q", "--allow-empty", "-m", "x"],
+    ):
+        subprocess.run(["git", *command], check=True)
+    more = f"install:\n  git-repos:\n    - {{url: URL, branch: main, destination: tools}}\nparams: {{URL: '{other}'}}\n"
+    write(face, "x", "cd tools; lava-test-case commit --shell git -c safe.directory='*' log --format=%s", more=more)
+    face.run("x.yaml", "--board=localhost", passed=2)
+    write(face, "y", "true", more="install: {git-repos: [/none/there.git]}\n")
+    face.run("y.yaml", "--board=localhost", failed=1)
+    assert "cannot be cloned: /none/there.git: " in face.results()["y"]["y"]["message"]
 
 
 def test_awkward_parameters(face: Face) -> None:
