@@ -35,10 +35,10 @@ def take_part(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     run = Run(config, plan, guardian, given["run"] if given else "")
     config.stash[Run.key] = run
-    _register(run)
+    _register(run, guardian)
 
 
-def _register(run: Run) -> None:
+def _register(run: Run, guardian: Guardian) -> None:
     """The order counts: of two that wrap the same hook the later one is the outer one."""
     config, register = run.config, run.config.pluginmanager.register
     register(run, "lava-run")
@@ -48,7 +48,7 @@ def _register(run: Run) -> None:
     register(run.kernel_messages, "lava-kernel-messages")
     register(run.crash, "lava-crash")
     register(Stress(run), "lava-stress")
-    register(Suites(run), "lava-suites")
+    register(Suites(run, guardian), "lava-suites")
     if run.plan.stress.until_failure:
         from pytest_lava.plugin.repeat import UntilFailure
 

@@ -22,6 +22,7 @@ from pytest_lava.suites.api import STDOUT, Attachment, Case, Suite, Surroundings
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
+    from pytest_lava.lab.guardian import Guardian
     from pytest_lava.plugin.session import Run
 
 __all__ = ["SuiteFile", "Suites", "suite_of"]
@@ -41,8 +42,8 @@ def suite_of(item: pytest.Item) -> Suite | None:
 class Suites:
     """Collects files named on the command line or by ``lava_files``, and runs what they hold."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, run: Run, guardian: Guardian) -> None:
+        self._run, self._guardian = run, guardian
         self._patterns = [str(one) for one in run.config.getini("lava_files")]
         self._names: dict[str, Path] = {}
         self._count = 0
@@ -114,11 +115,12 @@ class Suites:
             shell=shell,
             folder=folder,
             timeout=run.plan.suite_timeout,
-            environment=_environment(board, target),
+            environment=_environment(board, run.uuid),
             params=dict(run.plan.params),
             local=board.config.model.console.url.startswith("exec:"),
             tell=board.events.emit,
             attach=cases.attach,
+            guard=self._guardian.command,
         )
         try:
             suite.run(surroundings, cases.report)
@@ -304,10 +306,10 @@ def _properties(case: Case) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in told.items() if value is not None]
 
 
-def _environment(board: Board, target: Target) -> dict[str, str]:
-    """What LAVA's tests find."""
+def _environment(board: Board, run: str) -> dict[str, str]:
+    """What LAVA's tests find; a job's id is a number there."""
     return {
-        "LAVA_JOB_ID": "0",
+        "LAVA_JOB_ID": str(int(run.replace("-", "")[:7], 16)),
         "LAVA_DEVICE_HOSTNAME": board.name,
-        "LAVA_DEVICE_TYPE": target.request.name,
+        "LAVA_DEVICE_TYPE": board.config.device_type,
     }

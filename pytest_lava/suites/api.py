@@ -63,7 +63,8 @@ class Surroundings:
 
     ``environment`` is what LAVA's tests find there; ``local`` says that the board is this machine, where nothing may
     stay behind. ``tell`` takes a line for the event log; ``attach`` a file that came from the board, for the case of
-    that id, or for the whole run if the id is empty.
+    that id, or for the whole run if the id is empty. ``guard`` takes a command that cleans up on this machine if this
+    process dies, and returns what revokes it.
     """
 
     shell: Shell
@@ -74,6 +75,7 @@ class Surroundings:
     local: bool = False
     tell: Callable[[str], object] = _untold
     attach: Callable[[str, Attachment], object] = _untold
+    guard: Callable[[str], Callable[[], object]] = lambda _: _untold
 
 
 class Suite(Protocol):

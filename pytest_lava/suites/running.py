@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,10 +79,14 @@ class _Running:
         self._report = report
         self._reader = Reader(self._judge, definition.fixup, definition.pattern)
         self._root = root_of(definition.path, definition.steps)
+        self._forget: Callable[[], object] = lambda: None
         self._files = needed(self._root, [*definition.steps, *definition.install_steps])
 
     def run(self) -> None:
-        places = self._send()
+        with ExitStack() as ending:
+            self._run(self._send(ending), ending)
+
+    def _run(self, places: _Places, ending: ExitStack) -> None:
         error: LavaError | None = None
         try:
             if self._definition.installs:
@@ -91,9 +97,8 @@ class _Running:
         if error is None or not error.recovers:
             self._collect(places)
             self._tidy(places)
-        elif self._around.local and Path(places.run).is_dir():  # its shell is gone, but not this machine
-            run(["sh", "-c", places.end_all], Deadline.after(_SHORT), cwd=self._around.folder)
-            shutil.rmtree(places.run, ignore_errors=True)
+            ending.pop_all()  # there is nothing left to end
+            self._forget()
         self._reader.abandon()
         for text in self._reader.events:
             self._around.tell(f"lava-test-event: {text}")
@@ -103,9 +108,16 @@ class _Running:
         if error is not None:
             raise error
 
+    def _end_here(self, places: _Places) -> None:
+        """Its shell is gone, or somebody is in a hurry; but this machine is there."""
+        if Path(places.run).is_dir():
+            run(["sh", "-c", places.end_all], Deadline.after(_SHORT), cwd=self._around.folder)
+            shutil.rmtree(places.run, ignore_errors=True)
+        self._forget()
+
     # -- before -------------------------------------------------------------------------------------------------
 
-    def _send(self) -> _Places:
+    def _send(self, ending: ExitStack) -> _Places:
         """Bring helpers and repository to the board; what is there from an earlier definition is not sent again."""
         shell = self._shell
         found = shell.run(_FIND % _PLACES, timeout=_SHORT)
@@ -114,16 +126,22 @@ class _Running:
                 "no folder of the board takes programs that can be run, so no definition runs there: mount a tmpfs on "
                 "/tmp without noexec"
             )
-        base = found.stdout.strip()
+        base = found.stdout.strip().rstrip("/")
         made = self._archive()
-        where = f"{base.rstrip('/')}/lava-{made.key}-{self._around.folder.name}"
+        where = f"{base}/lava-{made.key}-{secrets.token_hex(4)}"
         places = _Places(where, f"{where}/repo", f"{where}/results")
-        tar = f"{where}.tar" if self._around.local else f"{base.rstrip('/')}/lava-{made.key}.tar"
+        unpack = f"mkdir -p {where}/repo {where}/results/attachments && tar -xf {{tar}} -C {where}"
+        if self._around.local:  # others may do the same here, and nothing may stay behind
+            tar = f"{where}.tar"
+            self._forget = self._around.guard(f"{places.end_all}; rm -rf {where} {tar}")
+            ending.callback(self._end_here, places)
+            unpack = f"{unpack}; s=$?; rm -f {{tar}}; exit $s"
+        else:  # a board that died under a definition may still have its folder
+            tar = f"{base}/lava-{made.key}.tar"
+            unpack = f"rm -rf {base}/lava-{'?' * len(made.key)}-*; {unpack}"
         shell.put(made.path, tar)
         made.path.unlink()
-        unpack = f"rm -rf {where} && mkdir -p {where}/repo {where}/results/attachments && tar -xf {tar} -C {where}"
-        if self._around.local:
-            unpack += f"; s=$?; rm -f {tar}; exit $s"
+        unpack = unpack.format(tar=tar)
         shell.check(unpack, timeout=_SHORT)
         shell.write_bytes(f"{where}/repo/testdef.yaml", self._definition.path.read_bytes(), timeout=_SHORT)
         return places

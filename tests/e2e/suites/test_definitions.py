@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tempfile
 import textwrap
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -244,20 +243,6 @@ def test_mistakes_are_told_before_a_board_is_touched(face: Face) -> None:
     said = face.refused("a.yaml", "b.yaml", "--board=localhost")
     assert any("a.yaml:" in line and "this is no YAML" in line for line in said)
     assert any("b.yaml:1: this is no LAVA test definition" in line for line in said)
-
-
-def test_nothing_stays_on_this_machine(face: Face) -> None:
-    write(face, "leftover", "lava-background-process-start w --cmd 'exec sleep 1234'", "lava-test-case a --result pass")
-    face.run("leftover.yaml", "--board=localhost", passed=2)
-    assert list(Path(tempfile.gettempdir()).glob("lava-*leftover*")) == []
-    assert not [one for one in Path("/proc").glob("[0-9]*/cmdline") if b"sleep\0001234" in read_quietly(one)]
-
-
-def read_quietly(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
 
 
 def test_much_output(face: Face) -> None:
