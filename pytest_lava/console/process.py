@@ -34,7 +34,7 @@ def open_process(command: str) -> tuple[FdTransport, int]:
         argv = [setpriv, "--pdeathsig", "KILL", *argv]
     environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(Path.home()), "TERM": "dumb"}
     environment.update({key: value for key, value in os.environ.items() if key.startswith(("LANG", "LC_"))})
-    process = PtyProcess.spawn(argv, env=environment, echo=False)
+    process = PtyProcess.spawn(argv, env=environment, echo=False, preexec_fn=_heed_the_line)
 
     def why_closed() -> str:
         _await_exit(process.pid, _LAST_WORDS)
@@ -56,6 +56,12 @@ def open_process(command: str) -> tuple[FdTransport, int]:
 
     line = FdTransport(os.dup(process.fd), name=f"exec:{command}", why_closed=why_closed, on_close=finish)
     return line, process.pid
+
+
+def _heed_the_line() -> None:
+    """A run in the background or under nohup ignores what the line sends by its keys and its end; a login does not."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _words(command: str) -> list[str]:

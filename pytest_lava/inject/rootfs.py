@@ -7,10 +7,12 @@ of the demonstration boards.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -42,7 +44,7 @@ _SIZE = 1 << 30  # most of it is a hole
 _LIMIT = 3600.0
 #: seconds after which nobody boots an older one any more
 _KEPT = 7 * 86400.0
-_FAREWELL = 30.0  # seconds that mmdebstrap has to remove what it began
+_FAREWELL = 10.0  # seconds that mmdebstrap has to remove what it began
 #: beside apt and what is essential: a network, modprobe, and what tests of a kernel call
 _PACKAGES = "iproute2,kmod,mount,procps"
 _LEAN = ("man", "locale", "doc", "info")
@@ -223,7 +225,7 @@ def _bootstrap(arch: str, archive: Path, deadline: Deadline) -> None:
     try:
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, errors="replace",
+            stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
         try:
             _, said = process.communicate(timeout=deadline.remaining())
@@ -238,14 +240,16 @@ def _bootstrap(arch: str, archive: Path, deadline: Deadline) -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """It removes what it has begun if it is asked to end, and leaves it behind if it is killed."""
+    """It removes what it has begun if it is asked to end; its own processes outlive it, so all of them are asked."""
     if process.poll() is None:
-        process.terminate()
-        try:
-            process.communicate(timeout=_FAREWELL)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_FAREWELL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
 
 
 def _trouble(arch: str, said: str) -> LavaError:

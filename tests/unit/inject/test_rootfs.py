@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def test_nothing_is_left_when_time_is_over(assets: Path) -> None:
         debian_root("x86_64", cache=assets, deadline=Deadline.after(3))
     assert list((assets / "debian-root-x86_64").iterdir()) == []
     assert not set(Path(tempfile.gettempdir()).glob("*mmdebstrap.*")) - before
+    work = str(assets / "debian-root-x86_64")
+    assert subprocess.run(["pgrep", "-f", f"/mmdebstrap .*{work}"], capture_output=True, check=False).returncode == 1
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
