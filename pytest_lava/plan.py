@@ -178,9 +178,10 @@ class RunPlan:
     cache: CachePlan
     board_wait: float = 0.0
     command_timeout: float = 600.0
-    #: of test definitions: parameters in place of their own, and the limit of each
+    #: of test definitions: parameters in place of their own, the limit of each, and whether nothing is installed
     params: tuple[tuple[str, str], ...] = ()
     suite_timeout: float = 3600.0
+    skip_install: bool = False
     transfer: Mode = "auto"
     #: whether a board may be resumed in the state that an earlier boot left
     snapshots: bool = False

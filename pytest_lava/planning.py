@@ -71,6 +71,7 @@ class Options:
     until_failure: bool = False
     params: tuple[tuple[str, str], ...] = ()
     suite_timeout: float = 3600.0
+    skip_install: bool = False
 
     @property
     def folders(self) -> Sequence[Path]:
@@ -118,6 +119,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         command_timeout=options.command_timeout,
         params=options.params,
         suite_timeout=options.suite_timeout,
+        skip_install=options.skip_install,
         transfer=options.transfer,
         snapshots=options.snapshots and keeping,
         recovery=options.recovery,

@@ -114,6 +114,10 @@ def _add_items(add: _Add) -> None:
         help="a parameter of test definitions, in place of their own; repeatable",
     )  # fmt: skip
     add(
+        "--skip-install", action="store_true", dest="lava_skip_install",
+        help="do not install on the board what test definitions want installed",
+    )  # fmt: skip
+    add(
         "--suite-timeout", type=_limit, default=3600.0, metavar="SECONDS", dest="lava_suite_timeout",
         help="limit of each test definition, its installation included (default: 3600)",
     )  # fmt: skip
@@ -281,6 +285,7 @@ def read_options(config: pytest.Config) -> Options:
         command_timeout=option.lava_command_timeout,
         params=tuple(option.lava_params or ()),
         suite_timeout=option.lava_suite_timeout,
+        skip_install=option.lava_skip_install,
         deploy_timeout=option.lava_deploy_timeout,
         boot_timeout=option.lava_boot_timeout,
         transfer=option.lava_transfer,

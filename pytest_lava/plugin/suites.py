@@ -117,6 +117,7 @@ class Suites:
             timeout=run.plan.suite_timeout,
             environment=_environment(board, run.uuid),
             params=dict(run.plan.params),
+            skip_install=run.plan.skip_install,
             local=board.config.model.console.url.startswith("exec:"),
             tell=board.events.emit,
             attach=cases.attach,

@@ -72,6 +72,7 @@ class Surroundings:
     timeout: float
     environment: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, str] = field(default_factory=dict)
+    skip_install: bool = False
     local: bool = False
     tell: Callable[[str], object] = _untold
     attach: Callable[[str, Attachment], object] = _untold

@@ -89,7 +89,7 @@ class _Running:
     def _run(self, places: _Places, ending: ExitStack) -> None:
         error: LavaError | None = None
         try:
-            if self._definition.installs:
+            if self._definition.installs and not self._around.skip_install:
                 self._install(places)
             self._steps(places)
         except LavaError as broken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import textwrap
@@ -176,6 +177,11 @@ def test_an_installation_that_fails_runs_nothing(face: Face) -> None:
     write(face, "x", "lava-test-case a --result pass", more="install:\n  steps: [echo so, exit 4]\n")
     face.run("x.yaml", "--board=localhost", failed=1)
     assert face.results()["x"]["x"]["message"].startswith("its installation ended with status 4")
+    (run,) = (
+        one for one in json.loads((face.latest / "bundle.json").read_text())["test_runs"] if one["test_id"] == "x"
+    )
+    assert [one["pathname"] for one in run["attachments"]] == ["install.log"]
+    face.run("x.yaml", "--board=localhost", "--skip-install", passed=2)
 
 
 def test_a_definition_that_ends_its_board(face: Face) -> None:
