@@ -33,6 +33,8 @@ __all__ = ["Group", "Source", "case_result", "groups", "new_run", "suite_run"]
 
 #: characters of captured output that one result carries; the journal has all of it
 _OUTPUT_LIMIT = 256 * 1024
+#: bytes of a text that is attached
+_FILE_LIMIT = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -212,4 +214,13 @@ def _files(source: Source, case: Case) -> Iterable[Bundle]:
             path = inside(source.folder, one.get("path"))
             if path:
                 mime = str(one.get("mime") or "application/octet-stream")
-                yield attachment(str(one.get("name") or path.name), path.read_bytes(), mime=mime)
+                yield attachment(str(one.get("name") or path.name), _contents(path, mime), mime=mime)
+
+
+def _contents(path: Path, mime: str) -> bytes:
+    """Of a text without end its beginning, to which line numbers belong; the run folder has all of it."""
+    with path.open("rb") as file:
+        found = file.read() if not mime.startswith("text/") else file.read(_FILE_LIMIT)
+        if file.read(1):
+            found += b"\n... the rest is in the run folder only\n"
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -256,6 +257,12 @@ def test_much_output(face: Face) -> None:
     face.run("x.yaml", "--board=localhost", passed=2)
     (log,) = face.latest.glob("suites/*/stdout.log")
     assert log.stat().st_size > 20_000_000
+    (run,) = (
+        one for one in json.loads((face.latest / "bundle.json").read_text())["test_runs"] if one["test_id"] == "x"
+    )
+    text = base64.b64decode(run["attachments"][0]["content"])
+    assert text[:1000] == log.read_bytes()[:1000]
+    assert text.endswith(b"\n... the rest is in the run folder only\n")
 
 
 def test_without_a_board_it_says_what_is_missing(face: Face) -> None:
