@@ -102,6 +102,10 @@ class _Reader:
         run = self._mapping("run")
         if not run.get("steps"):
             raise self._file.wrong("it has nothing to run: add 'run: steps:' with commands", "run")
+        if str(metadata.get("name") or self._file.path.stem).strip() == "lava":
+            raise self._file.wrong(
+                "the name 'lava' is that of results about the run: choose another", "metadata", "name"
+            )
         install = self._mapping("install")
         if "bzr-repos" in install:
             raise self._file.wrong(

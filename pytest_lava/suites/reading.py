@@ -241,7 +241,7 @@ class Reader:
             return
         for found in self._pattern.regex.finditer(line):
             values = {name: value for name, value in found.groupdict().items() if value is not None}
-            name = values.get("test_case_id", "").strip().replace("/", "_")
+            name = values.get("test_case_id", "").strip()
             if not name or " " in name:
                 self._remark(f"a line that is no result, as its name has a space: {line.strip()[:200]}")
                 continue

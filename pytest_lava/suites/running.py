@@ -29,6 +29,8 @@ _SHORT = 120.0  # seconds for what is small
 _LAST = 15  # lines of output in a message
 #: where on the board there is room for programs that can be run
 _PLACES = '"${TMPDIR:-/tmp}" /tmp /var/tmp /run /dev/shm /data/local/tmp /root /'
+#: LAVA takes the user's shell, so what needs bash runs where that is one; others than these do not speak sh
+_SHELL = "case ${SHELL##*/} in bash|dash|ash|ksh|mksh) [ -x $SHELL ] && echo $SHELL || echo sh;; *) echo sh;; esac"
 _FIND = (
     "for d in %s; do t=$d/.lava-$$; "
     "{ printf '#!/bin/sh\\nexit 0\\n' >$t && chmod 755 $t && $t; } 2>/dev/null && { rm -f $t; echo $d; exit 0; }; "
@@ -162,16 +164,17 @@ class _Running:
         variables = {
             "LAVA_RESULT_DIR": places.results,
             "TESTRUN_ID": f"0_{definition.name}",
-            **({"LAVA_KMSG": "1"} if self._kmsg else {}),
+            **({"KMSG": "true"} if self._kmsg else {}),
             **self._around.environment,
         }
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
         params = assignments(definition.with_params(self._around.params))
-        return f"export PATH={places.run}/bin:$PATH\n{exports}{params}set -e\n"
+        return f"export PATH={places.run}/bin:$PATH\n{exports}{params}"
 
     # -- running ------------------------------------------------------------------------------------------------
 
     def _install(self, places: _Places) -> None:
+        """As in LAVA without ``set -e``, so that its last command decides."""
         definition = self._definition
         distro = '$(. /etc/os-release 2>/dev/null; echo "$ID $ID_LIKE")'
         lines = [*(f"lava-add-keys {one}" for one in definition.keys)]
@@ -182,7 +185,7 @@ class _Running:
             if deps:
                 lines.append(f'case " {distro} " in *" {name} "*) lava-install-packages {" ".join(deps)};; esac')
         script = f"{self._head(places)}cd {places.repo}\n" + "\n".join([*lines, *definition.install_steps]) + "\n"
-        status = self._script(places, "install.sh", script, "install.log")
+        status = self._script(places, "install.sh", script, "install.log", "sh")
         if status:
             raise OperationFailed(
                 f"its installation ended with status {status}, so nothing was run: see install.log{self._shown()}"
@@ -192,12 +195,12 @@ class _Running:
         definition, uuid = self._definition, places.run.rpartition("/")[2]
         name = re.sub(r"[^\w.-]", "-", definition.name)
         signed = f"0_{name} {uuid}"
-        body = "\n".join(definition.steps)
+        body = "\n".join(map(_escaped, definition.steps))
         script = (
             f"{self._head(places)}cd {places.repo}\necho '{sealed('STARTRUN', signed)}'\nset -x\n{body}\n"
             f"{{ set +x; }} 2>/dev/null\necho '{sealed('ENDRUN', signed)}'\n"
         )
-        status = self._script(places, "run.sh", script, STDOUT)
+        status = self._script(places, "run.sh", script, STDOUT, f"$({_SHELL}) -e")
         reader = self._reader
         if reader.raised:
             raise TestError(f"lava-test-raise: {reader.raised}")
@@ -208,7 +211,7 @@ class _Running:
                 f"a step ended the definition by 'exit 0', so what follows it did not run{self._shown()}"
             )
 
-    def _script(self, places: _Places, name: str, script: str, log: str) -> int:
+    def _script(self, places: _Places, name: str, script: str, log: str, shell_is: str) -> int:
         """Run a script in the repository's copy, its output to a log and to the reader; its status."""
         shell, file = self._shell, f"{places.run}/{name}"
         shell.write_bytes(file, script.encode(), mode=0o755, timeout=_SHORT)
@@ -221,7 +224,7 @@ class _Running:
 
             result = shell.run(
                 # descriptors beyond the third are the agent's own, which waits for their end
-                f"cd {places.repo} && sh -e {file} 2>&1 3>&- 4>&- 5>&-; s=$?; {places.end_all}; exit $s",
+                f"cd {places.repo} && {shell_is} {file} 2>&1 3>&- 4>&- 5>&-; s=$?; {places.end_all}; exit $s",
                 timeout=self._deadline.remaining(),
                 on_output=hear,
                 max_output=_MOST,
@@ -286,3 +289,8 @@ class _Running:
                     why += f": {str(error).splitlines()[0]}"
                 now = self._reader.now()
                 self._report(Case(name, "fail", now, now, why))
+
+
+def _escaped(step: str) -> str:
+    """As LAVA does: ``$1`` in what a helper runs is that command's (awk's), not the script's."""
+    return re.sub(r"\$(\d+)\b", r"\\$\1", step) if "--cmd" in step or "--shell" in step else step

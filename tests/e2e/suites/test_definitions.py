@@ -166,6 +166,19 @@ def test_what_ends_it_early_is_told_and_the_cases_before_count(face: Face, steps
     assert "b" not in found
 
 
+def test_dollars_of_a_command_are_that_commands(face: Face) -> None:
+    write(face, "x", """lava-test-case a --shell "echo one two | awk '{print $2}' | grep two" """)
+    face.run("x.yaml", "--board=localhost", passed=2)
+
+
+@pytest.mark.parametrize("shell, status", [("/bin/bash", "pass"), ("/bin/dash", "fail"), ("/usr/bin/fish", "fail")])
+def test_the_users_shell_runs_the_steps(face: Face, shell: str, status: str) -> None:
+    face.board("other", f'extends = "localhost"\nconsole = "exec:env SHELL={shell} sh -i"\n')
+    write(face, "x", "case ${BASH_VERSION:-} in '') r=fail;; *) r=pass;; esac; lava-test-case a --result $r")
+    face.run("x.yaml", "--board=other")
+    assert told(face, "x") == {"a": status}
+
+
 def test_a_script_with_dos_line_ends_is_named(face: Face) -> None:
     (face.path / "bad.sh").write_bytes(b"#!/bin/sh\r\necho hi\r\n")
     (face.path / "bad.sh").chmod(0o755)

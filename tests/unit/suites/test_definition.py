@@ -93,6 +93,7 @@ def test_without_a_name_it_has_that_of_its_file(tmp_path: Path) -> None:
         (HEAD + "run:\n  steps: {a: b}\n", 5, "'run: steps' has to be a list"),
         (HEAD + "run:\n  steps:\n    - ls\n    - echo a: b\n", 7, "entry 2 of 'run: steps' is no text"),
         (HEAD.replace("1.0", "7.0") + "run: {steps: [ls]}\n", 2, "the format .* is not known"),
+        (HEAD.replace("smoke", "lava") + "run: {steps: [ls]}\n", 3, "the name 'lava' is that of results"),
         (HEAD + "params: [a]\nrun: {steps: [ls]}\n", 4, "'params' has to be a mapping"),
         (HEAD + "params:\n  A: 1\n  a-b: 1\nrun: {steps: [ls]}\n", 6, "'a-b' is no name of a shell variable"),
         (HEAD + "run: {steps: [ls]}\nparse:\n  pattern: '('\n", 6, "the pattern is no regular expression"),

@@ -121,7 +121,7 @@ def test_a_pattern() -> None:
     lines = ["+ x: OK", "fs/ext4: OK 12", "two words: BAD", "other: BAD", "none: MAYBE"]
     heard = Heard(pattern).feed(*lines)
     heard.reader.finish("\n".join(lines).encode())
-    assert heard.told == [("", "fs_ext4", "pass"), ("", "words", "fail"), ("", "other", "fail")]
+    assert heard.told == [("", "fs/ext4", "pass"), ("", "words", "fail"), ("", "other", "fail")]
     assert heard.cases[0].measurement == 12
 
 
