@@ -24,7 +24,7 @@ _OF_CASES = ("TESTCASE", "TESTREFERENCE")
 _CARRIED = 1 << 16  # characters of a line that does not end
 _KEPT = 1 << 16  # characters of one case's output
 _SHOWN = 4096  # of what stands before a case that has no begin
-_KMSG = re.compile(rf"{STAMP}{CALLER} (?:<\d+>)?(<LAVA_SIGNAL_[^\r\n]*)")
+_KMSG = re.compile(rf"({STAMP}){CALLER} (?:<\d+>)?(<LAVA_SIGNAL_[^\r\n]*)")
 _TRACED = re.compile(r"\++ ")
 
 
@@ -132,11 +132,13 @@ class Reader:
     def _of_kernel(self, record: str) -> None:
         """A signal that went through the kernel's log; a later ``dmesg`` shows it once more."""
         found = _KMSG.match(record)
-        if found is None or record.strip() in self._kernel:
+        if found is None:
             return
-        self._kernel.add(record.strip())
-        for signal in scan(found[1]):
-            self._take(self._live, signal, self._line)
+        for signal in scan(found[2]):
+            key = f"{found[1]} {signal.raw}"
+            if key not in self._kernel:
+                self._kernel.add(key)
+                self._take(self._live, signal, self._line)
 
     # -- at the end ---------------------------------------------------------------------------------------------
 

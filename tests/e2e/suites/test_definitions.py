@@ -137,6 +137,14 @@ def test_expected_cases_that_do_not_come_fail_and_so_do_others(face: Face) -> No
     assert found["c"]["message"] == "it is not among the cases that are expected; it said pass"
 
 
+def test_signals_through_the_kernel_log(face: Face) -> None:
+    """They are on the console, and not in what the steps print."""
+    record = "[   12.345678] <LAVA_SIGNAL_TESTCASE TEST_CASE_ID=k RESULT=fail>"
+    write(face, "x", f"printf '{record}\\r\\n' >/dev/tty", "lava-test-case a --result pass", f"echo '{record}'")
+    face.run("x.yaml", "--board=localhost", passed=1, failed=2)
+    assert told(face, "x") == {"a": "pass", "k": "fail"}
+
+
 def test_a_pattern(face: Face) -> None:
     more = (
         "parse:\n  pattern: '(?P<test_case_id>\\S+) ... (?P<result>ok|not ok)'\n  fixupdict: {ok: pass, not ok: fail}\n"
@@ -211,12 +219,6 @@ def test_a_definition_that_ends_its_board(face: Face) -> None:
     face.run("x.yaml", "y.yaml", "--board=localhost", passed=3, failed=2)
     assert told(face, "x") == {"x": "fail", "a": "pass", "b": "fail"}
     assert told(face, "y") == {"c": "pass"}
-
-
-def test_over_its_time(face: Face) -> None:
-    write(face, "x", "lava-test-case a --result pass", "sleep 60")
-    face.run("x.yaml", "--board=localhost", "--suite-timeout=3", passed=1, failed=1)
-    assert told(face, "x") == {"a": "pass", "x": "fail"}
 
 
 def test_one_case_by_its_node_id(face: Face) -> None:
