@@ -46,6 +46,7 @@ class Suites:
         self._run, self._guardian = run, guardian
         self._patterns = [str(one) for one in run.config.getini("lava_files")]
         self._names: dict[str, Path] = {}
+        self._loaded: dict[Path, tuple[Suite, ...]] = {}
         self._count = 0
         #: cases asked for by node id, of each file; nothing if all of it was
         self._chosen: dict[Path, set[str]] = {}
@@ -61,23 +62,24 @@ class Suites:
             if path.suffix not in _SUFFIXES or not path.is_file():
                 continue
             try:
-                suite = self.suite(path)
+                names = {_slug(suite.name) for suite in self.load(path)}
             except ConfigurationError as error:
                 wrong += [text for text in str(error).splitlines() if text not in wrong]
                 continue
-            config.args[number] = name
             case = re.sub(r"\[[^\[\]]*\]$", "", "::".join(rest))
-            if case and case != _slug(suite.name):
+            if case and case not in names:
+                config.args[number] = name
                 self._chosen.setdefault(path, set()).add(case)
         if wrong:
             raise pytest.UsageError("\n".join(wrong))
 
-    def suite(self, path: Path) -> Suite:
-        """What a file holds. ``ConfigurationError`` with its line for what is wrong."""
-        from pytest_lava.suites.definition import read_definition
-        from pytest_lava.suites.running import DefinitionSuite
+    def load(self, path: Path) -> tuple[Suite, ...]:
+        """What a file holds; read when it is needed first. ``ConfigurationError`` with its line for what is wrong."""
+        if path not in self._loaded:
+            from pytest_lava.suites.load import load
 
-        return DefinitionSuite(read_definition(path))
+            self._loaded[path] = load(path)
+        return self._loaded[path]
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """No other YAML: a kernel tree has thousands of files."""
@@ -261,18 +263,19 @@ class _Cases:
 
 
 class SuiteFile(pytest.Module):
-    """A file whose one function runs the suite in it: so parametrisation and grouping are pytest's own."""
+    """A file with a function for each suite in it: so parametrisation and grouping are pytest's own."""
 
     def _getobj(self) -> types.ModuleType:
         face = self.config.stash[_FACE]
         try:
-            suite = face.suite(self.path)
+            suites = face.load(self.path)
         except ConfigurationError as error:
             raise self.CollectError(str(error)) from None
         module = types.ModuleType(self.path.stem)
         module.__file__ = str(self.path)
-        name = _slug(suite.name)
-        setattr(module, name, _function(face, name, suite))
+        for suite in suites:
+            name = _slug(suite.name)
+            setattr(module, name, _function(face, name, suite))
         return module
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.suites.yamlfile import YamlFile, read_yaml
+from pytest_lava.suites.yamlfile import YamlFile
 
-__all__ = ["Definition", "Pattern", "Repository", "is_definition", "read_definition"]
+__all__ = ["Definition", "Pattern", "Repository", "assignments", "is_definition", "take_definition"]
 
 _FORMATS = ("Lava-Test Test Definition 1.0", "Lava-Test-Shell Test Definition 1.0")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
@@ -76,14 +76,8 @@ def is_definition(data: object) -> bool:
     return named or (isinstance(metadata, dict) and isinstance(run, dict) and "steps" in run)
 
 
-def read_definition(path: Path) -> Definition:
-    """The definition in a file. ``ConfigurationError`` with file and line for what is wrong in it."""
-    file = read_yaml(path)
-    if not is_definition(file.data):
-        raise file.wrong(
-            "this is no LAVA test definition: it has to have 'metadata: format: Lava-Test Test Definition 1.0' and "
-            "'run: steps:'"
-        )
+def take_definition(file: YamlFile) -> Definition:
+    """The definition in a file that is meant to be one. ``ConfigurationError`` with its line for what is wrong."""
     return _Reader(file).definition()
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.suites.definition import Definition, assignments, is_definition, read_definition
+from pytest_lava.suites.definition import Definition, assignments, is_definition
+from pytest_lava.suites.load import load
+from pytest_lava.suites.running import DefinitionSuite
 
 HEAD = "metadata:\n  format: Lava-Test Test Definition 1.0\n  name: smoke\n"
 WHOLE = """
@@ -53,7 +55,9 @@ expected: [one, two]
 def read(tmp_path: Path, text: str) -> Definition:
     file = tmp_path / "x.yaml"
     file.write_bytes(text.encode())
-    return read_definition(file)
+    (suite,) = load(file)
+    assert isinstance(suite, DefinitionSuite)
+    return suite.definition
 
 
 def test_all_that_there_is(tmp_path: Path) -> None:
@@ -89,6 +93,7 @@ def test_without_a_name_it_has_that_of_its_file(tmp_path: Path) -> None:
         ("a: b: c", 1, "this is no YAML"),
         ("- a\n", 1, "this is no LAVA test definition"),
         ("metadata:\n  name: x\n", 1, "this is no LAVA test definition"),
+        ("job_name: x\nactions: []\n", 2, "LAVA's job files are not run"),
         (HEAD + "run:\n  steps: []\n", 4, "it has nothing to run"),
         (HEAD + "run:\n  steps: {a: b}\n", 5, "'run: steps' has to be a list"),
         (HEAD + "run:\n  steps:\n    - ls\n    - echo a: b\n", 7, "entry 2 of 'run: steps' is no text"),
@@ -109,10 +114,10 @@ def test_a_mistake_has_its_line(tmp_path: Path, text: str, line: int, why: str) 
 
 def test_a_missing_file_and_another_encoding(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="No such file"):
-        read_definition(tmp_path / "none.yaml")
+        load(tmp_path / "none.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"metadata: {name: \xe9}\n")
     with pytest.raises(ConfigurationError, match="save it as UTF-8"):
-        read_definition(tmp_path / "latin.yaml")
+        load(tmp_path / "latin.yaml")
 
 
 @pytest.mark.parametrize("data", [None, [], "text", {"jobs": 1}, {"metadata": {"name": "x"}}, {"run": {"steps": []}}])

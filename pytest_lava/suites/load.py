@@ -1,0 +1,25 @@
+"""What a file holds: the one place that knows all kinds of suites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pytest_lava.suites.api import Suite
+from pytest_lava.suites.definition import is_definition, take_definition
+from pytest_lava.suites.running import DefinitionSuite
+from pytest_lava.suites.yamlfile import read_yaml
+
+__all__ = ["load"]
+
+
+def load(path: Path) -> tuple[Suite, ...]:
+    """The suites in a file, at least one. ``ConfigurationError`` with file and line for what is wrong in it."""
+    file = read_yaml(path)
+    if is_definition(file.data):
+        return (DefinitionSuite(take_definition(file)),)
+    if isinstance(file.data, dict) and {"actions", "job_name"} <= file.data.keys():
+        raise file.wrong("LAVA's job files are not run: name the test definitions that it names", "actions")
+    raise file.wrong(
+        "this is no LAVA test definition: it has to have 'metadata: format: Lava-Test Test Definition 1.0' and "
+        "'run: steps:'"
+    )
