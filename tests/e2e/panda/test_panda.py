@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from lava_desk import Desk, Session, bench_board, free_port, until
+from lava_desk import SOAK, Desk, Session, bench_board, free_port, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.emulated]
 
@@ -115,7 +115,7 @@ def test_through_a_terminal_server(desk: Desk, panda: Panda) -> None:
     assert_off(desk)
 
 
-@pytest.mark.parametrize("console", ["pty", "tcp"])
+@pytest.mark.parametrize("console", ["pty", "tcp"] if SOAK else ["tcp"])
 def test_goes_off_after_kill(desk: Desk, panda: Panda, console: str) -> None:
     panda("panda-01", console)
     desk.write("test_it.py", HANG)
@@ -224,7 +224,7 @@ def alive(desk: Desk) -> bool:
     return any("qemu-system-aarch64" in command for _, command in desk.processes())
 
 
-@pytest.mark.parametrize("place", ["shell", "login"])
+@pytest.mark.parametrize("place", ["shell", "login"] if SOAK else ["login"])
 def test_a_running_board_is_used_and_left_running(desk: Desk, panda: Panda, place: str) -> None:
     """Twice: the first run leaves it so that the second can use it again."""
     hand = switch_on(desk, panda)
