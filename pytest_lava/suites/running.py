@@ -32,7 +32,7 @@ _PLACES = '"${TMPDIR:-/tmp}" /tmp /var/tmp /run /dev/shm /data/local/tmp /root /
 #: LAVA takes the user's shell, so what needs bash runs where that is one; others than these do not speak sh
 _SHELL = "case ${SHELL##*/} in bash|dash|ash|ksh|mksh) [ -x $SHELL ] && echo $SHELL || echo sh;; *) echo sh;; esac"
 _FIND = (
-    "for d in %s; do t=$d/.lava-$$; "
+    "for d in %s; do case $d in *' '*) continue;; esac; t=$d/.lava-$$; "
     "{ printf '#!/bin/sh\\nexit 0\\n' >$t && chmod 755 $t && $t; } 2>/dev/null && { rm -f $t; echo $d; exit 0; }; "
     "rm -f $t 2>/dev/null; done; exit 1"
 )
@@ -132,19 +132,17 @@ class _Running:
         made = self._archive()
         where = f"{base}/lava-{made.key}-{secrets.token_hex(4)}"
         places = _Places(where, f"{where}/repo", f"{where}/results")
-        unpack = f"mkdir -p {where}/repo {where}/results/attachments && tar -xf {{tar}} -C {where}"
         if self._around.local:  # others may do the same here, and nothing may stay behind
-            tar = f"{where}.tar"
-            self._forget = self._around.guard(f"{places.end_all}; rm -rf {where} {tar}")
+            tar, old = f"{where}/sent.tar", ""
+            self._forget = self._around.guard(f"{places.end_all}; rm -rf {where}")
             ending.callback(self._end_here, places)
-            unpack = f"{unpack}; s=$?; rm -f {{tar}}; exit $s"
         else:  # a board that died under a definition may still have its folder
-            tar = f"{base}/lava-{made.key}.tar"
-            unpack = f"rm -rf {base}/lava-{'?' * len(made.key)}-*; {unpack}"
+            tar, old = f"{base}/lava-{made.key}.tar", f"{base}/lava-{'?' * len(made.key)}-*"
+        shell.check(f"rm -rf {old}; mkdir -p {where}/repo {where}/results/attachments", timeout=_SHORT)
+        # two parts of equal files in one folder would be taken for one: each local run has a folder of its own
         shell.put(made.path, tar)
         made.path.unlink()
-        unpack = unpack.format(tar=tar)
-        shell.check(unpack, timeout=_SHORT)
+        shell.check(f"tar -xf {tar} -C {where}", timeout=_SHORT)
         shell.write_bytes(f"{where}/repo/testdef.yaml", self._definition.path.read_bytes(), timeout=_SHORT)
         return places
 
