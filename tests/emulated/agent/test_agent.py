@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.lines import SHELLS, FaultLine, Peer, open_agent, soon
 from support.poor import fine
+from support.soak import SOAK
 
 from pytest_lava.console.agent import AgentShell
 from pytest_lava.console.console import Console
@@ -288,7 +289,7 @@ def test_reader_of_arbitrary_bytes(tmp_path: Path) -> None:
     thread.start()
     shell, before = AgentShell(console), resident()
     try:
-        for number in range(12):
+        for number in range(12 if SOAK else 6):
             try:
                 if number % 3 == 0:
                     shell.take_over(soon(0.1))

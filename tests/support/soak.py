@@ -1,0 +1,34 @@
+"""What only ``make soak`` runs: variants whose kind ``make test`` has in another one, so that it keeps its time."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["SOAK", "VARIANTS"]
+
+SOAK = bool(os.environ.get("LAVA_SOAK"))
+
+#: beginnings of node ids below tests/
+VARIANTS = (
+    "emulated/agent/test_agent.py::test_noise_without_end_is_an_error",
+    "emulated/agent/test_agent.py::test_shell_that_is_killed_and_started_again[kill -9 $$-bash]",
+    "emulated/agent/test_agent.py::test_shell_that_is_killed_and_started_again[kill -9 $$-mksh]",
+    "emulated/console/test_ladder.py::test_break_over_any_kind_of_line[telnet]",
+    "emulated/console/test_ladder.py::test_kernel_tells_why_the_shell_does_not_come_back[qemu-x86_64]",
+    "emulated/console/test_ladder.py::test_kernel_that_dies_while_it_is_asked_has_crashed[qemu-arm64]",
+    "emulated/console/test_ladder.py::test_kernel_that_may_not_tell",
+    "emulated/console/test_ladder.py::test_whole_machine_that_stops_is_dead_and_heals_when_it_goes_on[qemu-x86_64]",
+    "emulated/deploy/test_drives.py::test_what_is_written_may_stay_until_the_next_deployment",
+    "emulated/images/test_demo_initramfs.py::test_a_login[x86_64]",
+    "emulated/images/test_demo_initramfs.py::test_silence[arm64]",
+    "emulated/inject/test_inject_on_qemu.py::test_in_the_initramfs[qemu-x86_64]",
+    "emulated/plugin/test_face_on_qemu.py::test_a_kernel_that_does_not_boot_is_one_failure[workers]",
+    "emulated/plugin/test_face_on_qemu.py::test_two_boards_and_two_kernels_each_deployed_once",
+    "emulated/snapshot/test_faults.py::test_two_at_once",
+    "emulated/snapshot/test_resume.py::test_random_numbers_of_a_kernel_that_has_none_yet",
+    "emulated/transfer/test_memory.py::test_a_large_file_takes_little_memory[serial]",
+    "emulated/transfer/test_transfer_on_qemu.py::test_crash_in_the_middle[put]",
+    "emulated/transfer/test_transfer_on_qemu.py::test_the_network_of_a_shipped_board[qemu-x86_64]",
+    "emulated/watch/test_face_of_the_watch.py::test_panic_while_the_test_computes[teardown]",
+    "emulated/watch/test_panics_on_qemu.py::test_panic_while_output_is_sent[marker]",
+)
