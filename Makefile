@@ -27,8 +27,8 @@ test: .venv/.stamp-test
 	@echo 'running the unit and contract tests ...'
 	@scripts/run-tests -n 2 tests/unit tests/contract
 	@echo 'running the tests on emulated boards and of whole runs ...'
-	@scripts/run-tests -n 2 --dist loadfile --durations=10 tests/emulated
-	@scripts/run-tests -n 2 --dist loadfile --durations=10 tests/e2e
+	@scripts/run-tests -n 2 --dist loadfile --no-loadscope-reorder --durations=10 tests/emulated
+	@scripts/run-tests -n 2 --dist loadfile --no-loadscope-reorder --durations=10 tests/e2e
 
 soak: export LAVA_SOAK = 1
 soak: test
