@@ -168,11 +168,15 @@ def _images(size: int) -> Path:
             with (target / "image").open("rb") as given, (target / f"image.{kind}").open("wb") as taken:
                 subprocess.run(pack.split(), stdin=given, stdout=taken, check=True)
 
-    return produce(cache_dir() / "benchmarks" / f"usr-{size}", make)
+    return produce(cache_dir() / "benchmarks" / f"disk-{size}", make)
 
 
 def _pieces(size: int) -> Iterator[bytes]:
-    """As a root file system: three quarters are the files of this machine's ``/usr``, a quarter is free."""
+    """As a root file system: three quarters are the files of this machine's ``/usr``, a quarter is free.
+
+    It begins as a disk does, with room for a boot sector: what begins with a tar's head is unpacked as one.
+    """
+    yield bytes(_MB)
     files = subprocess.Popen(
         ["tar", "--sort=name", "--mtime=@0", "-cf", "-", "-C", "/usr", "bin", "lib", "share"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -183,7 +187,7 @@ def _pieces(size: int) -> Iterator[bytes]:
     files.kill()
     files.stdout.close()
     files.wait()
-    for _ in range(size - size * 3 // 4):
+    for _ in range(size - size * 3 // 4 - 1):
         yield bytes(_MB)
 
 
