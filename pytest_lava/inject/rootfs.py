@@ -224,7 +224,7 @@ def _bootstrap(arch: str, archive: Path, deadline: Deadline) -> None:
     environment = os.environ | {"LC_ALL": "C", "TMPDIR": str(work)}
     try:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            [*_own_mounts(), *command], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
         try:
@@ -237,6 +237,17 @@ def _bootstrap(arch: str, archive: Path, deadline: Deadline) -> None:
         shutil.rmtree(work, ignore_errors=True)
     if process.returncode:
         raise _trouble(arch, said)
+
+
+def _own_mounts() -> list[str]:
+    """What has root's mmdebstrap mount /proc, /sys and /dev for itself alone: they go with it, even if it is killed.
+
+    Without it they would stay on this machine, below a folder that is then removed. Other users' has its name spaces.
+    """
+    alone = ["unshare", "--mount"]
+    if os.geteuid() != 0 or not shutil.which(alone[0]):
+        return []
+    return alone if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode == 0 else []
 
 
 def _end(process: subprocess.Popen[str]) -> None:

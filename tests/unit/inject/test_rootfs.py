@@ -59,6 +59,7 @@ def test_nothing_is_left_when_time_is_over(assets: Path) -> None:
         debian_root("x86_64", cache=assets, deadline=Deadline.after(3))
     assert list((assets / "debian-root-x86_64").iterdir()) == []
     assert not set(Path(tempfile.gettempdir()).glob("*mmdebstrap.*")) - before
+    assert "mmdebstrap" not in Path("/proc/mounts").read_text()
     work = str(assets / "debian-root-x86_64")
     assert subprocess.run(["pgrep", "-f", f"/mmdebstrap .*{work}"], capture_output=True, check=False).returncode == 1
 
