@@ -124,7 +124,7 @@ def test_command_that_sets_the_tty(tmp_path: Path, name: str, mess: str) -> None
 AGAIN = "sh -c 'while :; do setsid -cw {shell}; done'"  # as an init does
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a line to a new session")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a line to a new session: run the tests as root")
 @ALL
 @pytest.mark.parametrize("murder", ["kill -9 $$", "kill -9 $PPID; kill -9 $$"])
 def test_shell_that_is_killed_and_started_again(tmp_path: Path, name: str, murder: str) -> None:
@@ -142,7 +142,7 @@ def test_shell_that_is_killed_and_started_again(tmp_path: Path, name: str, murde
         assert shell.run_many(["echo many"])[0].stdout == "many\n"
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a line to a new session")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a line to a new session: run the tests as root")
 @ALL
 def test_shell_that_is_killed_costs_no_time_limit(tmp_path: Path, name: str) -> None:
     with open_agent(tmp_path, AGAIN.format(shell=SHELLS[name])) as shell:

@@ -250,7 +250,7 @@ def mounted(bench: Bench) -> Iterator[Path]:
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(folder)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting takes root")
+        pytest.skip("mounting takes root: run the tests as root")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
