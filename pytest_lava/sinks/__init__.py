@@ -1,0 +1,1 @@
+"""Result servers and folders that a run is submitted to: one module each, behind ``api.Sink``."""
