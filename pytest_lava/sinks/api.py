@@ -60,7 +60,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Receipt:
-    """The server has all of it. ``url`` is for people to look at, if there is one; ``id`` is the server's name for it."""
+    """The server has all of it. ``id`` is its own name for that; ``url`` is for people to look at, if there is one."""
 
     id: str
     url: str = ""
