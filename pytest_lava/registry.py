@@ -32,6 +32,14 @@ _BUILTIN = {
         "tftp": "pytest_lava.deploy.tftp:TftpDeploy",
         "command": "pytest_lava.deploy.command:CommandDeploy",
     },
+    "sink": {
+        "file": "pytest_lava.sinks.folder:FileSink",
+        "junit": "pytest_lava.sinks.folder:JunitSink",
+        "http": "pytest_lava.sinks.http:HttpSink",
+        "squad": "pytest_lava.sinks.squad:SquadSink",
+        "kcidb": "pytest_lava.sinks.kcidb:KcidbSink",
+        "dashboard": "pytest_lava.sinks.dashboard:DashboardSink",
+    },
 }
 
 

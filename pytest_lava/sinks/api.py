@@ -72,9 +72,16 @@ class Secrets(Protocol):
     def get(self, name: str, host: str) -> str:
         """The secret of the sink ``name``, or of ``host`` (netrc); empty if there is none."""
 
+    def mask(self, text: str) -> str:
+        """``text`` without any secret that was found so far."""
+
 
 class Sink(Protocol):
     """One result server, made as ``Sink(name, Options, secrets)``; its ``Options`` hold no secret.
+
+    ``Options`` has the field ``url``. ``--submit squad+https://USER:TOKEN@HOST/PATH?KEY=VALUE`` becomes
+    ``url="https://HOST/PATH"`` and ``KEY="VALUE"``; the token goes to ``secrets``, and ``USER`` to the field ``user``
+    where there is one.
 
     A sink is idempotent: however often a parcel is sent, and wherever a try broke off, the server has each result once.
     """
