@@ -1,16 +1,17 @@
 """Writes a file with holes where there are only zero bytes: an image of 1 GB with 400 MB in it takes 400 MB.
 
-While it is written a check value is computed over what is not zero, at a fraction of the cost of a real checksum: it is
-to tell a file that a disk has damaged, not one that somebody made.
+While it is written a check value (XXH3) is computed over what is not zero, at a thirtieth of the cost of a checksum: it
+is to tell a file that a disk has damaged, not one that somebody made.
 """
 
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import xxhash
 
 __all__ = ["Written", "check_value", "write_sparse"]
 
@@ -31,27 +32,27 @@ def write_sparse(path: Path, pieces: Iterable[bytes]) -> Written:
     """Write a new file, which only its owner may read until the caller says otherwise. ``OSError``."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        size = check = 0
+        size, check = 0, xxhash.xxh3_64()
         for chunk, length in _aligned(pieces):
             for at, run in _runs(chunk, length):
-                check = _checked(check, size + at, run)
+                _add(check, size + at, run)
                 _write_all(fd, run, size + at)
             size += length
         os.ftruncate(fd, size)
-        return Written(size, check)
+        return Written(size, check.intdigest())
     finally:
         os.close(fd)
 
 
 def check_value(path: Path) -> Written:
     """The same of a file that is there."""
-    size = check = 0
+    size, check = 0, xxhash.xxh3_64()
     with path.open("rb", buffering=0) as file:
         for chunk, length in _aligned(iter(lambda: file.read(_GATHER), b"")):
             for at, run in _runs(chunk, length):
-                check = _checked(check, size + at, run)
+                _add(check, size + at, run)
             size += length
-    return Written(size, check)
+    return Written(size, check.intdigest())
 
 
 def _aligned(pieces: Iterable[bytes]) -> Iterator[tuple[bytes | bytearray, int]]:
@@ -90,10 +91,10 @@ def _runs(chunk: bytes | bytearray, length: int) -> Iterator[tuple[int, memoryvi
         yield begin, view[begin:length]
 
 
-def _checked(check: int, at: int, run: memoryview) -> int:
+def _add(check: xxhash.xxh3_64, at: int, run: memoryview) -> None:
     for start in range(0, len(run), _BLOCK):  # by blocks: how they were gathered must not matter
-        check = zlib.crc32(run[start : start + _BLOCK], zlib.crc32((at + start).to_bytes(8, "little"), check))
-    return check
+        check.update((at + start).to_bytes(8, "little"))
+        check.update(run[start : start + _BLOCK])
 
 
 def _write_all(fd: int, view: memoryview, at: int) -> None:
