@@ -266,6 +266,8 @@ def _reason(error: BaseException) -> str:
     """The innermost reason, without the classes that are wrapped around it."""
     if isinstance(error, ConnectTimeout):
         return "it cannot be connected to in time"
+    if "IncompleteRead" in str(error):
+        return "the answer broke off"
     kind = "TLS failed: " if isinstance(error, SSLError) else ""
     for _ in range(6):
         inner = getattr(error, "reason", None)
