@@ -108,7 +108,7 @@ class Board:
         self.snapshots = snapshots_of(config, self._power, shelf, self.events) if snapshots else None
         self.console.on_mark = lambda text: self.events.emit(text, level="input")
         self._boot_context = BootContext(
-            config.name, self.console, config.model.login, self.events, config.model.timeouts.command
+            config.name, self.console, config.model.login, self.events, config.model.timeouts.command, self._line.tag
         )
         self._boot: Boot = config.boot.driver(config.boot.options, self._boot_context)
         self._switch = Switch(self._power, self._line, self.console, self.events, attaches=self._boot.attaches)

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from pytest_lava.config.model import Console as ConsoleTable
 from pytest_lava.console.console import Console
+from pytest_lava.console.leavings import leavings, new_tag
 from pytest_lava.console.lines import open_line, open_line_when_there
 from pytest_lava.console.paced import paced
 from pytest_lava.deadline import Deadline
@@ -25,6 +26,8 @@ class BoardLine:
         self._power = power
         self._guard = guard
         self._forget_process: Forget | None = None
+        #: what names of our files begin with on a board that is this machine
+        self.tag = new_tag() if self.is_process else ""
 
     @property
     def own(self) -> bool:
@@ -54,11 +57,9 @@ class BoardLine:
                 )
             self._console.attach(paced(self._power.console(), self._table.settings))
             return
-        transport, process = open_line_when_there(self._table.url, self._table.settings, limit)
+        transport, process = open_line_when_there(self._table.url, self._table.settings, limit, self.tag)
         if process is not None:
-            from pytest_lava.console.process import leavings
-
-            self._forget_process = self._guard.process(process, leavings=leavings(process))
+            self._forget_process = self._guard.process(process, leavings=leavings(self.tag, process))
         self._console.attach(transport)
 
     def drop(self) -> None:

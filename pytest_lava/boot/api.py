@@ -26,6 +26,8 @@ class BootContext:
     login: Login
     events: EventLog
     command_timeout: float
+    #: what names of our files on the board begin with
+    tag: str = ""
 
 
 class Bootloader(Protocol):

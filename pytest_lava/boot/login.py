@@ -141,7 +141,7 @@ def _take_over(context: BootContext, deadline: Deadline) -> Shell:
         context.console.write(_exports(context.login.environment), deadline)
     wanted = context.login.protocol
     if wanted != "marker":
-        agent = AgentShell(context.console, timeout=context.command_timeout)
+        agent = AgentShell(context.console, timeout=context.command_timeout, tag=context.tag)
         try:
             agent.take_over(deadline)
         except AgentUnfit as error:
@@ -160,7 +160,7 @@ def _take_over(context: BootContext, deadline: Deadline) -> Shell:
             )
         else:
             return agent
-    markers = MarkerShell(context.console, timeout=context.command_timeout)
+    markers = MarkerShell(context.console, timeout=context.command_timeout, tag=context.tag)
     markers.take_over(deadline.at_most(_ANSWER))
     return markers
 

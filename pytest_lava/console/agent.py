@@ -91,8 +91,9 @@ def _unheard(data: bytes) -> None:
 class AgentShell(Interactive):
     """A shell whose answers are proven; see :class:`pytest_lava.console.shell.Shell`."""
 
-    def __init__(self, console: Console, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(self, console: Console, *, timeout: float = DEFAULT_TIMEOUT, tag: str = "") -> None:
         super().__init__(console)
+        self._tag = tag
         self._timeout = timeout
         self.prompt = f"lava-{secrets.token_hex(3)}# "
         self._asking = Asking(console)
@@ -130,7 +131,8 @@ class AgentShell(Interactive):
     def _upload(self, reader: str, deadline: Deadline) -> str:
         """Send the agent; what it found out about the board, or ``~`` if it did not arrive whole."""
         left, right = self._asking.token(), secrets.token_hex(2)
-        body = f'{script_of("agent.sh")}\necho @{left}""{right}$__x'
+        script = script_of("agent.sh").replace("@$$", f"{self._tag}$$")
+        body = f'{script}\necho @{left}""{right}$__x'
         # One line, so that a loop of ours that an earlier run left behind takes it as well. The script ends with a line
         # of its own: a Ctrl-D would need a tty in canonical mode. After && the loop's commands could not use set -e.
         loader = (

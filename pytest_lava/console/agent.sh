@@ -15,6 +15,7 @@
 # bash reads ahead when it can: what is meant for a program or for the prompt may only be sent after ~In. or ~Qn.
 # Answer: \n~id;status;uptime0;uptime1;size1;sum1;size2;sum2;flags~\n<stdout><stderr>~id;status.\n   (see frames.py)
 # or \n~id!what.\n: u never heard of it, k cannot sum or cut (agent_sums.sh), else it came damaged and was not run.
+# Files are FOLDER/.lavaPID*; in place of @ comes the tag of a line of this machine (leavings.py), or nothing.
 # What is left in the background may go on writing: so only as many bytes are sent as were summed up.
 # Frames go out by echo: every shell has it built in (mksh has no printf). echo x tells whether there is space left, and
 # true gives that space back for the next command (dash ended its loop if a redirection of the special builtin : failed).
@@ -23,7 +24,7 @@ __nl='
 '
 __id= __ty=
 for __d in /dev/shm /run /tmp /var/tmp /data/local/tmp; do
- __f=$__d/.lava$$; { echo x >$__f.x; } 2>/dev/null && break; [ -e $__f.x ] && rm $__f.x
+ __f=$__d/.lava@$$; { echo x >$__f.x; } 2>/dev/null && break; [ -e $__f.x ] && rm $__f.x
 done
 trap 'rm -f $__f.*' EXIT; trap exit HUP
 __e() { echo "$__nl~$1."; }

@@ -16,21 +16,23 @@ _RETRY = 0.1  # seconds between attempts
 _SETTLE = 3.0  # seconds that a device that has just come may be nobody's yet (udev) or be tried out (ModemManager)
 
 
-def open_line(url: str, settings: LineSettings) -> tuple[Transport, int | None]:
+def open_line(url: str, settings: LineSettings, tag: str = "") -> tuple[Transport, int | None]:
     """Open ``exec:COMMAND``, a device, a TCP port or a URL of pyserial; also the process behind it, if we started one.
+
+    ``tag``: see :func:`~pytest_lava.console.process.open_process`.
 
     The errors are those of :func:`~pytest_lava.console.tcpline.open_tcp`,
     :func:`~pytest_lava.console.serialport.open_serial` and :func:`~pytest_lava.console.process.open_process`.
     """
-    line, process = _open(url, settings)
+    line, process = _open(url, settings, tag)
     return paced(line, settings), process
 
 
-def _open(url: str, settings: LineSettings) -> tuple[Transport, int | None]:
+def _open(url: str, settings: LineSettings, tag: str) -> tuple[Transport, int | None]:
     if url.startswith("exec:"):
         from pytest_lava.console.process import open_process
 
-        return open_process(url.removeprefix("exec:"))
+        return open_process(url.removeprefix("exec:"), tag)
     if url.startswith(("socket://", "telnet://", "rfc2217://")):
         from pytest_lava.console.tcpline import open_tcp
 
@@ -40,12 +42,14 @@ def _open(url: str, settings: LineSettings) -> tuple[Transport, int | None]:
     return open_serial(url, settings), None
 
 
-def open_line_when_there(url: str, settings: LineSettings, deadline: Deadline) -> tuple[Transport, int | None]:
+def open_line_when_there(
+    url: str, settings: LineSettings, deadline: Deadline, tag: str = ""
+) -> tuple[Transport, int | None]:
     """The same for a line that comes up with the board's power: tried until ``deadline``."""
     settled = Deadline.after(_SETTLE)
     while True:
         try:
-            return open_line(url, settings)
+            return open_line(url, settings, tag)
         except (PortMissing, NetworkError):
             if deadline.expired:
                 raise

@@ -42,14 +42,15 @@ _SILENCE = 1.0  # seconds without a byte after which an answer that began will n
 _NOT_LIVE = "silence= needs live output, which this board's shell has not: use timeout= instead"
 _PLAIN = frozenset(b'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,:;/_+-=@~(){}<>|&*?!#"$^[]')
 
-# Read by the loader line below; each line is one piece of the script, joined by newlines. A read that fails may be a
-# Ctrl-C (busybox gives no other status than for an end of file), so only several in a row are the end. Lines of ours
+# Read by the loader line below; each line is one piece of the script, joined by newlines. In place of @ comes the tag
+# of a line of this machine (leavings.py), or nothing. A read that fails may be a Ctrl-C (busybox gives no other status
+# than for an end of file), so only several in a row are the end. Lines of ours
 # end with " #": one that a Ctrl-C cut short is dropped, as a syntax error in eval would throw dash and busybox out of
 # the loop.
 _AGENT = r"""
 set +m 2>/dev/null; unset HISTFILE; trap : INT QUIT
-for __d in /dev/shm /run /tmp /var/tmp . ; do ( : >"$__d/.lava$$" ) 2>/dev/null && break; done
-__f="$__d/.lava$$"
+for __d in /dev/shm /run /tmp /var/tmp . ; do ( : >"$__d/.lava@$$" ) 2>/dev/null && break; done
+__f="$__d/.lava@$$"
 trap 'rm -f "$__f" "$__f".*' EXIT; trap exit HUP
 __s() {
  __o=0; __e=0
@@ -94,7 +95,8 @@ class _Frame:
 class MarkerShell(Interactive):
     """A shell spoken to by markers; the :class:`~pytest_lava.console.shell.Shell` of boards without an agent."""
 
-    def __init__(self, console: Console, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(self, console: Console, *, timeout: float = DEFAULT_TIMEOUT, tag: str = "") -> None:
+        self._names = tag
         self.prompt = f"lava-{secrets.token_hex(3)}# "
         super().__init__(console)
         self._timeout = timeout
@@ -125,7 +127,8 @@ class MarkerShell(Interactive):
         self._await_text(f"@{left}{right}", start, deadline)
         start = self._console.end
         ready = self._tag()
-        body = f"{_AGENT.strip()}\n__p='{self.prompt}'\nprintf '%s%s\\n' @{ready} {right}\n.\n"
+        script = _AGENT.strip().replace("@$$", f"{self._names}$$")
+        body = f"{script}\n__p='{self.prompt}'\nprintf '%s%s\\n' @{ready} {right}\n.\n"
         ahead = "__d .\n"  # busybox's sed reads one line too many; for whom it does not, the loop drops this one
         self._console.write((body + ahead).encode(), deadline)
         self._await_text(f"@{ready}{right}", start, deadline)

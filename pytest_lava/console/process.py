@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import select
 import shlex
@@ -14,21 +13,23 @@ from pathlib import Path
 from ptyprocess import PtyProcess, PtyProcessError
 
 from pytest_lava.console.fdtransport import FdTransport
+from pytest_lava.console.leavings import leavings, sweep, sweep_of_the_dead
 from pytest_lava.errors import ConfigurationError
 
-__all__ = ["leavings", "open_process"]
+__all__ = ["open_process"]
 
 _LAST_WORDS = 0.5  # seconds from the end of the line to the end of the process
 _HANG_UP = 0.5  # seconds that a shell has to clean up behind itself when its line goes
-_FOLDERS = ("/dev/shm", "/run", "/tmp", "/var/tmp")  # where agent.sh and the markers keep their files
 
 
-def open_process(command: str) -> tuple[FdTransport, int]:
+def open_process(command: str, tag: str = "") -> tuple[FdTransport, int]:
     """Start ``command`` on a new pty. Returns the line and the process id, for the guardian.
 
+    What its shells left goes with the line: those whose files have the ``tag``, else only ``command`` itself.
     ``ConfigurationError`` if the program is not there.
     """
     argv = _words(command)
+    sweep_of_the_dead()
     program = argv[0]
     if setpriv := shutil.which("setpriv"):
         argv = [setpriv, "--pdeathsig", "KILL", *argv]
@@ -52,7 +53,7 @@ def open_process(command: str) -> tuple[FdTransport, int]:
             os.killpg(process.pid, signal.SIGKILL)
         with contextlib.suppress(PtyProcessError):
             process.wait()
-        _sweep(process.pid)
+        sweep(leavings(tag, process.pid))
 
     line = FdTransport(os.dup(process.fd), name=f"exec:{command}", why_closed=why_closed, on_close=finish)
     return line, process.pid
@@ -74,21 +75,6 @@ def _words(command: str) -> list[str]:
     if shutil.which(argv[0]) is None:
         raise ConfigurationError(f"console exec:{command}: the program {argv[0]!r} was not found")
     return argv
-
-
-def leavings(pid: int) -> list[str]:
-    """Patterns of what a shell of ours that was killed could not remove. On a real board that goes with the next boot.
-
-    A shell that ``pid`` only started is not known by its number.
-    """
-    return [f"{folder}/.lava{pid}{rest}" for folder in _FOLDERS for rest in ("", ".*")]
-
-
-def _sweep(pid: int) -> None:
-    for pattern in leavings(pid):
-        for rest in glob.glob(pattern):  # noqa: PTH207 - a pattern, as the guardian is told
-            with contextlib.suppress(OSError):
-                Path(rest).unlink()
 
 
 def _await_exit(pid: int, seconds: float) -> None:

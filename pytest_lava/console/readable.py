@@ -13,7 +13,7 @@ _LINES = re.compile(
     r"^(?:# |~[0-9a-f]+;\d{1,3};[^~\n]*~|~[0-9a-f]+[!;][0-9a-z?]*\.|~[PXIQ][0-9a-f]+[.!]\d*\.?|"
     r"~H[0-9a-f]+;[\d.]*;[\d .]*\.|~S[0-9a-f]+;(?:begin|end);[^~\n]*~|@[0-9a-f]+[+-].*|"
     # tables of a batch (see agent_many.sh): status, times, streams; then the sizes of its files, and their sum
-    r"\d{1,3};[\d.]*;[\d.]*;-?[oe.]*| *\d+ /\S*/\.lava\d+\.[0-9a-f]+\.\d+\.[oe](?:\n *\d+ total$)?)\n?",
+    r"\d{1,3};[\d.]*;[\d.]*;-?[oe.]*| *\d+ /\S*/\.lava[0-9a-f-]+\.[0-9a-f]+\.\d+\.[oe](?:\n *\d+ total$)?)\n?",
     re.MULTILINE,
 )
 # behind output that did not end its line, and behind the prompt that a shell was taken over at

@@ -2,7 +2,7 @@
 # The shell that answers heartbeats is no prey of the OOM killer; run.sh makes itself one again.
 __start() {
  for d in /dev/shm /run /tmp /var/tmp /data/local/tmp; do
-  f=$d/.lava$$.stress; { echo 0 >$f; } 2>/dev/null && break; f=
+  f=$d/${__f##*/}.stress; { echo 0 >$f; } 2>/dev/null && break; f=
  done
  [ -n "$f" ] || exit 3
  # the tty; mksh has the agent's own output redirected while a command runs, and what init starts may have no /dev/tty

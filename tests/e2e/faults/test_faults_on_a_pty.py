@@ -59,7 +59,7 @@ ROWS = [
     ),
     Fault(
         "files of the agent removed", "InfrastructureError", "infrastructure", "unknown", 69,
-        do="shell.run('rm -f /dev/shm/.lava$$.*; echo gone')", says="the files for its output are gone",
+        do="shell.run('rm -f /dev/shm/.lava*-$$.*; echo gone')", says="the files for its output are gone",
     ),
     at_boot("wrong prompt", "exec:cat", "no shell or login prompt on b"),
     at_boot("nothing on the line", "exec:sleep 60", "nothing came over the serial line"),
