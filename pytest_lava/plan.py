@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pytest_lava.commands.plan import OutOfTree
 from pytest_lava.stress.plan import StressPlan
 
 if TYPE_CHECKING:
@@ -190,4 +191,6 @@ class RunPlan:
     vmlinux: tuple[Path, ...] = ()
     recovery: RecoveryMode = "redeploy"
     stress: StressPlan = field(default_factory=StressPlan)
+    #: commands of files and of this machine, and what is brought from the board after each item
+    out_of_tree: OutOfTree = field(default_factory=OutOfTree)
     remarks: tuple[str, ...] = field(default=())

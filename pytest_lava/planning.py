@@ -15,6 +15,7 @@ from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.housekeeping import parse_size
 from pytest_lava.inject.additions import Addition, check, parse_addition
 from pytest_lava.plan import BoardRequest, CachePlan, ImageRequest, KernelRequest, RecoveryMode, RunPlan, Target
+from pytest_lava.planning_commands import check_commands, out_of_tree
 from pytest_lava.planning_images import default_image, given_images
 from pytest_lava.planning_kernels import check_kind, completed, default_kernel, given_kernels
 from pytest_lava.planning_mistakes import Mistakes
@@ -43,6 +44,10 @@ class Options:
     kernel_trees: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
+    command_files: tuple[str, ...] = ()
+    host_commands: tuple[str, ...] = ()
+    collect_files: tuple[str, ...] = ()
+    script_args: str = ""
     initrd: str | None = None
     dtb: str | None = None
     modules: str | None = None
@@ -85,8 +90,9 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
     mistakes = Mistakes()
     if not options.boards:
         mistakes.add("no board was given: add --board=NAME, for example --board=localhost")
-    mistakes.collect(_check_commands, "--command", options.commands, "'uname -a'")
+    mistakes.collect(check_commands, "--command", options.commands, "'uname -a'")
     stress = mistakes.collect(_stress, options)
+    more = out_of_tree(options, mistakes)
     requests = [
         BoardRequest(name, tuple(_limited(board, options) for board in found))
         for name in dict.fromkeys(options.boards)
@@ -124,6 +130,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         snapshots=options.snapshots and keeping,
         recovery=options.recovery,
         stress=stress or StressPlan(),
+        out_of_tree=more,
         additions=additions,
         vmlinux=vmlinux,
         remarks=tuple(remarks),
@@ -190,20 +197,8 @@ def _candidates(name: str, files: BoardFiles, proxy: str | None) -> list[BoardCo
     return [with_proxy(board, proxy) for board in files.candidates(name)]
 
 
-def _check_commands(option: str, commands: Sequence[str], example: str) -> None:
-    for command in commands:
-        if not command.strip():
-            raise ConfigurationError(f"{option} was given without a command: write {option} {example}")
-        try:
-            command.encode()
-        except UnicodeEncodeError:  # names and reports are text
-            raise ConfigurationError(
-                f"{option} {command!r} is no UTF-8: write other bytes by their numbers, as in printf '\\377'"
-            ) from None
-
-
 def _stress(options: Options) -> StressPlan:
-    _check_commands("--stress", options.stress, "'stress-ng --cpu 0'")
+    check_commands("--stress", options.stress, "'stress-ng --cpu 0'")
     limits = parse_limits(options.stress_limit, options.stress_iterations)
     return StressPlan(options.stress, limits, options.stress_report, options.until_failure)
 

@@ -102,13 +102,30 @@ def _add_items(add: _Add) -> None:
         help="run this command on the board as a test of its own; repeatable",
     )
     add(
+        "--command-file", action="append", metavar="FILE", dest="lava_command_file",
+        help="the same for each line of this file: CMD, or NAME: CMD; # comments, a backslash continues; repeatable",
+    )  # fmt: skip
+    add(
+        "--host-command", action="append", metavar="CMD", dest="lava_host_command",
+        help="run this command on this machine, beside the booted board, as a test of its own; repeatable",
+    )  # fmt: skip
+    add(
         "--command-timeout",
         type=_seconds,
         default=600.0,
         metavar="SECONDS",
         dest="lava_command_timeout",
-        help="limit of each --command (default: 600)",
+        help="limit of each command and script (default: 600)",
     )
+    add(
+        "--script-args", metavar="ARGS", default="", dest="lava_script_args",
+        help="arguments of the scripts (*.sh, or with #!) that are named on the command line and run on the board",
+    )  # fmt: skip
+    add(
+        "--collect-file", action="append", metavar="PATTERN", dest="lava_collect_file",
+        help="after each command, script and test definition, keep these files of the board with its result: a whole "
+        "path, perhaps with * and ?; repeatable",
+    )  # fmt: skip
     add(
         "--param", action="append", metavar="NAME=VALUE", dest="lava_params", type=_param,
         help="a parameter of test definitions, in place of their own; repeatable",
@@ -238,7 +255,8 @@ def wanted(config: pytest.Config) -> bool:
     if getattr(option, "help", False) or getattr(option, "version", 0):
         return False
     names = (
-        "lava_board", "lava_kernel", "lava_kernel_tree", "lava_image", "lava_command", "lava_initrd", "lava_dtb",
+        "lava_board", "lava_kernel", "lava_kernel_tree", "lava_image", "lava_command", "lava_command_file",
+        "lava_host_command", "lava_initrd", "lava_dtb",
         "lava_modules", "lava_append", "lava_additions", "lava_stress", "lava_until_failure",
     )  # fmt: skip
     return any(getattr(option, name, None) for name in names)
@@ -269,6 +287,10 @@ def read_options(config: pytest.Config) -> Options:
         kernel_trees=tuple(option.lava_kernel_tree or ()),
         images=tuple(option.lava_image or ()),
         commands=tuple(option.lava_command or ()),
+        command_files=tuple(option.lava_command_file or ()),
+        host_commands=tuple(option.lava_host_command or ()),
+        collect_files=tuple(option.lava_collect_file or ()),
+        script_args=option.lava_script_args,
         initrd=option.lava_initrd,
         dtb=option.lava_dtb,
         modules=option.lava_modules,

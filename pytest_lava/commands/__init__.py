@@ -1,0 +1,1 @@
+"""Commands and scripts that belong to no suite: from where they come, and how one runs."""
