@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_lava.plugin.fixtures import board, bootloader, image, kernel, lava_shell, lava_target, shell
+from pytest_lava.plugin.fixtures import board, bootloader, image, kernel, lava_shell, lava_target, record_file, shell
 from pytest_lava.plugin.options import definition_without_board, pytest_addoption, wanted
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "pytest_collection_finish",
     "pytest_configure",
     "pytest_ignore_collect",
+    "record_file",
     "shell",
 ]
 
@@ -38,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "its boot; exclusive: nobody else has it meanwhile",
         "requires(memory=, arch=, feature=): skip on boards that have less memory, another architecture, or not the "
         "feature",
+        "collect_files(*patterns): bring these files of the board, such as /var/log/*.log, to the result, when the "
+        "test has ended, however it did",
     ):
         config.addinivalue_line("markers", mark)
     config.addinivalue_line("markers", "stress(limit, iterations): called again and again until it fails")

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from pytest_lava.boot.api import Bootloader
     from pytest_lava.console.shell import Shell
     from pytest_lava.plan import ImagePlan, KernelPlan, Target
+    from pytest_lava.plugin.attaching import RecordFile
     from pytest_lava.plugin.boards import BoardView
 
-__all__ = ["board", "bootloader", "image", "kernel", "lava_shell", "lava_target", "shell"]
+__all__ = ["board", "bootloader", "image", "kernel", "lava_shell", "lava_target", "record_file", "shell"]
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +77,14 @@ def bootloader(request: pytest.FixtureRequest, board: BoardView, lava_target: Ta
     from pytest_lava.plugin.boards import Boards
 
     return request.config.stash[Boards.key].bootloader(lava_target)
+
+
+@pytest.fixture
+def record_file(request: pytest.FixtureRequest, shell: Shell) -> RecordFile:
+    """Make a file part of the test's result: ``record_file("/tmp/trace.dat")`` brings it from the board.
+
+    ``record_file.here(path)`` takes one of this machine, ``record_file.content(name, text)`` what the test made itself.
+    """
+    from pytest_lava.plugin.attaching import Attaching, RecordFile
+
+    return RecordFile(request.config.stash[Attaching.key], request.node)

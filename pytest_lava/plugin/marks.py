@@ -49,7 +49,7 @@ class Marks:
             if target is not None:
                 if reason := refused(wishes, target):
                     item.add_marker(pytest.mark.skip(reason=reason))
-            elif wishes != Wishes() and "lava_target" not in getattr(item, "fixturenames", ()):
+            elif _on_a_board(item, wishes) and "lava_target" not in getattr(item, "fixturenames", ()):
                 wrong[f"{where}: it is marked for a board and uses none: add 'shell' or 'board' to its parameters"] = (
                     None
                 )
@@ -142,6 +142,11 @@ class Marks:
                 run=self._run.folder,
                 events=self._run.events,
             )
+
+
+def _on_a_board(item: pytest.Item, wishes: Wishes) -> bool:
+    """Whether its marks make no sense without one."""
+    return wishes != Wishes() or item.get_closest_marker("collect_files") is not None
 
 
 def _skipped(item: pytest.Item) -> bool:

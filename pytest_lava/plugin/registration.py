@@ -10,6 +10,7 @@ from pytest_lava.errors import ConfigurationError
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.planning import make_plan
 from pytest_lava.plugin import folder as run_folder
+from pytest_lava.plugin.attaching import Attaching
 from pytest_lava.plugin.board_files import board_files
 from pytest_lava.plugin.collection import Collection
 from pytest_lava.plugin.health import HealthAfterTrouble
@@ -47,6 +48,7 @@ def _register(run: Run, guardian: Guardian) -> None:
     register(run.recoveries, "lava-recoveries")
     register(run.kernel_messages, "lava-kernel-messages")
     register(run.crash, "lava-crash")
+    register(Attaching(run), "lava-attaching")
     register(Stress(run), "lava-stress")
     register(Suites(run, guardian), "lava-suites")
     if run.plan.stress.until_failure:

@@ -108,6 +108,8 @@ def mistakes(node: pytest.Item | Any) -> Iterator[str]:
         yield from (f"@pytest.mark.requires: {what}" for what in _of_requires(mark))
     for mark in node.iter_markers("stress"):
         yield from (f"@pytest.mark.stress: {what}" for what in _of_stress(mark))
+    for mark in node.iter_markers("collect_files"):
+        yield from (f"@pytest.mark.collect_files: {what}" for what in _of_files(mark))
 
 
 def _of_stress(mark: pytest.Mark) -> Iterator[str]:
@@ -156,6 +158,15 @@ def _of_requires(mark: pytest.Mark) -> Iterator[str]:
         yield f"feature has to be a text, or a list of texts, not {features!r}"
 
 
+def _of_files(mark: pytest.Mark) -> Iterator[str]:
+    if not mark.args:
+        yield 'it says nothing: name files of the board, such as collect_files("/var/log/*.log")'
+    for pattern in mark.args:
+        if not isinstance(pattern, str) or not pattern or "\0" in pattern:
+            yield f"a file's name has to be a text, not {pattern!r}"
+    yield from _unknown(mark.kwargs, ())
+
+
 def _features(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (list, tuple, set, frozenset)) else (value,)
 
@@ -163,7 +174,8 @@ def _features(value: Any) -> tuple[Any, ...]:
 def _unknown(given: Iterable[str], known: tuple[str, ...]) -> Iterator[str]:
     for key in given:
         if key not in known:
-            yield f"there is no {key!r}; there are {', '.join(known)}{_near(key, known)}"
+            there = f"; there are {', '.join(known)}{_near(key, known)}" if known else ", and no other keyword"
+            yield f"there is no {key!r}{there}"
 
 
 def _near(word: str, known: Iterable[str]) -> str:
