@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import platform
-import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from pytest_lava.config.mistakes import Source, did_you_mean, explain, place_of, read_toml
 from pytest_lava.config.model import BoardModel, DriverTable
 from pytest_lava.console.watch_pattern import PatternTable, WatchPattern
 from pytest_lava.errors import ConfigurationError
@@ -21,10 +19,6 @@ from pytest_lava.registry import Registry
 __all__ = ["BoardConfig", "BoardFiles", "DriverChoice"]
 
 _DRIVER_KINDS = ("power", "deploy", "boot")
-#: what other tools call a key of ours
-_OTHER_NAMES = {
-    "baudrate": "speed", "baud": "speed", "baud_rate": "speed", "bps": "speed", "port": "url", "device": "url",
-}  # fmt: skip
 _HOST_ARCH = {"aarch64": "arm64", "armv7l": "arm", "i686": "x86", "amd64": "x86_64"}
 
 
@@ -58,16 +52,6 @@ class BoardConfig:
         return self.chain[-1]
 
 
-@dataclass(frozen=True)
-class _Source:
-    """One file of a chain."""
-
-    name: str
-    path: Path
-    text: str
-    data: Mapping[str, Any]
-
-
 class BoardFiles:
     """All board files that this run can see."""
 
@@ -96,7 +80,7 @@ class BoardFiles:
                 f"board {name!r} is a device type that your lab completes: write boards/{name}-01.toml with "
                 f'extends = "{name}" and the keys that {self.load(name).path} leaves to you'
             )
-        advice = _by_name(name) or _near(name, self.names())
+        advice = _by_name(name) or did_you_mean(name, self.names())
         raise ConfigurationError(f"there is no board {name!r}; there are {self._listed()}{advice}")
 
     def load(self, name: str) -> BoardConfig:
@@ -112,7 +96,7 @@ class BoardFiles:
         try:
             model = BoardModel.model_validate(merged)
         except ValidationError as error:
-            mistakes.append(_explain(error, sources, BoardModel))
+            mistakes.append(explain(error, sources, BoardModel))
         drivers = {}
         for kind in _DRIVER_KINDS:
             try:
@@ -141,26 +125,26 @@ class BoardFiles:
             if other != name and name in (source.name for source in self._chain(other)):
                 yield self.load(other)
 
-    def _driver(self, kind: str, table: Any, sources: Sequence[_Source]) -> DriverChoice:
+    def _driver(self, kind: str, table: Any, sources: Sequence[Source]) -> DriverChoice:
         try:
             driver = self._registry.get(kind, table.method)
         except ConfigurationError as error:
-            raise ConfigurationError(f"{_where(sources, (kind, 'method'))}{error}") from None
+            raise ConfigurationError(f"{place_of(sources, (kind, 'method'))}{error}") from None
         try:
             options = driver.Options.model_validate(dict(table.options))
         except ValidationError as error:
-            raise ConfigurationError(_explain(error, sources, driver.Options, (kind,))) from None
+            raise ConfigurationError(explain(error, sources, driver.Options, (kind,))) from None
         return DriverChoice(table.method, driver, options)
 
-    def _watch(self, model: BoardModel, sources: Sequence[_Source]) -> tuple[WatchPattern, ...]:
+    def _watch(self, model: BoardModel, sources: Sequence[Source]) -> tuple[WatchPattern, ...]:
         """Ours and those of plugins, less what the board file ignores, and those of the board file."""
         mistakes, own, ours = [], model.watch.patterns, self._registry.patterns()
         theirs = {pattern.name for pattern in ours}
         known = {*theirs, *own}
         for name in model.watch.ignore:
             if name not in known:
-                where = _where(sources, ("watch", "ignore"))
-                mistakes.append(f"{where}the watch has no pattern {name!r} to ignore{_near(name, known)}")
+                where = place_of(sources, ("watch", "ignore"))
+                mistakes.append(f"{where}the watch has no pattern {name!r} to ignore{did_you_mean(name, known)}")
         table = PatternTable(pattern for pattern in ours if pattern.name not in model.watch.ignore)
         for name, one in own.items():
             if name in model.watch.ignore and name not in theirs:
@@ -168,13 +152,13 @@ class BoardFiles:
             try:
                 table.add(name, one.kind, one.regex, source="board file", traced=one.traced)
             except ConfigurationError as error:
-                mistakes.append(f"{_where(sources, ('watch', 'patterns', name))}{error}")
+                mistakes.append(f"{place_of(sources, ('watch', 'patterns', name))}{error}")
         if mistakes:
             raise ConfigurationError("\n".join(mistakes))
         return tuple(table)
 
-    def _chain(self, name: str) -> list[_Source]:
-        sources: list[_Source] = []
+    def _chain(self, name: str) -> list[Source]:
+        sources: list[Source] = []
         wanted: str | None = name
         while wanted is not None:
             path = self._find(wanted, skip={source.path for source in sources})
@@ -182,14 +166,14 @@ class BoardFiles:
                 raise ConfigurationError(f"there is no board {wanted!r}; there are {self._listed()}")
             if path is None:
                 extending = sources[-1]
-                where = _where([extending], ("extends",))
+                where = place_of([extending], ("extends",))
                 if any(source.name == wanted for source in sources):
                     raise ConfigurationError(f"{where}{extending.name!r} extends {wanted!r}, which extends it in turn")
                 raise ConfigurationError(
                     f"{where}there is no board {wanted!r} to extend; there are {self._listed()}"
-                    f"{_near(wanted, self.names())}"
+                    f"{did_you_mean(wanted, self.names())}"
                 )
-            sources.append(_parse(wanted, path))
+            sources.append(read_toml(wanted, path, "board file"))
             parent = sources[-1].data.get("extends")
             wanted = parent if isinstance(parent, str) else None
         return sources
@@ -200,16 +184,6 @@ class BoardFiles:
             if path.is_file() and path not in skip:
                 return path
         return None
-
-
-def _parse(name: str, path: Path) -> _Source:
-    try:
-        text = path.read_text(encoding="utf-8")
-        return _Source(name, path, text, tomllib.loads(text))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot read this board file: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path}: this is not valid TOML: {error}") from None
 
 
 def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,77 +205,9 @@ def _table(key: str, value: Any) -> Any:
     return value
 
 
-def _explain(
-    error: ValidationError, sources: Sequence[_Source], model: type[BaseModel], prefix: tuple[str, ...] = ()
-) -> str:
-    sentences = []
-    for problem in error.errors():
-        key = prefix + tuple(str(part) for part in problem["loc"])
-        shown = ".".join(key)
-        where = _where(sources, key)
-        if problem["type"] == "extra_forbidden":
-            sentences.append(f"{where}unknown key {shown!r}{_near(key[-1], _fields(model, key[len(prefix) : -1]))}")
-        elif problem["type"] == "missing":
-            sentences.append(f"{sources[0].path}: the key {shown!r} is missing")
-        else:
-            wrong = problem["msg"].removeprefix("Value error, ")
-            wrong = wrong[:1].lower() + wrong[1:]
-            sentences.append(f"{where}key {shown!r}: {wrong}, got {problem['input']!r}")
-    return "\n".join(sentences)
-
-
-def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    for part in path:
-        field = model.model_fields.get(part)
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
-            return []
-        model = field.annotation
-    return list(model.model_fields)
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    other = _OTHER_NAMES.get(name)
-    near = [other] if other in names else difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def _by_name(name: str) -> str:
     """What to do with a file for whom wants it by its path."""
     if "/" not in name and not name.endswith(".toml"):
         return ""
     stem = PurePath(name).name.removesuffix(".toml")
     return f"; boards go by their names: put the file into a folder boards/ here and say {stem!r}"
-
-
-def _where(sources: Sequence[_Source], key: Sequence[str]) -> str:
-    """``file:line: `` of a key (or else of the table it is in), in the nearest file of the chain that has it."""
-    while key:
-        for source in sources:
-            if _holds(source.data, key):
-                return f"{source.path}:{_line(source.text, key)}: "
-        key = key[:-1]
-    return f"{sources[0].path}: "
-
-
-def _holds(value: Any, key: Sequence[str]) -> bool:
-    for part in key:
-        if not isinstance(value, Mapping) or part not in value:
-            return False
-        value = value[part]
-    return True
-
-
-def _line(text: str, key: Sequence[str]) -> int:
-    """The line of a key: tomllib keeps none, so look for its table and then its name."""
-    table = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
-            table = header[1].replace('"', "")
-            if table == ".".join(key):
-                return number
-        elif (name := re.match(r"""\s*["']?([\w.-]+)["']?\s*=""", line)) and ".".join(
-            filter(None, [table, name[1]])
-        ) == ".".join(key):
-            return number
-    return _line(text, key[:-1]) if len(key) > 1 else 1

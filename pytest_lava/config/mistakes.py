@@ -1,0 +1,114 @@
+"""Mistakes in TOML files that people write, told with file, line, key and the nearest known name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_lava.errors import ConfigurationError
+
+__all__ = ["Source", "did_you_mean", "explain", "place_of", "read_toml"]
+
+#: what other tools call a key of ours
+_OTHER_NAMES = {
+    "baudrate": "speed", "baud": "speed", "baud_rate": "speed", "bps": "speed", "port": "url", "device": "url",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file; ``name`` is what people call it."""
+
+    name: str
+    path: Path
+    text: str
+    data: Mapping[str, Any]
+
+
+def read_toml(name: str, path: Path, kind: str) -> Source:
+    """``ConfigurationError`` if it is no TOML, or cannot be read; ``kind`` says what the file is."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return Source(name, path, text, tomllib.loads(text))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot read this {kind}: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: this is not valid TOML: {error}") from None
+
+
+def explain(
+    error: ValidationError, sources: Sequence[Source], model: type[BaseModel], prefix: tuple[str, ...] = ()
+) -> str:
+    """A sentence a line for each mistake; ``prefix`` is the table whose keys ``model`` has."""
+    sentences = []
+    for problem in error.errors():
+        key = prefix + tuple(str(part) for part in problem["loc"])
+        shown = ".".join(key)
+        where = place_of(sources, key)
+        if problem["type"] == "extra_forbidden":
+            known = _fields(model, key[len(prefix) : -1])
+            sentences.append(f"{where}unknown key {shown!r}{did_you_mean(key[-1], known)}")
+        elif problem["type"] == "missing":
+            sentences.append(f"{sources[0].path}: the key {shown!r} is missing")
+        else:
+            wrong = problem["msg"].removeprefix("Value error, ")
+            wrong = wrong[:1].lower() + wrong[1:]
+            sentences.append(f"{where}key {shown!r}: {wrong}, got {problem['input']!r}")
+    return "\n".join(sentences)
+
+
+def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(part)
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return []
+        model = field.annotation
+    return list(model.model_fields)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that names the nearest of ``known``; empty if none is near."""
+    names = list(known)
+    other = _OTHER_NAMES.get(name)
+    near = [other] if other in names else difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def place_of(sources: Sequence[Source], key: Sequence[str]) -> str:
+    """``file:line: `` of a key (or else of the table it is in), in the nearest file of the chain that has it."""
+    while key:
+        for source in sources:
+            if _holds(source.data, key):
+                return f"{source.path}:{_line(source.text, key)}: "
+        key = key[:-1]
+    return f"{sources[0].path}: "
+
+
+def _holds(value: Any, key: Sequence[str]) -> bool:
+    for part in key:
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = value[part]
+    return True
+
+
+def _line(text: str, key: Sequence[str]) -> int:
+    """The line of a key: tomllib keeps none, so look for its table and then its name."""
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
+            table = header[1].replace('"', "")
+            if table == ".".join(key):
+                return number
+        elif (name := re.match(r"""\s*["']?([\w.-]+)["']?\s*=""", line)) and ".".join(
+            filter(None, [table, name[1]])
+        ) == ".".join(key):
+            return number
+    return _line(text, key[:-1]) if len(key) > 1 else 1
