@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pytest_lava.commands.gathering import check_pattern
 from pytest_lava.commands.listing import read_command_file
 from pytest_lava.commands.plan import OutOfTree
 from pytest_lava.errors import ConfigurationError
@@ -35,7 +34,8 @@ def out_of_tree(options: Options, mistakes: Mistakes) -> OutOfTree:
     """What is to run besides ``--command``, and what is brought back."""
     mistakes.collect(check_commands, "--host-command", options.host_commands, "'ping -c 3 $LAVA_BOARD_IP'")
     for pattern in options.collect_files:
-        mistakes.collect(check_pattern, pattern)
+        if not pattern.startswith("/") or "\0" in pattern:
+            mistakes.add(f"--collect-file {pattern!r}: give the whole path on the board: /var/log/messages, /tmp/*.log")
     files = [found for name in options.command_files if (found := mistakes.collect(read_command_file, name))]
     words = mistakes.collect(_words, options.script_args) or ()
     return OutOfTree(tuple(files), options.host_commands, options.collect_files, words)

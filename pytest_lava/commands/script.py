@@ -6,7 +6,7 @@ import secrets
 import shlex
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,21 +94,25 @@ def run_script(
     *,
     local: bool = False,
     guard: Callable[[str], Callable[[], object]] = lambda _: lambda: None,
+    quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> CommandResult:
     """Send it to a folder of its own, run it there, and remove that. Streams and status are the script's.
 
     ``timeout`` in seconds is that of the run. ``local`` says that the board is this machine, where the folder goes
-    whatever happens; ``guard`` takes a command that sees to that if this process dies, and returns what revokes it.
+    whatever happens; ``guard`` takes a command that sees to that if this process dies, and returns what revokes it;
+    ``quiet`` surrounds what is not the script's own on the console.
     Raises ``OperationFailed`` if the board has no place for it or lacks its interpreter, and what
     :meth:`~pytest_lava.console.shell.Shell.run` does.
     """
-    folder = _place(shell, script, old=not local)
+    with quiet():
+        folder = _place(shell, script, old=not local)
     forget = guard(f"rm -rf {shlex.quote(folder)}") if local else lambda: None
     over = False
     try:
-        _need(shell, script)
         file = f"{folder}/{script.name}"
-        shell.put(script.path, file, mode=0o755)
+        with quiet():
+            _need(shell, script)
+            shell.put(script.path, file, mode=0o755)
         result = shell.run(_line(script, file, arguments), cwd=folder, timeout=timeout)
         over = True
         return result
@@ -120,7 +124,7 @@ def run_script(
             shutil.rmtree(folder, ignore_errors=True)
             forget()
         elif over:
-            with suppress(LavaError):  # the outcome of the script stands
+            with suppress(LavaError), quiet():  # the outcome of the script stands
                 shell.run(f"cd / && rm -rf {shlex.quote(folder)}", timeout=_SHORT)
 
 

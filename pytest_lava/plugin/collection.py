@@ -6,28 +6,42 @@ import re
 import types
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
+from pytest_lava.commands.plan import Command
 from pytest_lava.config.paths import shipped
+from pytest_lava.console.shell import CommandResult
 from pytest_lava.errors import CommandTimeout, OperationFailed, TestTimeout
 from pytest_lava.plan import RunPlan, Target
+from pytest_lava.plugin.functions import as_command, made_function
 from pytest_lava.plugin.wishes import read_wishes, refused
 
-__all__ = ["COMMAND", "Collection", "CommandRun", "command_of", "made_items", "target_of"]
+__all__ = [
+    "COMMAND",
+    "Collection",
+    "CommandRun",
+    "command_body",
+    "command_of",
+    "made_items",
+    "slug",
+    "take_result",
+    "target_of",
+]
 
 _SLUG = 60
 
 
 class CommandRun:
-    """An out-of-tree command of an item, and what it gave once it ran."""
+    """An out-of-tree command of an item, and what it gave once it ran; ``seconds`` are its own."""
 
     def __init__(self, command: str) -> None:
         self.command = command
         self.status: int | None = None
         self.stdout = b""
         self.stderr = b""
+        self.seconds: float | None = None
 
 
 COMMAND = pytest.StashKey[CommandRun]()
@@ -51,7 +65,7 @@ class Collection:
     def __init__(self, config: pytest.Config, plan: RunPlan) -> None:
         self._plan = plan
         named = config.args_source is config.ArgsSource.ARGS
-        made = bool(plan.commands or plan.stress.commands)
+        made = bool(plan.commands or plan.stress.commands or plan.out_of_tree.given)
         self._commands_only = made and not named
         if not made and config.args_source is config.ArgsSource.INVOCATION_DIR:
             config.args[:] = [str(shipped("testsuites") / "smoke")]
@@ -73,7 +87,7 @@ class Collection:
         """Before -k, --deselect and pytest's own reordering look at the items."""
         if self._plan.commands:
             limit = self._plan.command_timeout
-            items.extend(made_items(session, "command", self._plan.commands, lambda one: _body(one, limit)))
+            items.extend(made_items(session, "command", self._plan.commands, lambda one: command_body(one, limit)))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_collection_modifyitems")
     def pytest_lava_regroup(self, items: list[pytest.Item]) -> Iterator[None]:
@@ -88,11 +102,14 @@ class Collection:
 
 
 def made_items(
-    session: pytest.Session, file: str, commands: Sequence[str], make: Callable[[str], Callable[..., None]]
+    session: pytest.Session, file: str, commands: Sequence[Command | str], make: Callable[[str], Callable[..., None]]
 ) -> Iterator[pytest.Item]:
     """Items below the node ``file``, one for each command; ``make`` gives what runs it."""
     collector = _Commands.from_parent(session, name=file, path=session.config.rootpath / file, nodeid=file)
-    collector.commands, collector.make = commands, make
+    collector.make = make
+    collector.commands = [
+        Command(one, one, number) if isinstance(one, str) else one for number, one in enumerate(commands, 1)
+    ]
     for one in session.genitems(collector):
         assert isinstance(one, pytest.Item)
         yield one
@@ -101,28 +118,31 @@ def made_items(
 class _Commands(pytest.Module):
     """A module without a file, whose functions run the commands: so parametrisation and grouping are pytest's own."""
 
-    commands: Sequence[str]
+    commands: Sequence[Command]
     make: Callable[[str], Callable[..., None]]
 
     def _getobj(self) -> types.ModuleType:
         module = types.ModuleType(self.name)
         module.__file__ = str(self.path)  # other plugins ask for it
         taken: dict[str, int] = {}
-        for number, command in enumerate(self.commands, 1):
-            name = _slug(command)
+        for command in self.commands:
+            name = slug(command.name)
             taken[name] = taken.get(name, 0) + 1
             name = name if taken[name] == 1 else f"{name}#{taken[name]}"
-            setattr(module, name, _function(name, number, command, self.make(command), self.name))
+            body = made_function(self.make(command.text), name, self.name, command.line)
+            setattr(module, name, as_command(body, command.text, command.name))
         return module
 
 
-def _slug(command: str) -> str:
+def slug(command: str) -> str:
     """A name for node ids: one line, without what pytest gives a meaning to."""
     name = re.sub(r"::+", ":", re.sub(r"[\[\]\x00-\x1f\x7f]+|\s+", " ", command)).strip()
     return name if len(name) <= _SLUG else name[: _SLUG - 3] + "..."
 
 
-def _body(command: str, timeout: float) -> Callable[..., None]:
+def command_body(command: str, timeout: float) -> Callable[..., None]:
+    """What runs a command on the item's board, within so many seconds."""
+
     def body(request: pytest.FixtureRequest, shell: Any) -> None:
         __tracebackhide__ = True
         run = request.node.stash[COMMAND] = CommandRun(command)
@@ -131,18 +151,14 @@ def _body(command: str, timeout: float) -> Callable[..., None]:
         except (CommandTimeout, TestTimeout) as error:
             run.stdout = error.evidence.encode(errors="surrogateescape")
             raise
-        run.status, run.stdout, run.stderr = result.returncode, result.stdout_bytes, result.stderr_bytes
-        if result.returncode:
-            raise OperationFailed(f"the command returned {result.returncode}: {command}")
+        take_result(run, result)
 
     return body
 
 
-def _function(name: str, number: int, command: str, made: Callable[..., None], file: str) -> Callable[..., None]:
-    """The same function under the name of its command, as a line of a file that there is not."""
-    body = cast(types.FunctionType, made)
-    code = body.__code__.replace(co_filename=file, co_firstlineno=number, co_name=name)
-    function = types.FunctionType(code, body.__globals__, name, body.__defaults__, body.__closure__)
-    function.__test__ = True  # type: ignore[attr-defined]  # any name is collected
-    function.lava_command = command  # type: ignore[attr-defined]
-    return function
+def take_result(run: CommandRun, result: CommandResult) -> None:
+    """What a command gave; ``OperationFailed`` if that is a failure."""
+    run.status, run.stdout, run.stderr = result.returncode, result.stdout_bytes, result.stderr_bytes
+    run.seconds = result.duration
+    if result.returncode:
+        raise OperationFailed(f"the command returned {result.returncode}: {run.command}")

@@ -39,7 +39,8 @@ _LIBRARIES = (*{sysconfig.get_path(name) for name in ("stdlib", "purelib", "plat
 def names(item: pytest.Item) -> dict[str, Any]:
     """Suite and case as a bundle calls them."""
     if command := command_of(item):
-        return {"suite": command, "case": _without_target(item, item.name), "command": command}
+        name = getattr(getattr(item, "function", None), "lava_name", command)
+        return {"suite": name, "case": _without_target(item, item.name), "command": command}
     if own := getattr(getattr(item, "function", None), "lava_names", None):
         return dict(own)
     path, _, rest = item.nodeid.partition("::")

@@ -13,8 +13,10 @@ from pytest_lava.plugin import folder as run_folder
 from pytest_lava.plugin.attaching import Attaching
 from pytest_lava.plugin.board_files import board_files
 from pytest_lava.plugin.collection import Collection
+from pytest_lava.plugin.commands import Commands
 from pytest_lava.plugin.health import HealthAfterTrouble
 from pytest_lava.plugin.options import read_options
+from pytest_lava.plugin.scripts import Scripts
 from pytest_lava.plugin.session import Run
 from pytest_lava.plugin.stress import Stress
 from pytest_lava.plugin.suites import Suites
@@ -43,6 +45,7 @@ def _register(run: Run, guardian: Guardian) -> None:
     """The order counts: of two that wrap the same hook the later one is the outer one."""
     config, register = run.config, run.config.pluginmanager.register
     register(run, "lava-run")
+    register(Commands(run, guardian), "lava-commands")
     register(Collection(config, run.plan), "lava-collection")
     register(run.reporting, "lava-reporting")
     register(run.recoveries, "lava-recoveries")
@@ -51,6 +54,7 @@ def _register(run: Run, guardian: Guardian) -> None:
     register(Attaching(run), "lava-attaching")
     register(Stress(run), "lava-stress")
     register(Suites(run, guardian), "lava-suites")
+    register(Scripts(run, guardian), "lava-scripts")
     if run.plan.stress.until_failure:
         from pytest_lava.plugin.repeat import UntilFailure
 

@@ -17,6 +17,7 @@ from pytest_lava.plan import Target
 from pytest_lava.plugin.child import emit_child
 from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.facts import FACTS
+from pytest_lava.plugin.functions import made_function
 from pytest_lava.results.record import DEFINITION
 from pytest_lava.suites.api import STDOUT, Attachment, Case, Suite, Surroundings
 
@@ -284,13 +285,10 @@ def _function(face: Suites, name: str, suite: Suite) -> Callable[..., None]:
         __tracebackhide__ = True
         face.execute(request.node, suite, shell)
 
-    made = cast(types.FunctionType, body)
-    code = made.__code__.replace(co_filename=str(suite.source), co_firstlineno=1, co_name=name)
-    function = types.FunctionType(code, made.__globals__, name, made.__defaults__, made.__closure__)
-    function.__test__ = True  # type: ignore[attr-defined]  # any name is collected
-    function.lava_suite = suite  # type: ignore[attr-defined]
-    function.lava_names = {"suite": face.named(suite), "case": name}  # type: ignore[attr-defined]
-    return function
+    function = made_function(body, name, str(suite.source))
+    function.lava_suite = suite
+    function.lava_names = {"suite": face.named(suite), "case": name}
+    return cast("Callable[..., None]", function)
 
 
 def _slug(name: str) -> str:

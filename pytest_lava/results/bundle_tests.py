@@ -66,7 +66,7 @@ def groups(record: Record) -> list[Group]:
     found: dict[tuple[str, ...], list[Case]] = {}
     for case in record.cases:
         if case.command:
-            found.setdefault(("command", case.command, case.target, case.nodeid), []).append(case)
+            found.setdefault(("command", case.suite, case.target, case.nodeid), []).append(case)
         elif case.suite != LAVA:
             found.setdefault(("suite", case.suite, case.target), []).append(case)
     first: dict[tuple[str, ...], str] = {}
@@ -99,7 +99,7 @@ def suite_run(source: Source, group: Group, names: Namer) -> Bundle:
             run.setdefault("attachments", []).extend(_files(source, case))
         if case.last(DEFINITION) == "ended" and case.verdict.outcome in ("passed", "failed"):
             continue  # its cases have said it all
-        name = ids.unique(group.command or case.name)
+        name = ids.unique(case.suite if group.command else case.name)
         result, attachments = case_result(source, case, name)
         if case.last("log_line") and run.get("attachments"):
             result |= {"log_filename": run["attachments"][0]["pathname"], "log_lineno": int(case.last("log_line"))}

@@ -80,7 +80,7 @@ def _testcase(record: Record, case: Case) -> ET.Element:
 def _names(case: Case) -> tuple[str, str]:
     """``classname`` and ``name`` as pytest makes them; ``deploy``, ``boot`` and commands have a class of their own."""
     if case.command:
-        return "command", case.command
+        return "command", case.suite
     if case.suite == LAVA:
         return case.name, case.target or case.board or case.name
     module = re.sub(r"\.py$", "", case.suite).replace("/", ".")
