@@ -1,0 +1,200 @@
+"""From what a user wrote, a name of ``pytest-lava.toml`` or a URL, to a sink with its options, and its secret apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_lava.config.mistakes import Source, did_you_mean, explain, place_of
+from pytest_lava.errors import ConfigurationError
+from pytest_lava.registry import Registry
+from pytest_lava.sinks.api import Sink
+from pytest_lava.sinks.secrets import FoundSecrets
+from pytest_lava.sinks.settings import FILE, Settings
+
+__all__ = ["SinkChoice", "SinkChooser", "made_from", "without_secret"]
+
+_FOLDERS = ("file", "junit")  # kinds whose URL may be a path
+_PLAIN = {"http": "http", "https": "http", "file": "file"}  # kinds of a URL that names none
+
+
+@dataclass(frozen=True)
+class SinkChoice:
+    """A sink and its options, none of which is secret."""
+
+    name: str
+    kind: str
+    sink: Sink
+    options: BaseModel
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """What :func:`made_from` makes it from again, in another process."""
+        return {"name": self.name, "kind": self.kind, "options": self.options.model_dump(mode="json")}
+
+    @property
+    def url(self) -> str:
+        """Where it leads, for people."""
+        return str(getattr(self.options, "url", ""))
+
+
+class SinkChooser:
+    """Reads what ``--submit`` and ``--to`` were given. ``base`` is the folder that relative paths begin at."""
+
+    def __init__(self, settings: Settings, registry: Registry, secrets: FoundSecrets, base: Path) -> None:
+        self._settings, self._registry, self._secrets, self._base = settings, registry, secrets, base
+
+    def choose(self, texts: Iterable[str]) -> tuple[SinkChoice, ...]:
+        """All of them, each once. ``ConfigurationError`` tells every mistake at once."""
+        found: dict[str, SinkChoice] = {}
+        mistakes: list[str] = []
+        for text in texts:
+            try:
+                choice = self._named(text) or self._of_url(text, found)
+            except ConfigurationError as error:
+                mistakes.append(self._secrets.mask(str(error)))
+                continue
+            found.setdefault(choice.name, choice)
+        if mistakes:
+            raise ConfigurationError("\n".join(mistakes))
+        return tuple(found.values())
+
+    def _named(self, name: str) -> SinkChoice | None:
+        known = self._settings.sink(name)
+        if known is None:
+            return None
+        table, source = known
+        driver = self._driver(table["kind"], place_of([source], ("sinks", name, "kind")))
+        given = {key: value for key, value in table.items() if key != "kind"}
+        if isinstance(given.get("url"), str):
+            given["url"], user, secret = _credentials(given["url"])
+            given |= self._take(driver, name, user, secret)
+        return self._made(name, table["kind"], driver, given, source)
+
+    def _of_url(self, text: str, taken: Mapping[str, SinkChoice]) -> SinkChoice:
+        kind, url = _split(text)
+        if not kind:
+            raise ConfigurationError(self._unknown(text))
+        driver = self._driver(kind, f"--submit {without_secret(text)}: ")
+        url, user, secret = _credentials(url)
+        given: dict[str, Any] = {"url": url}
+        if kind not in ("http", *_FOLDERS):  # there a query belongs to the URL, or to the name
+            parts = urlsplit(url)
+            given = {"url": urlunsplit(parts._replace(query="")), **dict(parse_qsl(parts.query))}
+        name = _name_of(kind, url)
+        for number in range(2, 1000):
+            if name not in taken or taken[name].options == self._options(name, driver, given, None):
+                break
+            name = f"{_name_of(kind, url)}-{number}"
+        given |= self._take(driver, name, user, secret)
+        return self._made(name, kind, driver, given, None)
+
+    def _driver(self, kind: str, where: str) -> Any:
+        try:
+            return self._registry.get("sink", kind)
+        except ConfigurationError:
+            known = self._registry.names("sink")
+            hint = did_you_mean(kind, known) or f"; there are {', '.join(known)}"
+            raise ConfigurationError(f"{where}unknown kind of sink {kind!r}{hint}") from None
+        except ImportError as error:
+            raise ConfigurationError(f"{where}the sink {kind!r} needs {error.name}: install it with pip") from None
+
+    def _take(self, driver: Any, name: str, user: str, secret: str) -> dict[str, str]:
+        """Secrets go where they are masked. Without a password the user is one, unless there are users."""
+        if "user" not in driver.Options.model_fields:
+            user, secret = "", secret or user
+        if secret:
+            self._secrets.give(name, secret)
+        return {"user": user} if user else {}
+
+    def _options(self, name: str, driver: Any, given: Mapping[str, Any], source: Source | None) -> BaseModel:
+        try:
+            base = source.path.parent if source else self._base
+            options: BaseModel = driver.Options.model_validate(dict(given), context={"base": base})
+        except ValidationError as error:
+            if source:
+                raise ConfigurationError(explain(error, [source], driver.Options, ("sinks", name))) from None
+            raise ConfigurationError(_of_words(error, name, driver.Options)) from None
+        return options
+
+    def _made(self, name: str, kind: str, driver: Any, given: Mapping[str, Any], source: Source | None) -> SinkChoice:
+        options = self._options(name, driver, given, source)
+        return SinkChoice(name, kind, driver(name, options, self._secrets), options)
+
+    def _unknown(self, text: str) -> str:
+        """What to do about a word that is neither a name nor a URL."""
+        text, names = without_secret(text), self._settings.names()
+        if "://" in text:
+            kinds = ", ".join(self._registry.names("sink"))
+            return f"--submit {text}: the scheme tells no kind; write KIND+https://..., with a kind of {kinds}"
+        there = f"there are {', '.join(names)}" if names else f"there is none: write [sinks.{text}] in {FILE}"
+        return (
+            f"--submit {text}: there is no such sink; {there}{did_you_mean(text, names)}; for a folder write ./{text}"
+        )
+
+
+def made_from(stored: Mapping[str, Any], registry: Registry, secrets: FoundSecrets) -> SinkChoice:
+    """The same choice again. ``ConfigurationError`` if this version does not know its driver or its options."""
+    name, kind = str(stored["name"]), str(stored["kind"])
+    try:
+        driver = registry.get("sink", kind)
+        options = driver.Options.model_validate(stored["options"])
+        return SinkChoice(name, kind, driver(name, options, secrets), options)
+    except (ValidationError, ImportError) as error:
+        raise ConfigurationError(f"the sink {name!r} of kind {kind!r} cannot be used any more: {error}") from None
+
+
+def without_secret(text: str) -> str:
+    """A URL as it may be shown: without user and password."""
+    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Kind and URL; no kind if nothing tells it."""
+    scheme, separator, rest = text.partition("://")
+    if separator:
+        kind, plus, transport = scheme.partition("+")
+        return (kind, f"{transport}://{rest}") if plus else (_PLAIN.get(scheme, ""), text)
+    kind, separator, path = text.partition(":")
+    if separator and kind in _FOLDERS:
+        return kind, path
+    return ("file", text) if "/" in text or text in (".", "..") else ("", text)
+
+
+def _credentials(url: str) -> tuple[str, str, str]:
+    """The URL without them, the user and the secret; both empty if there are none."""
+    parts = urlsplit(url)
+    before, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, "", ""
+    user, _, secret = before.partition(":")
+    return urlunsplit(parts._replace(netloc=host)), unquote(user), unquote(secret)
+
+
+def _name_of(kind: str, url: str) -> str:
+    """What a sink is called that was given as a URL: it shows in the summary, and in the name of its variable."""
+    parts = urlsplit(url)
+    what = parts.hostname or Path(parts.path).name or "folder"
+    return f"{kind}-{re.sub(r'[^A-Za-z0-9_.-]', '-', what)}"
+
+
+def _of_words(error: ValidationError, name: str, model: type[BaseModel]) -> str:
+    """As :func:`explain`, of what was given on the command line."""
+    sentences = []
+    for problem in error.errors():
+        key = ".".join(map(str, problem["loc"]))
+        if problem["type"] == "extra_forbidden":
+            sentences.append(f"--submit: the sink {name!r} has no key {key!r}{did_you_mean(key, model.model_fields)}")
+        elif problem["type"] == "missing":
+            sentences.append(f"--submit: the sink {name!r} needs the key {key!r}: add ?{key}=... to its URL")
+        else:
+            wrong = problem["msg"].removeprefix("Value error, ")
+            of = f"{key}={problem['input']}" if key else name
+            sentences.append(f"--submit: {of}: {wrong[:1].lower()}{wrong[1:]}")
+    return "\n".join(sentences)
