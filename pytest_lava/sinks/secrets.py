@@ -62,12 +62,10 @@ class FoundSecrets:
         return text
 
     def _hide(self, secret: str) -> None:
-        if len(secret) < _SHORT:
-            return
-        for spelling in (secret, quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1]):
-            self._hidden[spelling] = None
-        encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
-        self._hidden[encoded] = None
+        for part in (secret, secret.partition(":")[2]):  # USER:TOKEN: a server may echo the token alone
+            if len(part) >= _SHORT:
+                for spelling in (part, quote(part, safe=""), quote_plus(part), repr(part)[1:-1], *_encoded(part)):
+                    self._hidden[spelling] = None
 
     def _of_keyring(self, name: str) -> str:
         if not self._keyring:
@@ -89,3 +87,14 @@ class FoundSecrets:
                 continue
             return found[2] or "" if found else ""
         return ""
+
+
+def _encoded(secret: str) -> list[str]:
+    """``secret`` as it shows in base64, whatever stands before it: as in ``Authorization: Basic`` with any user."""
+    data = secret.encode()
+    found = []
+    for before in range(3):
+        text = base64.b64encode(bytes(before) + data).decode()
+        # only the characters that are made of bits of the secret alone
+        found.append(text[-(-before * 8 // 6) : (before + len(data)) * 8 // 6])
+    return [text for text in found if len(text) >= _SHORT]
