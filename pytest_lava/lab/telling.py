@@ -49,6 +49,7 @@ def told_target(target: str, config: BoardConfig, prepared: Prepared) -> dict[st
         "device_type": config.device_type,
         "arch": config.arch,
         "emulated": config.model.emulated,
+        "features": list(config.model.features),
         "kernel": _kernel(prepared.kernel) if prepared.kernel else None,
         "image": _image(prepared.image) if prepared.image else None,
         "added": [asdict(one) for one in prepared.added],

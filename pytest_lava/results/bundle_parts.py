@@ -1,4 +1,4 @@
-"""Small values of a bundle: dates, durations, attributes, attachments, contexts of hardware and software."""
+"""Small values of a bundle: dates, durations, attributes, attachments."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pytest_lava.results.record import Record
 from pytest_lava.results.text import ascii_only, plain
 
 __all__ = [
     "Bundle",
     "attachment",
     "attributes",
-    "contexts",
     "date",
     "duration",
     "encoded_attachment",
@@ -24,7 +22,6 @@ __all__ = [
     "inside",
     "measurement",
     "message",
-    "target_attributes",
 ]
 
 #: a bundle or a part of it
@@ -89,95 +86,6 @@ def error_attributes(error: Bundle) -> dict[str, object]:
         "error.class": error.get("type"),
         "error.blame": error.get("blame"),
         "error.effect": error.get("effect"),
-    }
-
-
-def target_attributes(record: Record, target: str) -> dict[str, object]:
-    """What a run was made on, as attributes; the names with a dot are those of LAVA where it had one."""
-    line = record.target(target)
-    kernel, image = line.get("kernel") or {}, line.get("image") or {}
-    origin = kernel.get("origin") or {}
-    boots = [boot for boot in record.boots if boot.get("target") == target]
-    resumes = [resume for resume in record.resumes if resume.get("target") == target]
-    return {
-        "target": target,
-        "target.hostname": line.get("board"),
-        "target.device_type": line.get("device_type"),
-        "target.arch": line.get("arch"),
-        "target.emulated": line.get("emulated"),
-        "kernel.name": kernel.get("name"),
-        "kernel.release": record.kernel_release(target),
-        "kernel.build": kernel.get("build"),
-        "kernel.kind": kernel.get("kind"),
-        "kernel.sha256": kernel.get("sha256"),
-        "kernel.origin": origin.get("text"),
-        "kernel.package": origin.get("package"),
-        "kernel.commit": origin.get("commit"),
-        "image.name": image.get("name"),
-        "image.sha256": image.get("sha256"),
-        **_added_attributes(line),
-        "boot.seconds": boots[0].get("seconds") if boots else None,
-        "boot.resumed": resumes[0].get("resumed") if resumes else None,
-    }
-
-
-def contexts(record: Record, target: str) -> Bundle:
-    """``hardware_context`` and ``software_context`` of a target; empty if nothing is known."""
-    line = record.target(target)
-    if not line:
-        return {}
-    kernel, image = line.get("kernel") or {}, line.get("image") or {}
-    software: Bundle = {}
-    if image.get("name"):
-        software["image"] = {"name": plain(str(image["name"]))[:100]}
-    version = record.kernel_release(target) or str(kernel.get("sha256") or "")[:12]
-    packages = [{"name": "linux", "version": plain(version)[:128]}] if version else []
-    packages += [
-        {"name": plain(str(one.get("name")))[:128], "version": plain(_version(one))[:128]} for one in _added(line)
-    ]
-    if packages:
-        software["packages"] = packages
-    origin = kernel.get("origin") or {}
-    if origin.get("commit"):
-        software["sources"] = [_source(origin)]
-    facts = attributes({"arch": line.get("arch"), "emulated": line.get("emulated"), "type": line.get("device_type")})
-    board = plain(str(line.get("board") or target))[:256]
-    device = {"device_type": "device.board", "description": board, "attributes": facts}
-    return {"hardware_context": {"devices": [device]}, **({"software_context": software} if software else {})}
-
-
-def _added(line: Bundle) -> list[Bundle]:
-    """What was put into the image, or onto the board."""
-    return [one for one in line.get("added") or () if isinstance(one, dict)]
-
-
-def _version(one: Bundle) -> str:
-    """A package's own, or else what tells a file from another of its name; the schema wants one."""
-    sha256 = one.get("sha256")
-    return str(one.get("version") or (f"sha256:{sha256}" if sha256 else "unknown"))
-
-
-def _added_attributes(line: Bundle) -> dict[str, object]:
-    """One group for each, numbered from 1 in the order given."""
-    return {
-        f"added.{number}{suffix}": value
-        for number, one in enumerate(_added(line), 1)
-        for suffix, value in (
-            ("", one.get("option")),
-            (".name", one.get("name")),
-            (".version", one.get("version")),
-            (".sha256", one.get("sha256")),
-        )
-    }
-
-
-def _source(origin: Bundle) -> Bundle:
-    """A kernel's commit; the schema wants all four, and git needs no URL to tell a commit."""
-    return {
-        "project_name": "linux",
-        "branch_vcs": "git",
-        "branch_url": plain(str(origin.get("url") or origin.get("text") or ""))[:256],
-        "branch_revision": plain(str(origin["commit"]))[:256],
     }
 
 

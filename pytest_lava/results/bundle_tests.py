@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID, uuid5
 
@@ -11,7 +11,6 @@ from pytest_lava.results.bundle_parts import (
     Bundle,
     attachment,
     attributes,
-    contexts,
     date,
     duration,
     encoded_attachment,
@@ -19,9 +18,9 @@ from pytest_lava.results.bundle_parts import (
     inside,
     measurement,
     message,
-    target_attributes,
 )
 from pytest_lava.results.bundle_schema import BundleFormat
+from pytest_lava.results.bundle_target import TargetFacts
 from pytest_lava.results.console_slice import excerpt
 from pytest_lava.results.kernel_messages import SECTION, kernel_attributes, kernel_messages, kernel_traces
 from pytest_lava.results.record import DEFINITION, LAVA, Case, Record
@@ -39,12 +38,22 @@ _FILE_LIMIT = 8 << 20
 
 @dataclass(frozen=True)
 class Source:
-    """What a bundle is made from: the record, the format and the run folder."""
+    """What a bundle is made from: the record, the format, the run folder, and what is known of each target."""
 
     record: Record
     form: BundleFormat
     folder: Path
     namespace: UUID
+    targets: Mapping[str, TargetFacts]
+    #: targets of which a run has told in full
+    _told: set[str] = field(default_factory=set)
+
+    def contexts(self, target: str) -> Bundle:
+        """Hardware and software of a target: in full, or if that were too much in all only the first time."""
+        found = self.targets[target]
+        full = target not in self._told
+        self._told.add(target)
+        return found.contexts if full else found.brief
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ def suite_run(source: Source, group: Group, names: Namer) -> Bundle:
 
 def new_run(source: Source, key: str, test_id: str, *, target: str, started: str, facts: dict[str, object]) -> Bundle:
     """A test run without results; the same run of the same journal has the same uuid in every format."""
-    record = source.record
+    record, known = source.record, source.targets[target]
     versions = record.head.get("versions") or {}
     return {
         "analyzer_assigned_uuid": str(uuid5(source.namespace, key.encode("utf-8", "backslashreplace").decode())),
@@ -120,13 +129,14 @@ def new_run(source: Source, key: str, test_id: str, *, target: str, started: str
         "attributes": attributes(
             {
                 **facts,
-                **target_attributes(record, target),
+                **known.attributes,
                 "lava.run": record.run,
                 "lava.host": record.head.get("host"),
                 **{f"version.{name}": version for name, version in versions.items()},
             }
         ),
-        **contexts(record, target),
+        **({"tags": list(known.tags)} if known.tags else {}),
+        **source.contexts(target),
     }
 
 
