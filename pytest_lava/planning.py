@@ -13,6 +13,7 @@ from pytest_lava.events import EventLog
 from pytest_lava.images.artefact import local_path
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.housekeeping import parse_size
+from pytest_lava.images.shelf import Shelf
 from pytest_lava.inject.additions import Addition, check, parse_addition
 from pytest_lava.plan import BoardRequest, CachePlan, ImageRequest, KernelRequest, RecoveryMode, RunPlan, Target
 from pytest_lava.planning_commands import check_commands, out_of_tree
@@ -238,7 +239,7 @@ def _check_deploy(
             )
         power = board.power.driver(board.power.options, PowerContext(board.name, board.path.parent, guard, EventLog()))
         url = board.model.console.url
-        context = DeployContext(board.name, board.path.parent, power, EventLog(), guard, console=url)
+        context = DeployContext(board.name, board.path.parent, power, EventLog(), guard, Shelf(cache), url)
         driver(board.deploy.options, context).check(bool(kernel and kernel.given), tuple(image.parts) if image else ())
 
 

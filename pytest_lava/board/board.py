@@ -11,7 +11,7 @@ from pytest_lava.board.blame import blamed
 from pytest_lava.board.carrying import give_files
 from pytest_lava.board.line import BoardLine
 from pytest_lava.board.record import Booted, BootRecord, check_release, record_boot
-from pytest_lava.board.revival import may_reset, reset_by_kernel, shell_again
+from pytest_lava.board.revival import await_restart, may_reset, own_restart, reset_by_kernel, shell_again
 from pytest_lava.board.snapshots import snapshots_of
 from pytest_lava.board.switching import Switch
 from pytest_lava.boot.api import Boot, BootContext, Bootloader
@@ -33,7 +33,6 @@ from pytest_lava.errors import (
     of_this_machine,
 )
 from pytest_lava.events import EventLog
-from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.plan import ImagePlan, KernelPlan
 from pytest_lava.power.api import Guard, Power, PowerContext
@@ -73,8 +72,8 @@ class Board:
         log: Path,
         guard: Guard,
         events: EventLog,
+        shelf: Shelf,
         transfer: TransferPolicy | None = None,
-        shelf: Shelf | None = None,
         snapshots: bool = False,
     ) -> None:
         self.config = config
@@ -94,14 +93,13 @@ class Board:
         self._lost_shell: Shell | None = None
         #: no step takes longer than this, whatever limit it has of its own
         self.total: Deadline | None = None
-        shelf = shelf or Shelf(cache_dir())
         base, url = config.path.parent, config.model.console.url
         self._power: Power = config.power.driver(
             config.power.options, PowerContext(config.name, base, guard, self.events)
         )
         self._deploy: Deploy = config.deploy.driver(
             config.deploy.options,
-            DeployContext(config.name, base, self._power, self.events, guard, url, lambda: self.bootloader, shelf),
+            DeployContext(config.name, base, self._power, self.events, guard, shelf, url, lambda: self.bootloader),
         )
         self.console = Console(log, watch=Watch(config.watch))
         self._line = BoardLine(config.name, config.model.console, self.console, self._power, guard)
@@ -181,7 +179,8 @@ class Board:
         if self._shell is None or not self.console.attached:
             return False
         try:
-            return self._shell.run("true", timeout=_PROBE).returncode == 0
+            with self.console.typed.aside(heard=True):
+                return self._shell.run("true", timeout=_PROBE).returncode == 0
         except Hang as hang:
             self.events.emit(f"the shell hangs: {hang}", level="warning", **hang.facts)
             return False
@@ -230,11 +229,32 @@ class Board:
 
     def reset(self) -> None:
         """Have the kernel restart a lost board, and walk to its shell. What its memory holds stays there."""
-        start, self.state, self._shell, self._lost_shell = self.console.end, State.LOST, None, None
+        limit = self._limit(self.config.model.timeouts.power)
+        self._restarted(lambda: reset_by_kernel(self.console, limit))
+
+    @property
+    def restarts(self) -> bool:
+        """Whether it has said since its last boot that it restarts by itself, or has begun to."""
+        own = self.console.attached and not self._line.is_process and not self._boot.attaches
+        return own and own_restart(self.console, self._since) is not None
+
+    def await_restart(self) -> None:
+        """Walk a lost board that restarts by itself to its shell. What its memory holds stays there."""
+        since = self._since
+        self._restarted(lambda: await_restart(self.console, since))
+
+    @property
+    def _since(self) -> int:
+        """Where in the log the last boot ended."""
+        return max(self.last_boot.console[1] if self.last_boot else 0, self.console.boundary)
+
+    def _restarted(self, restart: Callable[[], None]) -> None:
+        self.state, self._shell, self._lost_shell = State.LOST, None, None
         with self._lost_if_it_fails():
             with self.events.phase("power"):
                 self._powered_at = monotonic()
-                reset_by_kernel(self.console, self._limit(self.config.model.timeouts.power))
+                restart()
+            start = self.console.boundary
             if self._boot.has_bootloader and not self._boot.attaches:
                 self._stop_at_bootloader()
             self._boot_on(start)

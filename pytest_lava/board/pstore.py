@@ -20,7 +20,9 @@ _SECONDS = 60.0  # for one file: 64 kB at 115200 baud are 6
 _LARGEST = 1 << 20  # bytes of one file
 _MOST = 50  # files at a time
 # only builtins where nothing is stored: it is asked after each boot
+# the backend: fs/pstore/platform.c, "(null)" where there is none
 _LIST = f"""[ -d {FOLDER} ] || exit 0
+q=; {{ read -r q </sys/module/pstore/parameters/backend; }} 2>/dev/null; echo "${{q#(null)}}"
 m=; while read -r _ where _; do [ "$where" = {FOLDER} ] && m=1; done </proc/mounts
 [ "$m" ] || mount -t pstore pstore {FOLDER} 2>/dev/null
 for file in {FOLDER}/*; do [ -f "$file" ] && echo "${{file##*/}}"; done
@@ -30,15 +32,19 @@ _NAME = re.compile(r"[\w.-]+")
 
 @dataclass(frozen=True)
 class Stored:
-    """The files of a board by name; ``trouble`` in a sentence each, for what was not brought home whole."""
+    """The files of a board by name; ``trouble`` in a sentence each, for what was not brought home whole.
+
+    ``place`` is what its kernel stores them by (``ramoops``, ``erst``, ``efi_pstore``), empty if it does not.
+    """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     trouble: tuple[str, ...] = ()
+    place: str = ""
 
 
 def collect(shell: Shell) -> Stored:
     """Read all files and remove them on the board. ``LavaError`` as :meth:`Shell.run` raises it."""
-    names = shell.run(_LIST, timeout=_SECONDS).stdout.split()
+    place, *names = shell.run(_LIST, timeout=_SECONDS).stdout.splitlines() or [""]
     files: dict[str, bytes] = {}
     trouble = []
     for name in names[:_MOST]:
@@ -55,4 +61,4 @@ def collect(shell: Shell) -> Stored:
             trouble.append(f"{name} cannot be removed, and will be found again: {removed.stderr.strip()}")
     if len(names) > _MOST:
         trouble.append(f"{len(names) - _MOST} more files are left for the next boot")
-    return Stored(files, tuple(trouble))
+    return Stored(files, tuple(trouble), place.strip())

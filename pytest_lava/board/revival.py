@@ -1,24 +1,40 @@
-"""Getting a board back without its power: a shell in place of one that ended, and a restart by the kernel's SysRq."""
+"""Getting a board back without its power: a shell in place of one that ended, and restarts: its own, or by SysRq."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from pytest_lava.boot.api import BootContext
 from pytest_lava.boot.login import after_login, log_in
 from pytest_lava.console.agent import AgentShell
 from pytest_lava.console.console import Console
 from pytest_lava.console.shell import Shell
+from pytest_lava.console.watch import FindingKind
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, LavaError, Timeout
 
-__all__ = ["may_reset", "reset_by_kernel", "shell_again"]
+__all__ = ["await_restart", "may_reset", "own_restart", "reset_by_kernel", "shell_again"]
 
 _SAME = 0.5  # seconds that the shell we know has to answer, which is at its prompt if all is well
 _OTHER = 6.0  # seconds that another one has to be found and taken over
 _ANSWER = 2.0  # seconds that a kernel has to begin a restart
 _REBOOT = 128  # of kernel.sysrq (Documentation/admin-guide/sysrq.rst)
 _RESETTING = re.compile(rb"sysrq: Resetting")
+_REBOOTING = re.compile(rb"Rebooting in (\d+) seconds?\.\.")  # kernel/panic.c, with panic=SECONDS
+_STAYS_OFF = re.compile(r"Power down|System halted")  # kernel/reboot.c
+_LONGEST = 60  # seconds that a power cycle is not quicker than
+_FIRMWARE = 15.0  # seconds until firmware says something
+_LAST_WORDS = 1 << 16  # bytes of a panic
+_SIGN = re.compile(rb"\S")
+
+
+@dataclass(frozen=True)
+class _Restart:
+    """A board starts anew by itself: where in the log, and the seconds until it does so."""
+
+    offset: int
+    seconds: float
 
 
 def shell_again(context: BootContext, shell: Shell | None, limit: Deadline) -> Shell:
@@ -46,6 +62,29 @@ def shell_again(context: BootContext, shell: Shell | None, limit: Deadline) -> S
 def may_reset(sysrq: str) -> bool:
     """Whether a kernel with this ``kernel.sysrq`` restarts when asked to; one digit of it may be all we know."""
     return sysrq.isdigit() and (sysrq == "1" or bool(int(sysrq) & _REBOOT))
+
+
+def own_restart(console: Console, since: int) -> _Restart | None:
+    """Whether a board that died since that offset has said that it restarts by itself, or has begun to."""
+    found = [one for one in console.findings(since) if one.kind in (FindingKind.FATAL, FindingKind.BOOT)]
+    for finding in found:
+        if finding.kind is FindingKind.BOOT:
+            return None if _STAYS_OFF.search(finding.message) else _Restart(finding.offset, 0.0)
+        said = console.read(finding.offset, finding.offset + _LAST_WORDS)
+        if (match := _REBOOTING.search(said)) and int(match[1]) <= _LONGEST:
+            return _Restart(finding.offset + match.end(), float(match[1]))
+    return None
+
+
+def await_restart(console: Console, since: int) -> None:
+    """Until a board that restarts by itself says something. ``InfrastructureError``, ``Timeout``, ``ConsoleLost``."""
+    restart = own_restart(console, since)
+    if restart is None:
+        raise InfrastructureError("the board does not restart by itself")
+    console.arm()
+    console.mark_boundary(restart.offset)
+    limit = Deadline.after(restart.seconds + _FIRMWARE)
+    console.expect([_SIGN], start=restart.offset, deadline=limit, what="sign of a restart", watched=False)
 
 
 def reset_by_kernel(console: Console, limit: Deadline) -> None:

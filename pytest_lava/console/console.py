@@ -157,10 +157,10 @@ class Console:
         if self.on_mark:
             self.on_mark(text)
 
-    def mark_boundary(self) -> int:
+    def mark_boundary(self, at: int | None = None) -> int:
         """From here on the board is another one (power cycle): no pattern matches across, old findings are gone."""
         with self._bell:
-            self.boundary, self.hang, self.sysrq = self._bytes.end, None, ""
+            self.boundary, self.hang, self.sysrq = self._bytes.end if at is None else at, None, ""
             self._doubt = None
             self._findings.new_board(self.boundary)
         return self.boundary

@@ -26,15 +26,18 @@ class Marks:
             self._marks.append((self._end(), text))
 
     @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Around commands of our own, which nobody asked for by these words: people are not shown them."""
+    def aside(self, *, heard: bool = False) -> Iterator[None]:
+        """Around commands of our own, which nobody asked for by these words: people are not shown them.
+
+        Neither are they shown what came meanwhile, unless it is to be ``heard``: what it is told of a board in doubt.
+        """
         begin = self._end()
         self._aside += 1
         try:
             yield
         finally:
             self._aside -= 1
-            if not self._aside and self._end() > begin:
+            if not (self._aside or heard) and self._end() > begin:
                 self._asides.append((begin, self._end()))
 
     def between(self, start: int, end: int) -> list[tuple[int, str]]:

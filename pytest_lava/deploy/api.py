@@ -10,7 +10,6 @@ from typing import Protocol
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.events import EventLog
-from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.plan import ImagePlan, KernelPlan
 from pytest_lava.power.api import Guard, Power
@@ -36,8 +35,8 @@ def _no_prompt() -> Prompt:
 class DeployContext:
     """What a deploy driver is given: names, the folder its relative paths start from, and what it may use.
 
-    ``console`` is the URL of the serial line. ``prompt`` switches the board on and stops it in its boot loader; the
-    board is switched off again after the deployment.
+    ``shelf`` keeps what is made once. ``console`` is the URL of the serial line. ``prompt`` switches the board on and
+    stops it in its boot loader; the board is switched off again after the deployment.
     """
 
     board: str
@@ -45,9 +44,9 @@ class DeployContext:
     power: Power
     events: EventLog
     guard: Guard
+    shelf: Shelf
     console: str = ""
     prompt: Callable[[], Prompt] = _no_prompt
-    shelf: Shelf = field(default_factory=lambda: Shelf(cache_dir()))
 
 
 @dataclass(frozen=True)

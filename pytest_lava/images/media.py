@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, InfrastructureError, first_line
-from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.memo import sha256_of
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.programs import run
@@ -29,9 +28,7 @@ _LABEL = "LAVA"
 _LIMIT = 300.0
 
 
-def boot_medium(
-    files: Mapping[str, Path], shelf: Shelf | None = None, *, fs: str = "fat", deadline: Deadline | None = None
-) -> Path:
+def boot_medium(files: Mapping[str, Path], shelf: Shelf, *, fs: str = "fat", deadline: Deadline | None = None) -> Path:
     """An image (no partition table) with ``files``: name on the medium (``Image``, ``dtbs/board.dtb``) -> file.
 
     ``fs`` is ``fat`` (made by mtools) or ``ext4`` (by mke2fs, without a journal, all readable for everybody). The
@@ -44,7 +41,6 @@ def boot_medium(
     if not files:
         raise ConfigurationError("a boot medium needs at least one file")
     names = {_checked(name): path for name, path in files.items()}
-    shelf = shelf or Shelf(cache_dir())
     digest = hashlib.sha256(_RECIPES[fs].encode())
     for name in sorted(names):
         digest.update(f"\0{name}\0{sha256_of(names[name], shelf.folder)}".encode())

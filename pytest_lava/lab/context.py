@@ -11,7 +11,7 @@ from pytest_lava.config.boards import BoardConfig
 from pytest_lava.events import EventLog
 from pytest_lava.lab.failure import Failure
 from pytest_lava.lab.guardian import Guardian
-from pytest_lava.lab.recovery import Collects, Recovery
+from pytest_lava.lab.recovery import Recovery
 from pytest_lava.lab.retry import Attempt
 from pytest_lava.plan import Prepared, RecoveryMode, Target
 from pytest_lava.preparation import Preparation
@@ -46,7 +46,6 @@ class LabContext:
     transfer: TransferPolicy | None = None
     snapshots: bool = False
     recovery: RecoveryMode = "redeploy"
-    collectors: tuple[Collects, ...] = ()
 
     def log_of(self, board: str) -> Path:
         """The console log of a board."""

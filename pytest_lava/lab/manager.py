@@ -30,7 +30,7 @@ from pytest_lava.lab.quarantine import quarantine
 from pytest_lava.lab.recovery import Death, Rescue, death_of, not_tried
 from pytest_lava.lab.retry import Attempt, RetryPhase, again
 from pytest_lava.lab.taking import take
-from pytest_lava.plan import BoardRequest, Prepared, Target
+from pytest_lava.plan import BoardRequest, Prepared, RecoveryMode, Target
 
 __all__ = ["BoardManager", "BoardUnavailable", "Failure", "LabContext", "Reports"]
 
@@ -115,6 +115,25 @@ class BoardManager:
         return None if board.answers() else board.console.crash(finding)
 
     # -- the end ------------------------------------------------------------------------------------------------
+
+    def boot_once_more(self, wanted: Callable[[Board], bool]) -> None:
+        """Bring back a board that is dead at the end of the run, if its next boot is ``wanted`` for what it tells.
+
+        Once, within the limits of one boot, and not with ``--recovery=none``. What goes wrong is told, not raised.
+        """
+        board, target, context = self._board, self._deployed, self._context
+        if board is None or target is None or board.state is not State.LOST or context.recovery == "none":
+            return
+        if self.failure(target) or not wanted(board):
+            return
+        limits = board.config.model.timeouts
+        board.total = Deadline.after(limits.power + limits.bootloader + limits.kernel + limits.login)
+        try:
+            self._rescue(target, board, State.SHELL, by_boot=True)
+        except LavaError as error:
+            context.events.emit(f"nothing could be collected after the last test: {error}", level="warning")
+        finally:
+            board.total = None
 
     def close(self) -> None:
         """Power off and give the board back. The lease goes even if the power does not.
@@ -215,15 +234,14 @@ class BoardManager:
             return
         self._try("recovery", target, lambda: self._rescue(target, board, goal))
 
-    def _rescue(self, target: Target, board: Board, goal: State) -> None:
+    def _rescue(self, target: Target, board: Board, goal: State, *, by_boot: bool = False) -> None:
         context, died = self._context, self._died
         death, why = died or (Death.KERNEL, "it was left in the middle of its way to a shell")
         if context.recovery == "none":
             raise not_tried(board.name, why)
         prepared, before = self._prepared, board.last_boot
-        rescue = Rescue(
-            board, context.recovery, lambda: board.deploy(prepared.kernel, prepared.image), context.collectors
-        )
+        mode: RecoveryMode = "reboot" if by_boot else context.recovery
+        rescue = Rescue(board, mode, lambda: board.deploy(prepared.kernel, prepared.image), by_boot=by_boot)
         recovery = rescue.climb(death, why, goal)
         context.reports.recovery(target, board, recovery)
         if rescue.error is not None:

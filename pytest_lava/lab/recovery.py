@@ -1,7 +1,7 @@
 """The recovery ladder: what brings a dead board back, the cheapest first, and what became of each try.
 
-resync -> snapshot, or restart by the kernel -> power cycle -> redeploy. Each rung has a limit of its own. Evidence is
-collected before the first rung, as each of them destroys some. What comes after the last rung is not decided here.
+resync -> snapshot, or a restart (of the board's own, or by the kernel) -> power cycle -> redeploy. Each rung has a
+limit of its own. The kernel is asked before the first, as each ends it. What follows the last is not decided here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from pytest_lava.board.board import Board, State
 from pytest_lava.console.ladder import Ladder
@@ -30,7 +29,7 @@ from pytest_lava.events import utc_now
 from pytest_lava.plan import RecoveryMode
 from pytest_lava.responsiveness import Verdict
 
-__all__ = ["Collects", "Death", "Recovery", "Rescue", "Rung", "death_of", "not_tried"]
+__all__ = ["Death", "Recovery", "Rescue", "Rung", "death_of", "not_tried"]
 
 _RESYNC = 8.0  # seconds; another shell at its prompt is found in one, and else each costs the next rung
 _FIRST_LINE = 300  # characters of a reason
@@ -96,16 +95,6 @@ class Recovery:
         return f"recovered by {tried}" if self.worked else f"not recovered: {tried or 'nothing was tried'}"
 
 
-class Collects(Protocol):
-    """Who wants evidence of a death. A ``LavaError`` of theirs is noted, and the recovery goes on."""
-
-    def before(self, board: Board, cause: str) -> None:
-        """The board is dead, and nothing was tried yet; its console, its power and its memory are as it left them."""
-
-    def after(self, board: Board, recovery: Recovery) -> None:
-        """The board is back at its shell, by ``recovery.by``; a restart by the kernel has kept its memory."""
-
-
 @dataclass(frozen=True)
 class _Try:
     """A rung to be tried; ``run`` returns the name it deserves, or raises a ``LavaError``."""
@@ -117,6 +106,8 @@ class _Try:
 class Rescue:
     """Climbs the ladder with one board. ``redeploy`` brings to it once more what it is to boot.
 
+    ``by_boot``: no snapshot will do, as what the kernel stored is told at its next boot.
+
     ::
 
         recovery = Rescue(board, "redeploy", lambda: board.deploy(kernel, image)).climb(Death.KERNEL, "it panicked")
@@ -124,12 +115,12 @@ class Rescue:
     """
 
     def __init__(
-        self, board: Board, mode: RecoveryMode, redeploy: Callable[[], None], collectors: Sequence[Collects] = ()
+        self, board: Board, mode: RecoveryMode, redeploy: Callable[[], None], *, by_boot: bool = False
     ) -> None:
         self._board = board
         self._mode = mode
         self._redeploy = redeploy
-        self._collectors = collectors
+        self._by_boot = by_boot
         #: why the board did not come back
         self.error: LavaError | None = None
 
@@ -142,7 +133,7 @@ class Rescue:
         rungs: list[Rung] = []
         evidence = ""
         with suppress(LavaError), board.events.phase("recovery"):
-            evidence = self._collect(death, cause)
+            evidence = self._ask_kernel(death)
             for step in self._ladder(death, goal):
                 rungs.append(self._try(step))
                 if rungs[-1].worked or isinstance(self.error, DiskFull):
@@ -154,9 +145,6 @@ class Rescue:
         board.events.emit(
             str(recovery), level="info" if recovery.worked else "error", seconds=round(recovery.seconds, 6)
         )
-        if recovery.worked and goal is State.SHELL:
-            for collector in self._collectors:
-                self._or_noted(lambda collector=collector: collector.after(board, recovery))  # type: ignore[misc]
         return recovery
 
     def _try(self, step: _Try) -> Rung:
@@ -177,8 +165,11 @@ class Rescue:
         board = self._board
         if death is Death.SHELL and goal is State.SHELL and board.had_shell:
             yield _Try("resync", self._resync)
-        if board.snapshots is None and board.may_reset and goal is State.SHELL:
-            yield _Try("restart by SysRq", self._reset)
+        if goal is State.SHELL and (board.snapshots is None or self._by_boot):
+            if board.restarts:
+                yield _Try("restart of its own", self._await_restart)
+            elif board.may_reset:
+                yield _Try("restart by SysRq", self._reset)
         yield _Try("power cycle" if board.switched else "attach again", lambda: self._power_cycle(goal))
         if self._mode == "redeploy" and board.switched:
             yield _Try("redeploy", lambda: self._deploy_again(goal))
@@ -187,6 +178,10 @@ class Rescue:
         self._board.resync(Deadline.after(_RESYNC))
         return "resync"
 
+    def _await_restart(self) -> str:
+        self._board.await_restart()
+        return "restart of its own"
+
     def _reset(self) -> str:
         self._board.reset()
         return "restart by SysRq"
@@ -194,6 +189,7 @@ class Rescue:
     def _power_cycle(self, goal: State) -> str:
         board = self._board
         board.power_off()
+        board.anew |= self._by_boot
         board.reach(goal)
         if goal is State.SHELL and board.last_boot and board.last_boot.resumed:
             return "snapshot"
@@ -207,7 +203,7 @@ class Rescue:
 
     # -- evidence -----------------------------------------------------------------------------------------------
 
-    def _collect(self, death: Death, cause: str) -> str:
+    def _ask_kernel(self, death: Death) -> str:
         """What the kernel tells of a board whose death has left no word yet: no trace, no dumps."""
         board, told = self._board, ""
         if death is Death.SHELL and board.console.attached and board.console.hang is None and board.may_reset:
@@ -215,15 +211,7 @@ class Rescue:
             with suppress(LavaError):
                 ladder.ask_kernel()
             told = f"{ladder.result}\n{ladder.result.sysrq}".strip()
-        for collector in self._collectors:
-            self._or_noted(lambda collector=collector: collector.before(board, cause))  # type: ignore[misc]
         return told
-
-    def _or_noted(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except (LavaError, OSError) as error:
-            self._board.events.emit(f"evidence could not be collected: {error}", level="warning")
 
 
 def not_recovered(board: str, cause: str, rungs: Sequence[Rung], error: LavaError | None) -> LavaError:

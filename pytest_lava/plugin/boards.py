@@ -178,6 +178,11 @@ class Boards:
             self._managers[name] = BoardManager(target.request, self._context)
         return self._managers[name]
 
+    def boot_once_more(self, wanted: Callable[[Board], bool]) -> None:
+        """See :meth:`BoardManager.boot_once_more`; one after the other."""
+        for manager in self._managers.values():
+            manager.boot_once_more(wanted)
+
     def close(self) -> list[LavaError]:
         """Power off and release all; what went wrong, one error a board at most."""
         errors: list[LavaError] = []

@@ -61,6 +61,7 @@ class CrashEvidence:
         self._run = run
         self._symbolizers: dict[str, Symbolizer | None] = {}
         self._victims: dict[str, _Victim] = {}
+        self._stores: set[str] = set()  # boards whose kernel has somewhere to store its last words
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
@@ -107,6 +108,10 @@ class CrashEvidence:
         attached = {"name": "call-traces.txt", "path": str(path), "mime": "text/plain"}
         return Sourced("\n\n".join(filter(None, [shown, notes])), (attached,))
 
+    def awaits_boot(self, board: Board) -> bool:
+        """Whether a kernel that stores its last words died under a test, and the board was not booted since."""
+        return board.name in self._victims and board.name in self._stores
+
     # -- after the next boot ------------------------------------------------------------------------------------
 
     def after_boot(self, board: Board, record: BootRecord) -> None:
@@ -122,6 +127,7 @@ class CrashEvidence:
             return
         for trouble in stored.trouble:
             board.events.emit(f"{FOLDER}: {trouble}", level="warning")
+        (self._stores.add if stored.place else self._stores.discard)(board.name)
         if not stored.files:
             return
         place = victim.slice if victim else f"console/before-{board.name}-{record.boot_id}.log"

@@ -40,6 +40,10 @@ class Recoveries:
             if target is not None:
                 self._last[target.request.name] = item.nodeid
 
+    def ending(self) -> None:
+        """What is recovered from now on is for no item."""
+        self._item = ""
+
     def recovery(self, target: Target, board: Board, recovery: Recovery) -> None:
         """One climb of the ladder, before the next item goes on or is skipped."""
         if self._run.journal is None:

@@ -21,7 +21,6 @@ from pytest_lava.errors import LavaError, describe
 from pytest_lava.events import EventLog
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.manager import LabContext, Reports
-from pytest_lava.lab.recovery import Collects
 from pytest_lava.lab.telling import told_run
 from pytest_lava.plan import RunPlan, Target
 from pytest_lava.plugin import folder as run_folder
@@ -74,8 +73,6 @@ class Run:
         #: only where pytest-html or pytest-timeout is there
         self.html: Html | None = None
         self.limits: TimeLimits | None = None
-        #: who collects evidence before a dead board is recovered, and after
-        self.collectors: tuple[Collects, ...] = ()
         self.problems: list[str] = []
         self.boards: Boards | None = None
         self.journal: Journal | None = None
@@ -162,7 +159,7 @@ class Run:
         )
         context = LabContext(
             folder, only_board, self._guardian, self.events, self.plan.board_wait, reports, preparation, transfer,
-            self.plan.snapshots, self.plan.recovery, self.collectors,
+            self.plan.snapshots, self.plan.recovery,
         )  # fmt: skip
         self.boards = self.config.stash[Boards.key] = Boards(
             context, self.limits.stopped if self.limits else nullcontext
@@ -203,10 +200,25 @@ class Run:
             self.journal.write("note", text=f"could not switch off: {error}", error=asdict(describe(error)))
 
     @pytest.hookimpl(tryfirst=True, specname="pytest_sessionfinish")
-    def pytest_lava_switch_off_first(self) -> None:
+    def pytest_lava_switch_off_first(self, session: pytest.Session) -> None:
         """Power goes off before anything else is done: on an interrupt time is short."""
+        self._collect_last_words(session)
         self.ending = True
         self.close_boards()
+
+    def _collect_last_words(self, session: pytest.Session) -> None:
+        """A board that died under the last test boots once more if its kernel stored something, unless time is up."""
+        in_order = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        over_time = str(session.shouldfail).startswith("session-timeout")  # pytest-timeout
+        if self.boards is None or self.ending or over_time or not in_order:
+            return
+        self.recoveries.ending()
+        try:
+            self.boards.boot_once_more(self.crash.awaits_boot)
+        except KeyboardInterrupt:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+        except pytest.exit.Exception as ended:
+            session.exitstatus = ended.returncode or pytest.ExitCode.INTERRUPTED
 
     def pytest_keyboard_interrupt(self) -> None:
         """The end has begun."""

@@ -27,6 +27,7 @@ from pytest_lava.errors import (
     PowerError,
 )
 from pytest_lava.events import EventLog
+from pytest_lava.images.shelf import Shelf
 from pytest_lava.registry import Registry
 
 LOCAL = "extends = 'localhost'\n"
@@ -157,7 +158,7 @@ def test_driver_that_cannot_be_made_leaves_nothing_open(tmp_path: Path) -> None:
     config = BoardFiles([tmp_path, shipped("boards")], Registry()).load("b")
     before = descriptors()
     with pytest.raises(ConfigurationError, match='deploy = "qemu" needs power = "qemu"'):
-        Board(config, log=tmp_path / "console.log", guard=NobodyToGuard(), events=EventLog())
+        Board(config, log=tmp_path / "console.log", guard=NobodyToGuard(), events=EventLog(), shelf=Shelf(tmp_path))
     assert descriptors() == before
 
 

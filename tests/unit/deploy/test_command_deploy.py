@@ -22,6 +22,7 @@ from pytest_lava.deploy.command import CommandDeploy
 from pytest_lava.errors import ConfigurationError, DeployFailed, InfrastructureError
 from pytest_lava.events import EventLog
 from pytest_lava.images.kernel import KernelFile
+from pytest_lava.images.shelf import Shelf
 from pytest_lava.plan import ImagePlan, KernelPlan
 from pytest_lava.power.api import PowerContext
 from pytest_lava.power.command import CommandPower
@@ -39,7 +40,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., CommandDeploy]]:
         power = CommandPower(switch, PowerContext("b", tmp_path, guard, events))
 
         def build(**options: Any) -> CommandDeploy:
-            context = DeployContext("b", tmp_path, power, events, guard, console="/dev/ttyUSB7")
+            context = DeployContext("b", tmp_path, power, events, guard, Shelf(tmp_path / "cache"), "/dev/ttyUSB7")
             return CommandDeploy(CommandDeploy.Options(**options), context)
 
         yield build

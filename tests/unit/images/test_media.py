@@ -6,18 +6,21 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.media import boot_medium
+from pytest_lava.images.shelf import Shelf
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("PYTEST_LAVA_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    with closing(Shelf(tmp_path / "cache")) as shelf:
+        yield shelf
 
 
 #: where Debian has the programs for ext4
@@ -36,11 +39,13 @@ def content(image: Path, name: str) -> bytes:
 @needs_mtools
 @pytest.mark.parametrize("fs", ["fat", "ext4"])
 @pytest.mark.parametrize("size", [0, 1, 5_000_000, 70_000_000])
-def test_files_come_back(tmp_path: Path, size: int, fs: str) -> None:
+def test_files_come_back(tmp_path: Path, shelf: Shelf, size: int, fs: str) -> None:
     big, small = tmp_path / "big", tmp_path / "small"
     big.write_bytes(os.urandom(size % 100_000) + bytes(size - size % 100_000))
     small.write_bytes(b"tree")
-    image = boot_medium({"Image": big, "dtbs/vendor/board.dtb": small, "a long name of a file.img": small}, fs=fs)
+    image = boot_medium(
+        {"Image": big, "dtbs/vendor/board.dtb": small, "a long name of a file.img": small}, shelf, fs=fs
+    )
     assert image.suffix == f".{fs}"
     assert content(image, "Image") == big.read_bytes()
     assert content(image, "dtbs/vendor/board.dtb") == b"tree"
@@ -49,22 +54,22 @@ def test_files_come_back(tmp_path: Path, size: int, fs: str) -> None:
 
 @needs_mtools
 @pytest.mark.parametrize("fs", ["fat", "ext4"])
-def test_many_small_files(tmp_path: Path, fs: str) -> None:
+def test_many_small_files(tmp_path: Path, shelf: Shelf, fs: str) -> None:
     files = {}
     for number in range(300):
         path = tmp_path / f"{number}.dtb"
         path.write_bytes(b"%d" % number)
         files[f"dtbs/{path.name}"] = path
-    image = boot_medium(files, fs=fs)
+    image = boot_medium(files, shelf, fs=fs)
     assert content(image, "dtbs/299.dtb") == b"299"
     assert not list(image.parent.glob("*.tree"))
 
 
-def test_ext4_is_clean_and_for_everybody(tmp_path: Path) -> None:
+def test_ext4_is_clean_and_for_everybody(tmp_path: Path, shelf: Shelf) -> None:
     private = tmp_path / "kernel"
     private.write_bytes(b"kernel")
     private.chmod(0o600)
-    image = boot_medium({"dtbs/Image": private}, fs="ext4")
+    image = boot_medium({"dtbs/Image": private}, shelf, fs="ext4")
     before = image.read_bytes()
     check = subprocess.run(["e2fsck", "-fn", str(image)], capture_output=True, text=True, check=False, env=SBIN)
     assert check.returncode == 0, check.stdout
@@ -76,41 +81,41 @@ def test_ext4_is_clean_and_for_everybody(tmp_path: Path) -> None:
 
 
 @needs_mtools
-def test_kept_by_content(tmp_path: Path, cache: Path) -> None:
+def test_kept_by_content(tmp_path: Path, shelf: Shelf) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_bytes(b"kernel")
     two.write_bytes(b"kernel")
-    image = boot_medium({"Image": one})
-    assert boot_medium({"Image": two}) == image
-    assert boot_medium({"zImage": one}) != image
+    image = boot_medium({"Image": one}, shelf)
+    assert boot_medium({"Image": two}, shelf) == image
+    assert boot_medium({"zImage": one}, shelf) != image
     two.write_bytes(b"other")
-    assert boot_medium({"Image": two}) != image
-    assert {path.suffix for path in (cache / "media").glob("[!.]*")} == {".fat"}
+    assert boot_medium({"Image": two}, shelf) != image
+    assert {path.suffix for path in (shelf.folder / "media").glob("[!.]*")} == {".fat"}
 
 
 @needs_mtools
-def test_same_input_same_bytes(tmp_path: Path) -> None:
+def test_same_input_same_bytes(tmp_path: Path, shelf: Shelf) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"kernel")
-    image = boot_medium({"b/Image": path, "a": path})
+    image = boot_medium({"b/Image": path, "a": path}, shelf)
     first = image.read_bytes()
     image.unlink()
     time.sleep(2.1)  # FAT's clock ticks every two seconds
-    assert boot_medium({"a": path, "b/Image": path}).read_bytes() == first
+    assert boot_medium({"a": path, "b/Image": path}, shelf).read_bytes() == first
 
 
-def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes(tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"kernel")
     for name in ("", "/Image", "../Image", "a:b"):
         with pytest.raises(ConfigurationError, match="cannot be the name"):
-            boot_medium({name: path})
+            boot_medium({name: path}, shelf)
     with pytest.raises(ConfigurationError, match="give fs = 'fat' or 'ext4'"):
-        boot_medium({"Image": path}, fs="ntfs")
+        boot_medium({"Image": path}, shelf, fs="ntfs")
     with pytest.raises(ConfigurationError, match="at least one file"):
-        boot_medium({})
+        boot_medium({}, shelf)
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        boot_medium({"Image": tmp_path / "nothing"})
+        boot_medium({"Image": tmp_path / "nothing"}, shelf)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigurationError, match="apt-get install mtools"):
-        boot_medium({"Image": path})
+        boot_medium({"Image": path}, shelf)

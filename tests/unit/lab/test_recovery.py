@@ -14,7 +14,6 @@ from pytest_lava.errors import (
     BoardLost,
     ConsoleLost,
     Hang,
-    InfrastructureError,
     KernelCrash,
     LavaError,
     UnexpectedReset,
@@ -124,42 +123,18 @@ def test_a_board_that_does_not_come_back_is_lost(tmp_path: Path, mode: str, rung
     assert "recovery failed: board b does not come back" in events
 
 
-def test_evidence_is_collected_before_and_after(tmp_path: Path) -> None:
-    told: list[tuple[object, ...]] = []
-
-    class Collector:
-        def before(self, board: Board, cause: str) -> None:
-            told.append(("before", board.boot_id, cause))
-
-        def after(self, board: Board, recovery: Recovery) -> None:
-            told.append(("after", board.boot_id, board.shell.run("echo here").stdout, recovery.by))
-
-    class Breaks:
-        def before(self, board: Board, cause: str) -> None:
-            raise InfrastructureError("no camera")
-
-        after = before
-
-    with open_board(tmp_path, "b", LOCAL) as board:
-        dies(board)
-        recovery = Rescue(board, "redeploy", nothing, [Breaks(), Collector()]).climb(Death.LINE, "why")  # type: ignore[list-item]
-        assert recovery.worked
-    assert told == [("before", 1, "why"), ("after", 2, "here\n", "power cycle")]
-    assert (tmp_path / "events.jsonl").read_text().count("evidence could not be collected: no camera") == 2
-
-
 def test_an_interrupt_leaves_the_board_lost(tmp_path: Path) -> None:
-    class Interrupts:
-        def before(self, board: Board, cause: str) -> None:
-            raise KeyboardInterrupt
+    def interrupted() -> None:
+        raise KeyboardInterrupt
 
-        def after(self, board: Board, recovery: Recovery) -> None:
-            """Never."""
-
-    with open_board(tmp_path, "b", LOCAL) as board:
+    broken = tmp_path / "broken"
+    text = LOCAL + f"console = 'exec:sh -c \"test -e {broken} || exec sh -i\"'\n" + QUICK
+    with open_board(tmp_path, "b", text) as board:
+        board.reach(State.SHELL)
+        broken.touch()
         dies(board)
         with contextlib.suppress(KeyboardInterrupt):
-            Rescue(board, "redeploy", nothing, [Interrupts()]).climb(Death.KERNEL, "why")
+            Rescue(board, "redeploy", interrupted).climb(Death.KERNEL, "why")
         assert board.state is State.LOST
 
 
