@@ -47,8 +47,11 @@ class SinkChoice:
 class SinkChooser:
     """Reads what ``--submit`` and ``--to`` were given. ``base`` is the folder that relative paths begin at."""
 
-    def __init__(self, settings: Settings, registry: Registry, secrets: FoundSecrets, base: Path) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, secrets: FoundSecrets, base: Path, option: str = "--submit"
+    ) -> None:
         self._settings, self._registry, self._secrets, self._base = settings, registry, secrets, base
+        self._option = option
 
     def choose(self, texts: Iterable[str]) -> tuple[SinkChoice, ...]:
         """All of them, each once. ``ConfigurationError`` tells every mistake at once."""
@@ -81,7 +84,7 @@ class SinkChooser:
         kind, url = _split(text)
         if not kind:
             raise ConfigurationError(self._unknown(text))
-        driver = self._driver(kind, f"--submit {without_secret(text)}: ")
+        driver = self._driver(kind, f"{self._option} {without_secret(text)}: ")
         url, user, secret = _credentials(url)
         given: dict[str, Any] = {"url": url}
         if kind not in ("http", *_FOLDERS):  # there a query belongs to the URL, or to the name
@@ -120,7 +123,7 @@ class SinkChooser:
         except ValidationError as error:
             if source:
                 raise ConfigurationError(explain(error, [source], driver.Options, ("sinks", name))) from None
-            raise ConfigurationError(_of_words(error, name, driver.Options)) from None
+            raise ConfigurationError(_of_words(error, f"{self._option}: ", name, driver.Options)) from None
         return options
 
     def _made(self, name: str, kind: str, driver: Any, given: Mapping[str, Any], source: Source | None) -> SinkChoice:
@@ -132,7 +135,7 @@ class SinkChooser:
         text, names = without_secret(text), self._settings.names()
         if "://" in text:
             kinds = ", ".join(self._registry.names("sink"))
-            return f"--submit {text}: the scheme tells no kind; write KIND+https://..., with a kind of {kinds}"
+            return f"{self._option} {text}: the scheme tells no kind; write KIND+https://..., with a kind of {kinds}"
         there = f"there are {', '.join(names)}" if names else f"there is none: write [sinks.{text}] in {FILE}"
         return (
             f"--submit {text}: there is no such sink; {there}{did_you_mean(text, names)}; for a folder write ./{text}"
@@ -184,17 +187,17 @@ def _name_of(kind: str, url: str) -> str:
     return f"{kind}-{re.sub(r'[^A-Za-z0-9_.-]', '-', what)}"
 
 
-def _of_words(error: ValidationError, name: str, model: type[BaseModel]) -> str:
+def _of_words(error: ValidationError, where: str, name: str, model: type[BaseModel]) -> str:
     """As :func:`explain`, of what was given on the command line."""
     sentences = []
     for problem in error.errors():
         key = ".".join(map(str, problem["loc"]))
         if problem["type"] == "extra_forbidden":
-            sentences.append(f"--submit: the sink {name!r} has no key {key!r}{did_you_mean(key, model.model_fields)}")
+            sentences.append(f"{where}the sink {name!r} has no key {key!r}{did_you_mean(key, model.model_fields)}")
         elif problem["type"] == "missing":
-            sentences.append(f"--submit: the sink {name!r} needs the key {key!r}: add ?{key}=... to its URL")
+            sentences.append(f"{where}the sink {name!r} needs the key {key!r}: add ?{key}=... to its URL")
         else:
             wrong = problem["msg"].removeprefix("Value error, ")
             of = f"{key}={problem['input']}" if key else name
-            sentences.append(f"--submit: {of}: {wrong[:1].lower()}{wrong[1:]}")
+            sentences.append(f"{where}{of}: {wrong[:1].lower()}{wrong[1:]}")
     return "\n".join(sentences)

@@ -1,0 +1,1 @@
+"""What is to be submitted, kept on the disk until every sink has it."""

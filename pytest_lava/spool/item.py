@@ -1,0 +1,216 @@
+"""One run in the spool: what each sink is to get, and how far each has come.
+
+::
+
+    new/20261127-120000-<run uuid>/     or sent/, failed/
+        item.json                       what it is: {v, uuid, created, run, sinks: [{name, kind, options, files}]}
+        parcels/<sink>/...              what is sent; its bytes never change
+        state/<sink>.json               {status, tries, tried, pause, reason, receipt, progress}
+        damage                          why it was set aside, if it was
+
+``created`` and ``tried`` are seconds of the wall clock; ``files`` holds ``[size, sha256]`` of each file by its path. A
+missing or torn state is a new one: sinks are idempotent, so nothing is doubled by it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_lava.sinks.durably import place_file
+
+__all__ = [
+    "DAMAGE",
+    "ITEM",
+    "PARCELS",
+    "STATE",
+    "VERSION",
+    "Entry",
+    "FolderLock",
+    "Item",
+    "State",
+    "files_of",
+    "read_item",
+]
+
+ITEM, PARCELS, STATE, DAMAGE = "item.json", "parcels", "state", "damage"
+VERSION = 1
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class State:
+    """How far one sink has come. ``pause`` seconds after ``tried`` another try is due; ``receipt`` is {id, url}."""
+
+    status: str = "waiting"  # waiting, sent, failed
+    tries: int = 0
+    tried: float = 0.0
+    pause: float = 0.0
+    reason: str = ""
+    receipt: Mapping[str, str] = field(default_factory=dict)
+    progress: Mapping[str, str] = field(default_factory=dict)
+
+    def due(self, now: float) -> bool:
+        """Whether another try may be made. A clock that was set back makes it due: that is harmless, waiting is not."""
+        return self.status == "waiting" and not self.tried <= now < self.tried + self.pause
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One sink of an item."""
+
+    name: str
+    kind: str
+    options: Mapping[str, Any]
+    files: Mapping[str, tuple[int, str]]
+
+    @property
+    def url(self) -> str:
+        """Where it leads, for people."""
+        return str(self.options.get("url", "")).partition("?")[0]
+
+    def is_for(self, stored: Mapping[str, Any]) -> bool:
+        """Whether it is the same sink as one that ``SinkChoice.as_json`` tells."""
+        return (self.kind, dict(self.options)) == (stored["kind"], stored["options"])
+
+
+@dataclass(frozen=True)
+class Item:
+    """One run in the spool. ``damage`` says why it cannot be read; then nothing else is known but its folder."""
+
+    folder: Path
+    uuid: str = ""
+    created: float = 0.0
+    run: str = ""
+    entries: tuple[Entry, ...] = ()
+    damage: str = ""
+
+    @property
+    def name(self) -> str:
+        """By which people call it."""
+        return self.folder.name
+
+    @property
+    def place(self) -> str:
+        """``new``, ``sent`` or ``failed``."""
+        return self.folder.parent.name
+
+    def parcel(self, entry: Entry) -> Path:
+        """The folder of what ``entry`` gets."""
+        return self.folder / PARCELS / entry.name
+
+    def state(self, entry: Entry) -> State:
+        """How far it has come. A state that cannot be read is a new one."""
+        try:
+            found = json.loads((self.folder / STATE / f"{entry.name}.json").read_bytes())
+            state = State(**found)
+            float(state.tried), float(state.pause), int(state.tries)
+        except (OSError, ValueError, TypeError):
+            return State()
+        return state
+
+    def write_state(self, entry: Entry, state: State) -> None:
+        """Durably. Only who has the lock may. ``OSError``."""
+        data = json.dumps(asdict(state), indent=1, sort_keys=True).encode()
+        place_file(self.folder / STATE / f"{entry.name}.json", data + b"\n")
+
+    def states(self) -> list[tuple[Entry, State]]:
+        """Of all sinks."""
+        return [(entry, self.state(entry)) for entry in self.entries]
+
+    def next_try(self, now: float) -> float | None:
+        """Seconds until something is due; None if nothing is waiting."""
+        waiting = [state for _, state in self.states() if state.status == "waiting"]
+        if not waiting:
+            return None
+        return min(0.0 if state.due(now) else state.tried + state.pause - now for state in waiting)
+
+    def at(self, folder: Path) -> Item:
+        """The same, moved."""
+        return replace(self, folder=folder)
+
+    def damaged(self, entry: Entry) -> str:
+        """What is wrong with the bytes of a parcel; empty if they are as they were written."""
+        try:
+            now = files_of(self.parcel(entry))
+        except OSError as error:
+            return f"{entry.name}: its parcel cannot be read ({error.strerror})"
+        differing = sorted(name for name in {*now, *entry.files} if now.get(name) != tuple(entry.files.get(name, ())))
+        return f"{entry.name}: {differing[0]} is not what was written" if differing else ""
+
+
+def read_item(folder: Path) -> Item:
+    """The item in a folder; one with ``damage`` if it cannot be read."""
+    with contextlib.suppress(OSError):
+        return Item(folder, damage=(folder / DAMAGE).read_text(errors="replace").strip() or "unknown damage")
+    try:
+        found = json.loads((folder / ITEM).read_bytes())
+        if found["v"] != VERSION:
+            return Item(folder, damage=f"it has the format {found['v']}, this pytest-lava reads {VERSION}: update it")
+        entries = tuple(
+            Entry(str(one["name"]), str(one["kind"]), dict(one["options"]),
+                  {str(name): (int(size), str(sha)) for name, (size, sha) in one["files"].items()})
+            for one in found["sinks"]
+        )  # fmt: skip
+        return Item(folder, str(found["uuid"]), float(found["created"]), str(found["run"]), entries)
+    except OSError as error:
+        return Item(folder, damage=f"{ITEM} cannot be read ({error.strerror})")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Item(folder, damage=f"{ITEM} is torn, or not ours")
+
+
+def files_of(folder: Path) -> dict[str, tuple[int, str]]:
+    """Size and sha256 of all files below a folder. ``OSError``."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest, size = hashlib.sha256(), 0
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+                size += len(piece)
+        found[path.relative_to(folder).as_posix()] = (size, digest.hexdigest())
+    if not folder.is_dir():
+        raise FileNotFoundError(2, os.strerror(2), str(folder))
+    return found
+
+
+class FolderLock:
+    """Nobody else works on a folder meanwhile. The kernel frees the lock with its holder, however that dies."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    @classmethod
+    def take(cls, folder: Path, *, wait: bool = False) -> FolderLock | None:
+        """None if somebody else has it, or if the folder was moved away meanwhile."""
+        try:
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if os.path.samestat(folder.stat(), os.fstat(fd)):
+                return cls(fd)
+        except OSError:
+            pass
+        os.close(fd)
+        return None
+
+    def release(self) -> None:
+        """A second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()

@@ -1,0 +1,44 @@
+"""From a run folder to what is submitted of it; what is missing is made from its journal, after a ``kill -9`` too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_lava.errors import ConfigurationError
+from pytest_lava.results import bundle, junit
+from pytest_lava.results.bundle_schema import DEFAULT_VERSION
+from pytest_lava.results.journal import journals, read
+from pytest_lava.results.record import collect
+from pytest_lava.sinks.api import Results
+
+__all__ = ["results_of"]
+
+_BUNDLE, _JUNIT = "bundle.json", "junit.xml"
+
+
+def results_of(folder: Path) -> tuple[Results, Sequence[Mapping[str, Any]]]:
+    """The results of a run, and the sinks that it was to be submitted to (as ``SinkChoice.as_json`` tells them).
+
+    Raises ``ConfigurationError`` if this is no run folder, or its run ended before its first result;
+    ``InfrastructureError`` if it cannot be written to.
+    """
+    if not folder.is_dir():
+        raise ConfigurationError(f"there is no run folder {folder}; see lava-runs/, or say --lava-dir as in the run")
+    folder = folder.resolve()
+    lines = read(journals([folder]))
+    record = collect(lines)
+    if not lines or not record.run:
+        raise ConfigurationError(f"the journal in {folder} is empty: that run ended before its first result")
+    newest = max(path.stat().st_mtime_ns for path in journals([folder]))
+    made = folder / _BUNDLE
+    if not made.exists() or (record.end is None and made.stat().st_mtime_ns < newest):
+        form = str(record.head.get("format") or DEFAULT_VERSION)
+        content = bundle.build(lines, version=form, folder=folder)
+        bundle.validate(content)
+        bundle.write(made, content)
+        junit.write(lines, folder / _JUNIT, folder=folder)
+    if not (folder / _JUNIT).exists():
+        junit.write(lines, folder / _JUNIT, folder=folder)
+    return Results(record.run, folder, made), record.head.get("sinks") or ()

@@ -1,0 +1,236 @@
+"""Sends what is in the spool: every sink by itself, again while it is worth it, and each try's outcome on the disk.
+
+All of it may end at any moment. What a sink has got is known to its server, and sending is idempotent; what it has not
+got is still in ``new/``.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pytest_lava.deadline import Deadline, monotonic
+from pytest_lava.errors import ErrorInfo, LavaError, describe, first_line
+from pytest_lava.events import utc_now
+from pytest_lava.registry import Registry
+from pytest_lava.sinks.api import Parcel, Receipt, SinkBusy, SinkRefused
+from pytest_lava.sinks.choosing import SinkChoice, made_from
+from pytest_lava.sinks.secrets import FoundSecrets
+from pytest_lava.spool.item import Entry, FolderLock, Item, State
+from pytest_lava.spool.store import Spool
+
+__all__ = ["Outcome", "Sender", "Try", "pause_after"]
+
+_LONGEST_PAUSE = 3600.0  # seconds that we choose ourselves
+_LONGEST_ASKED = 86400.0  # seconds that a server may ask for
+_GRACE = 0.3  # seconds in which a try that its deadline ended writes down what came of it
+_LOCK_PAUSE = 0.05
+
+
+@dataclass(frozen=True)
+class Try:
+    """One try that failed; ``last``: no other one follows now."""
+
+    item: str
+    sink: str
+    number: int
+    error: ErrorInfo
+    start: str
+    seconds: float
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one sink of one item. ``pause``: seconds until another try is due, if it is waiting."""
+
+    item: Item
+    sink: str
+    kind: str
+    url: str
+    status: Literal["sent", "waiting", "failed"]
+    reason: str = ""
+    receipt: Receipt | None = None
+    tries: int = 0
+    pause: float = 0.0
+
+    @property
+    def where(self) -> str:
+        """For people: what the server calls it, or where it would have gone."""
+        return (self.receipt.url if self.receipt else "") or self.url
+
+
+def pause_after(tries: int, after: float | None = None, chance: Callable[[], float] = random.random) -> float:
+    """Seconds until the next try: 1, 2, 4 ... an hour, less up to a half by chance, so that not all come at once.
+
+    A server that asked for more (``Retry-After``) gets it, up to a day.
+    """
+    own = min(_LONGEST_PAUSE, 2.0 ** min(tries - 1, 20)) * (0.5 + chance() / 2)
+    return max(own, min(after or 0.0, _LONGEST_ASKED))
+
+
+class Sender:
+    """Sends items of a spool. ``tried`` is told of each try that failed, from whichever thread."""
+
+    def __init__(
+        self, spool: Spool, registry: Registry, secrets: FoundSecrets, tried: Callable[[Try], None] = lambda one: None
+    ) -> None:
+        self._spool, self._registry, self._secrets, self._tried = spool, registry, secrets, tried
+
+    def send(self, item: Item, deadline: Deadline, *, tries: int = 1, at_once: bool = False) -> list[Outcome]:
+        """Send to all sinks that are due, each at most ``tries`` times until the deadline; ``at_once``: all that wait.
+
+        Sinks go at the same time, so that one which hangs takes nothing from the others. What is still in progress at
+        the deadline is left to itself, with the item locked. An item that another process has is waited for.
+        """
+        if item.place != "new" and not item.damage:
+            return self._outcomes(item)
+        lock = self._lock(item, deadline)
+        if lock is None:
+            return self._outcomes(self._spool_has(item), "another process is sending it")
+        if item.damage:
+            with lock, suppress(OSError):
+                self._spool.set_aside(item, item.damage)
+            return []
+        now = self._spool.now()
+        due = [entry for entry, state in item.states() if state.status == "waiting" and (at_once or state.due(now))]
+        job = _Job(len(due), lambda: self._end(item, lock))
+        for entry in due:
+            work = threading.Thread(
+                target=job.run, args=(lambda entry=entry: self._again(item, entry, deadline, tries, job),),
+                name=f"lava submit {entry.name}", daemon=True,
+            )  # fmt: skip
+            work.start()
+        if not due:
+            self._end(item, lock)
+        job.done.wait(deadline.remaining() + _GRACE)
+        return self._outcomes(self._spool_has(item), "" if job.done.is_set() else "it did not end in time", job.said)
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _lock(self, item: Item, deadline: Deadline) -> FolderLock | None:
+        while True:
+            lock = FolderLock.take(item.folder)
+            if lock or deadline.remaining() <= _LOCK_PAUSE or not item.folder.is_dir():
+                return lock
+            threading.Event().wait(_LOCK_PAUSE)
+
+    def _end(self, item: Item, lock: FolderLock) -> None:
+        with lock, suppress(OSError):  # a full disk: it is settled the next time
+            self._spool.settle(item)
+
+    def _again(self, item: Item, entry: Entry, deadline: Deadline, tries: int, job: _Job) -> None:
+        """Try until it worked or there is no use; every outcome is written down."""
+        for number in range(1, tries + 1):
+            start, t0 = utc_now(), monotonic()
+            before = item.state(entry)
+            state, error = self._try(item, entry, before, deadline)
+            more = state.status == "waiting" and number < tries and state.pause < deadline.remaining()
+            try:
+                item.write_state(entry, state)
+            except OSError as full:
+                job.said[entry.name] = f"what came of it cannot be written down ({full.strerror})"
+            if error is None:
+                return
+            told = replace(describe(error), message=state.reason, evidence="", facts={})
+            self._tried(Try(item.name, entry.name, state.tries, told, start, monotonic() - t0, not more))
+            if not more:
+                return
+            threading.Event().wait(state.pause)
+
+    def _try(self, item: Item, entry: Entry, before: State, deadline: Deadline) -> tuple[State, Exception | None]:
+        tried = replace(before, tries=before.tries + 1, tried=self._spool.now(), pause=0.0)
+        memory = _Memory(item, entry, tried)
+        try:
+            if damage := item.damaged(entry):
+                raise SinkRefused(f"{damage}: submit its run folder once more: pytest-lava submit {item.run}")
+            choice = self._made(entry)
+            parcel = Parcel(item.uuid, item.parcel(entry), dict(before.progress), memory.remember)
+            receipt = choice.sink.send(parcel, deadline)
+        except Exception as error:  # a driver's own fault too: the results stay
+            return self._failed(memory.state, error), error
+        told = {"id": self._secrets.mask(receipt.id), "url": self._secrets.mask(receipt.url)}
+        return replace(memory.state, status="sent", reason="", receipt=told), None
+
+    def _made(self, entry: Entry) -> SinkChoice:
+        stored = {"name": entry.name, "kind": entry.kind, "options": dict(entry.options)}
+        return made_from(stored, self._registry, self._secrets)
+
+    def _failed(self, state: State, error: Exception) -> State:
+        refused = isinstance(error, SinkRefused)
+        said = str(error) if isinstance(error, LavaError) else f"pytest-lava failed: {type(error).__name__}: {error}"
+        after = error.after if isinstance(error, SinkBusy) else None
+        return replace(
+            state,
+            status="failed" if refused else "waiting",
+            reason=self._secrets.mask(first_line(said)),
+            pause=0.0 if refused else pause_after(state.tries, after),
+        )
+
+    def _spool_has(self, item: Item) -> Item:
+        """The same item, wherever it is by now."""
+        for place in ("new", "sent", "failed"):
+            if (folder := self._spool.folder / place / item.name).is_dir():
+                return item.at(folder)
+        return item
+
+    def _outcomes(self, item: Item, otherwise: str = "", said: Mapping[str, str] | None = None) -> list[Outcome]:
+        found = []
+        for entry, state in item.states():
+            receipt = Receipt(str(state.receipt.get("id", "")), str(state.receipt.get("url", "")))
+            status: Literal["sent", "waiting", "failed"] = (
+                "sent" if state.status == "sent" else "failed" if state.status == "failed" else "waiting"
+            )
+            reason = (said or {}).get(entry.name) or state.reason or (otherwise if status == "waiting" else "")
+            pause = max(0.0, state.tried + state.pause - self._spool.now()) if status == "waiting" else 0.0
+            found.append(
+                Outcome(item, entry.name, entry.kind, entry.url, status, reason,
+                        receipt if status == "sent" else None, state.tries, pause)
+            )  # fmt: skip
+        return found
+
+
+@dataclass
+class _Memory:
+    """What a sink remembers between its steps, written down as it says so."""
+
+    item: Item
+    entry: Entry
+    state: State
+
+    def remember(self, progress: Mapping[str, str]) -> None:
+        """``OSError`` if it cannot be written: the sink then must not take its step."""
+        self.state = replace(self.state, progress=dict(progress))
+        self.item.write_state(self.entry, self.state)
+
+
+@dataclass
+class _Job:
+    """Threads that work on one item; whoever ends last ends the job."""
+
+    left: int
+    end: Callable[[], None]
+    said: dict[str, str] = field(default_factory=dict)
+    done: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        if not self.left:
+            self.done.set()
+
+    def run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            with self._lock:
+                self.left -= 1
+                last = self.left == 0
+            if last:
+                try:
+                    self.end()
+                finally:
+                    self.done.set()

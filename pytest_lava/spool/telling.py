@@ -1,0 +1,54 @@
+"""What came of submitting, in a line for people; and the command that does what is left."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pytest_lava.spool.item import Item
+from pytest_lava.spool.sending import Outcome
+from pytest_lava.spool.store import default_folder
+
+__all__ = ["ago", "command", "line", "refused_command", "waiting_command"]
+
+
+def line(outcome: Outcome) -> str:
+    """Sink, where its server has it, or why not and when it is tried again."""
+    text = f"{outcome.sink}: {outcome.where}" if outcome.where else outcome.sink
+    if outcome.status == "sent":
+        return text
+    reason = outcome.reason or "it was not tried yet"
+    if outcome.status == "failed":
+        return f"{outcome.sink}: {reason}"
+    return f"{outcome.sink}: {reason} (due in {_seconds(outcome.pause)})" if outcome.pause >= 1 else f"{text}: {reason}"
+
+
+def waiting_command(folder: Path) -> str:
+    """Sends what is waiting in the spool."""
+    return command("submit --all", folder)
+
+
+def refused_command(folder: Path, items: Iterable[Item]) -> str:
+    """Lets what failed be sent once more."""
+    names = dict.fromkeys(item.name for item in items)
+    return command(f"spool retry {' '.join(names)}", folder)
+
+
+def command(words: str, folder: Path) -> str:
+    """A command line of ours, for this spool."""
+    where = "" if folder == default_folder() else f" --lava-spool {shlex.quote(str(folder))}"
+    return f"pytest-lava {words}{where}"
+
+
+def ago(seconds: float) -> str:
+    """An age, roughly."""
+    return f"{_seconds(max(0.0, seconds))} ago"
+
+
+def _seconds(seconds: float) -> str:
+    steps: Sequence[tuple[float, str]] = ((86400, "d"), (3600, "h"), (60, "min"))
+    for size, unit in steps:
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
