@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from pytest_lava.console.console import Console
 from pytest_lava.console.shell import Shell
 
 __all__ = ["RESULTS", "STDOUT", "Attachment", "Case", "Report", "Suite", "Surroundings"]
@@ -64,7 +65,8 @@ class Surroundings:
     ``environment`` is what LAVA's tests find there; ``local`` says that the board is this machine, where nothing may
     stay behind. ``tell`` takes a line for the event log; ``attach`` a file that came from the board, for the case of
     that id, or for the whole run if the id is empty. ``guard`` takes a command that cleans up on this machine if this
-    process dies, and returns what revokes it.
+    process dies, and returns what revokes it. ``console`` is the board's line, for suites that read or type there;
+    what came before ``since`` is not theirs.
     """
 
     shell: Shell
@@ -77,6 +79,8 @@ class Surroundings:
     tell: Callable[[str], object] = _untold
     attach: Callable[[str, Attachment], object] = _untold
     guard: Callable[[str], Callable[[], object]] = lambda _: _untold
+    console: Console | None = None
+    since: int = 0
 
 
 class Suite(Protocol):

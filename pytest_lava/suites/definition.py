@@ -40,7 +40,11 @@ class Repository:
 
 @dataclass(frozen=True)
 class Definition:
-    """A definition, valid. ``deps`` are for every distribution, ``distro_deps`` for one each."""
+    """A definition, valid. ``deps`` are for every distribution, ``distro_deps`` for one each.
+
+    ``root`` is that of its repository, where it is known. One that stands within another file has its ``text``, and
+    nothing beside it belongs to it.
+    """
 
     name: str
     path: Path
@@ -56,6 +60,8 @@ class Definition:
     fixup: Mapping[str, str] = field(default_factory=lambda: dict(_FIXUP))
     expected: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    root: Path | None = None
+    text: str | None = None
 
     @property
     def installs(self) -> bool:

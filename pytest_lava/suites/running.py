@@ -80,9 +80,10 @@ class _Running:
         self._deadline = Deadline.after(surroundings.timeout)
         self._report = report
         self._reader = Reader(self._judge, definition.fixup, definition.pattern)
-        self._root = root_of(definition.path, definition.steps)
+        self._root = definition.root or root_of(definition.path, definition.steps)
         self._forget: Callable[[], object] = lambda: None
-        self._files = needed(self._root, [*definition.steps, *definition.install_steps])
+        steps = [*definition.steps, *definition.install_steps]
+        self._files = needed(self._root, steps) if definition.text is None else ()
 
     def run(self) -> None:
         with ExitStack() as ending:
@@ -143,7 +144,9 @@ class _Running:
         shell.put(made.path, tar)
         made.path.unlink()
         shell.check(f"tar -xf {tar} -C {where}", timeout=_SHORT)
-        shell.write_bytes(f"{where}/repo/testdef.yaml", self._definition.path.read_bytes(), timeout=_SHORT)
+        text = self._definition.text
+        told = self._definition.path.read_bytes() if text is None else text.encode()
+        shell.write_bytes(f"{where}/repo/testdef.yaml", told, timeout=_SHORT)
         return places
 
     def _archive(self) -> Archive:

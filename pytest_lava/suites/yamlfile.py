@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ __all__ = ["YamlFile", "read_yaml"]
 
 #: a file larger than this is none that a person wrote
 _LIMIT = 4 << 20
+_MOST = 200_000  # keys whose lines are known: aliases may name the same ones without end
 
 
 class YamlFile:
@@ -29,7 +31,15 @@ class YamlFile:
         names = tuple(map(str, keys))
         while names and names not in self._lines:
             names = names[:-1]
-        return self._lines.get(names, 1)
+        return self._lines.get(names, self._lines.get((), 1))
+
+    def inside(self, *keys: object) -> YamlFile:
+        """What stands at a key, as a file of its own whose lines are those of this one."""
+        data, names = self.data, tuple(map(str, keys))
+        for key in keys:
+            data = data[key]
+        lines = {found[len(names) :]: line for found, line in self._lines.items() if found[: len(names)] == names}
+        return YamlFile(self.path, data, lines)
 
     def wrong(self, what: str, *keys: object) -> ConfigurationError:
         """A mistake at a key."""
@@ -57,12 +67,12 @@ def read_yaml(path: Path) -> YamlFile:
         raise ConfigurationError(f"{where}: this is no YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: this is no YAML: {str(error).splitlines()[0]}") from None
-    return YamlFile(path, data, dict(_lines(node, ())))
+    return YamlFile(path, data, dict(islice(_lines(node, ()), _MOST)))
 
 
 def _lines(node: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
-    if len(names) > 8:
-        return  # deeper than any definition; an alias may lead back
+    if len(names) > 12:
+        return  # deeper than any job; an alias may lead back
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = (*names, str(getattr(key, "value", "")))

@@ -1,0 +1,110 @@
+"""Repositories and archives that a job names, brought to this machine once each, before its board is leased."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import FetchFailed, ToolMissing
+from pytest_lava.images.cpio import open_tar
+from pytest_lava.programs import run
+
+__all__ = ["Checkouts", "Wanted", "without_secrets"]
+
+_LIMIT = 600.0  # seconds for one
+_SECRET = re.compile(r"//[^/@\s]+@")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+
+#: gives a file of this machine for a URL
+Fetch = Callable[[str], Path]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Where a definition comes from; ``path`` is that of its file in there."""
+
+    kind: Literal["git", "url"]
+    url: str
+    path: str
+    branch: str = ""
+    revision: str = ""
+
+    @property
+    def place(self) -> str:
+        """The name of its folder; definitions of one repository share it."""
+        text = "\0".join((self.kind, self.url, self.branch, self.revision))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def without_secrets(url: str) -> str:
+    """A URL for people, without user and password."""
+    return _SECRET.sub("//", url)
+
+
+class Checkouts:
+    """Keeps what was fetched below ``folder`` until :meth:`close`; what failed is not tried again."""
+
+    def __init__(self, folder: Path, fetch: Fetch) -> None:
+        self._folder, self._fetch = folder, fetch
+        self._failed: dict[str, str] = {}
+
+    def get(self, wanted: Wanted) -> Path:
+        """The root of what is wanted. ``FetchFailed``, ``ToolMissing``."""
+        where = self._folder / wanted.place
+        if wanted.place in self._failed:
+            raise FetchFailed(self._failed[wanted.place])
+        if not where.is_dir():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                (self._clone if wanted.kind == "git" else self._unpack)(wanted, where)
+            except FetchFailed as error:
+                shutil.rmtree(where, ignore_errors=True)
+                self._failed[wanted.place] = str(error)
+                raise
+        return where
+
+    def close(self) -> None:
+        """Remove all of it."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _clone(self, wanted: Wanted, where: Path) -> None:
+        """The newest commit alone, where no other one is wanted: test repositories have long histories."""
+        if shutil.which("git") is None:
+            raise ToolMissing("git is needed to clone what a job names: install it (Debian: apt-get install git)")
+        branch = ["--branch", wanted.branch] if wanted.branch else []
+        if not wanted.revision:
+            self._git(wanted, "clone", "--quiet", "--depth=1", *branch, "--", wanted.url, str(where))
+            return
+        if not _COMMIT.fullmatch(wanted.revision) and wanted.revision.startswith("-"):
+            raise FetchFailed(f"the revision {wanted.revision!r} of {without_secrets(wanted.url)} is none")
+        self._git(wanted, "clone", "--quiet", "--no-checkout", *branch, "--", wanted.url, str(where))
+        self._git(wanted, "-C", str(where), "checkout", "--quiet", "--detach", wanted.revision)
+
+    def _git(self, wanted: Wanted, *arguments: str) -> None:
+        more = {"GIT_TERMINAL_PROMPT": "0"}
+        result = run(["git", *arguments], Deadline.after(_LIMIT), cwd=self._folder, more=more, purpose="to clone")
+        if result.returncode:
+            said = (result.stderr or result.stdout).decode(errors="replace").strip().splitlines()
+            why = said[-1] if said else f"git returned {result.returncode}"
+            raise FetchFailed(without_secrets(f"a repository of the job cannot be cloned: {wanted.url}: {why}"))
+
+    def _unpack(self, wanted: Wanted, where: Path) -> None:
+        """An archive; or the definition itself, where ``path`` is its name."""
+        file = self._fetch(wanted.url)
+        where.mkdir()
+        try:
+            with open_tar(file) as tar:
+                tar.extractall(where, filter="data")
+        except Exception as error:  # whatever tarfile finds wrong with it
+            if Path(wanted.path).name == wanted.url.rpartition("/")[2] and file.stat().st_size < 1 << 20:
+                target = where / wanted.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
+                return
+            raise FetchFailed(f"{without_secrets(wanted.url)} is no archive that can be unpacked: {error}") from error

@@ -1,0 +1,116 @@
+"""What a job runs, one by one: a suite, where in the job it stands; and definitions that come from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pytest_lava.errors import Bug, ConfigurationError, FetchFailed
+from pytest_lava.suites.api import Report, Suite, Surroundings
+from pytest_lava.suites.checkouts import Wanted
+from pytest_lava.suites.definition import Definition, is_definition, take_definition
+from pytest_lava.suites.running import DefinitionSuite
+from pytest_lava.suites.yamlfile import read_yaml
+
+__all__ = ["INSTALLED", "Block", "Changes", "JobSuite", "SourcedDefinition"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A ``test`` action. ``limit`` is in seconds, of all that it runs; ``goes_on``: what follows it runs also if that
+    is over."""
+
+    key: str
+    limit: float | None = None
+    goes_on: bool = False
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a job says of a definition that it does not write itself."""
+
+    name: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    expected: tuple[str, ...] = ()
+    skip_install: frozenset[str] = frozenset()
+    kmsg: bool = False
+
+    def applied(self, definition: Definition) -> DefinitionSuite:
+        """The definition as the job wants it."""
+        skip = self.skip_install
+        everything = "all" in skip
+        left: dict[str, object] = {}
+        for word, keys in INSTALLED.items():
+            if everything or word in skip:
+                left |= keys
+        changed = replace(
+            definition,
+            name=self.name,
+            params={**definition.params, **self.params},
+            expected=self.expected or definition.expected,
+            **left,  # type: ignore[arg-type]  # names and types stand in one table
+        )
+        return DefinitionSuite(changed, kmsg=self.kmsg)
+
+
+#: LAVA's words of skip_install -> what is then empty
+INSTALLED: Mapping[str, Mapping[str, object]] = {
+    "keys": {"keys": ()},
+    "sources": {"sources": ()},
+    "deps": {"deps": (), "distro_deps": {}},
+    "steps": {"install_steps": ()},
+    "git-repos": {"repositories": ()},
+}
+
+
+class SourcedDefinition:
+    """A definition of a git repository or an archive, which has to be :meth:`located` before it is run."""
+
+    def __init__(self, source: Path, line: int, wanted: Wanted, changes: Changes) -> None:
+        self.name = changes.name
+        self.source = source
+        self.expected = changes.expected
+        self.metadata: Mapping[str, str] = {"name": changes.name, "url": wanted.url}
+        self.wanted = wanted
+        self._line, self._changes = line, changes
+
+    def located(self, root: Path) -> Suite:
+        """The same, from what was fetched. ``FetchFailed`` if there is no such definition."""
+        path = root / self.wanted.path
+        where = f"{self.source}:{self._line}"
+        if not path.resolve().is_relative_to(root.resolve()) or not path.is_file():
+            raise FetchFailed(f"{where}: {self.wanted.url} has no file {self.wanted.path}: correct 'path'")
+        try:
+            file = read_yaml(path)
+            if not is_definition(file.data):
+                raise FetchFailed(f"{where}: {self.wanted.path} of {self.wanted.url} is no test definition")
+            definition = take_definition(file)
+        except ConfigurationError as error:
+            said = str(error).replace(f"{root}/", "")
+            raise FetchFailed(f"{where}: {self.wanted.url}: {said}") from None
+        return self._changes.applied(replace(definition, root=root))
+
+    def run(self, surroundings: Surroundings, report: Report) -> None:
+        """Not this one."""
+        raise Bug(f"{self.name} was not fetched")
+
+
+class JobSuite:
+    """See :class:`pytest_lava.suites.api.Suite`; ``stage`` and ``block`` say where in the job it stands."""
+
+    def __init__(self, suite: Suite, name: str, stage: str, block: Block, environment: Mapping[str, str]) -> None:
+        self.suite, self.name, self.stage, self.block = suite, name, stage, block
+        self.source = suite.source
+        self.expected = suite.expected
+        self.metadata = suite.metadata
+        self._environment = environment
+
+    def run(self, surroundings: Surroundings, report: Report) -> None:
+        """Run it with the job's environment."""
+        self.ran(self.suite, surroundings, report)
+
+    def ran(self, suite: Suite, surroundings: Surroundings, report: Report) -> None:
+        """Run ``suite`` in its place: the same, located."""
+        environment = {**surroundings.environment, **self._environment}
+        suite.run(replace(surroundings, environment=environment), report)
