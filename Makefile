@@ -23,6 +23,7 @@ demo: .venv/.stamp-demo
 test: .venv/.stamp-test
 	@scripts/setup-host test
 	@.venv/bin/pytest-lava fetch arm arm64 x86_64 debian-x86_64
+	@scripts/setup-squad
 	@$(MAKE) --no-print-directory check
 	@echo 'running the unit and contract tests ...'
 	@scripts/run-tests -n 2 tests/unit tests/contract
@@ -47,4 +48,4 @@ check: .venv/.stamp-test
 	@PYTHON='$(PYTHON)' scripts/setup-venv test
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist lava-runs
+	rm -rf .venv .squad-venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist lava-runs

@@ -1,0 +1,210 @@
+"""What SQUAD is told of a run: a testrun for each target, with its tests, metrics, metadata, log and files.
+
+Source of names and forms: ``doc/intro.rst`` ("Submitting results") and ``squad/core/tasks/__init__.py`` of SQUAD 1.98.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_lava.results.bundle_parts import inside, measurement
+from pytest_lava.results.bundle_target import target_attributes
+from pytest_lava.results.journal import Line
+from pytest_lava.results.kernel_messages import kernel_messages, kernel_traces
+from pytest_lava.results.record import DEFINITION, LAVA, Case, Record, number
+from pytest_lava.results.slug import case_id, shorten
+from pytest_lava.results.slug import slug as lower
+from pytest_lava.results.text import plain, tail
+from pytest_lava.sinks.placeholders import facts, fill
+from pytest_lava.sinks.squad_names import full_name, names, slug
+
+__all__ = ["LIVE", "Form", "TestRun", "per_target"]
+
+#: the metadata of a testrun that shows a run still going on, and is replaced by the next one
+LIVE = "lava.live"
+#: characters of all logs of tests together, and of one of them
+_LOGS, _LOG = 32 << 20, 16 << 10
+_VALUE = 2048  # characters of a value of metadata; SQUAD's columns for URLs have as many
+_UNIT = 30  # characters, as the column has
+#: each test has its own time; the others are no work of the board
+_NOT_MEASURED = ("case", "submit")
+
+
+@dataclass(frozen=True)
+class Form:
+    """How testruns are to look: templates of names, metadata and the job's URL."""
+
+    build: str
+    environment: str
+    job_url: str = ""
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """One testrun. ``job_id`` makes it unique within its build; ``files`` are attachments by name."""
+
+    __test__ = False
+
+    job_id: str
+    build: str
+    environment: str
+    tests: dict[str, dict[str, str]]
+    metrics: dict[str, dict[str, Any]]
+    metadata: dict[str, Any]
+    log: Path | None
+    files: tuple[tuple[str, Path], ...]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one testrun is made from: the cases of one target."""
+
+    record: Record
+    folder: Path
+    target: str
+    cases: tuple[Case, ...]
+    live: bool
+
+    @property
+    def boots(self) -> list[Line]:
+        return [line for line in self.record.boots if line.get("target") == self.target]
+
+    @property
+    def console(self) -> Path | None:
+        """The board's log."""
+        lines: list[Line] = [self.record.target(self.target), *self.boots]
+        name = next((line["console_log"] for line in lines if line.get("console_log")), None)
+        return inside(self.folder, name) if name else None
+
+
+def per_target(record: Record, form: Form, folder: Path, *, live: bool = False) -> list[TestRun]:
+    """The testruns of a run; with ``live`` of what has ended so far, without logs and files of the run folder."""
+    shown = [case for case in record.cases if _is_result(case) and (not live or _has_ended(case))]
+    targets = list(dict.fromkeys([*record.targets, *(case.target for case in shown if case.target)])) or [""]
+    found = []
+    for at, target in enumerate(targets):
+        # what needs no board is told beside the first
+        cases = [case for case in shown if case.target == target or (not at and not case.target)]
+        part = _Part(record, folder, target, tuple(cases), live)
+        if cases or part.boots:
+            found.append(_testrun(part, form))
+    return found
+
+
+def _testrun(part: _Part, form: Form) -> TestRun:
+    values = facts(part.record, part.target)
+    wanted = [_wanted_name(case) for case in part.cases]
+    unique = names([*wanted, *(["lava/boot"] if part.boots and "lava/boot" not in wanted else [])])
+    named = list(zip(part.cases, unique, wanted, strict=False))
+    limit = max(256, min(_LOG, _LOGS // max(1, len(named))))
+    tests = {name: _test(case, name, asked, limit) for case, name, asked in named}
+    tests |= {name: {"result": "pass"} for name in unique[len(named) :]}
+    job = case_id(part.target or "host", limit=80).replace("/", "-")
+    return TestRun(
+        job_id=shorten(f"{part.record.run}.{job}", 128, part.target),
+        build=slug(fill(form.build, values) or values["kernel"] or values["image"]) or "unknown",
+        environment=slug(fill(form.environment, values)) or slug(part.target) or "host",
+        tests=tests,
+        metrics=_metrics(part, [(case, name) for case, name, _ in named]),
+        metadata=_metadata(part, form, values),
+        log=None if part.live else part.console,
+        files=() if part.live else tuple(_files(part)),
+    )
+
+
+def _is_result(case: Case) -> bool:
+    """Not a definition that ran to its end, as its cases have said it all."""
+    return not (case.last(DEFINITION) == "ended" and case.verdict.outcome in ("passed", "failed"))
+
+
+def _has_ended(case: Case) -> bool:
+    return (case.suite == LAVA and not case.command) or any(line["when"] in ("teardown", "???") for line in case.lines)
+
+
+def _wanted_name(case: Case) -> str:
+    if case.command:
+        return full_name("command", lower(case.command))
+    return full_name(case.suite, case.name)
+
+
+def _test(case: Case, name: str, wanted: str, limit: int) -> dict[str, str]:
+    """SQUAD knows pass and fail; all else is shown as skip, and the log says what it was."""
+    result = case.verdict.result if case.verdict.result in ("pass", "fail") else "skip"
+    log = _log(case, limit, f"full name: {wanted}\n" if name != wanted else "")
+    return {"result": result, **({"log": log} if log else {})}
+
+
+def _log(case: Case, limit: int, head: str) -> str:
+    verdict = case.verdict
+    reports = [str(line.get("longrepr") or "") for line in case.lines if line["outcome"] == "failed"]
+    reason = str((verdict.line or {}).get("wasxfail") or verdict.message)
+    parts = [f"command: {case.command}" if case.command else ""]
+    if verdict.outcome != "passed":
+        parts.append(verdict.outcome if reason in reports else f"{verdict.outcome}: {reason}")
+    parts += [*reports, *(f"---- {title} ----\n{text}" for title, text in case.sections)]
+    parts += [str(verdict.error.get("evidence") or ""), kernel_traces(kernel_messages(case.lines))]
+    text = plain("\n\n".join(part.strip("\n") for part in parts if part.strip()))
+    return head + tail(text, limit) if text or head else ""
+
+
+def _metrics(part: _Part, named: Iterable[tuple[Case, str]]) -> dict[str, dict[str, Any]]:
+    """What tests measured, under their names, and how long the phases took, a value for each time."""
+    found: dict[str, dict[str, Any]] = {}
+    for case, name in named:
+        values = dict(case.properties)
+        size = measurement(values.get("measurement"))
+        if size is not None:
+            unit = plain(str(values.get("units") or ""))[:_UNIT]
+            found[name] = {"value": size, **({"unit": unit} if unit else {})}
+    seconds: dict[str, list[float]] = {}
+    for line in (*part.record.phases, *part.boots):
+        took = number(line.get("seconds"))
+        phase = "boot" if line["kind"] == "boot" else str(line.get("name"))
+        if took is None or line.get("error") or line.get("target") != part.target or phase in _NOT_MEASURED:
+            continue
+        seconds.setdefault(f"duration/{phase}", []).append(round(took, 6))
+    return found | {name: {"value": values, "unit": "s"} for name, values in seconds.items() if name not in found}
+
+
+def _metadata(part: _Part, form: Form, values: Mapping[str, str]) -> dict[str, Any]:
+    head = part.record.head
+    known: dict[str, Any] = {
+        **target_attributes(part.record, part.target),
+        "lava.host": head.get("host"),
+        **{f"version.{name}": version for name, version in (head.get("versions") or {}).items()},
+        **{name: fill(text, values) for name, text in form.metadata},
+        "lava.run": part.record.run,
+        "job_url": fill(form.job_url, values),
+        "job_status": "Running" if part.live else _status(part.record),
+        "datetime": min([case.started for case in part.cases] or [part.record.started]),
+        LIVE: True if part.live else None,
+    }
+    return {name: _value(value) for name, value in known.items() if value not in (None, "")}
+
+
+def _status(record: Record) -> str:
+    """LAVA's word: a job that did its work is complete, whatever its tests say."""
+    status = record.end.get("status") if record.end else None
+    if status in (0, 1, 5):
+        return "Complete"
+    return "Canceled" if status == 2 else "Incomplete"
+
+
+def _value(value: Any) -> Any:
+    return value if isinstance(value, (bool, int, float)) else plain(str(value))[:_VALUE]
+
+
+def _files(part: _Part) -> Iterator[tuple[str, Path]]:
+    """Those of failed tests first, as there may be no room for all."""
+    if part.console:
+        yield "console.log", part.console
+    for case in sorted(part.cases, key=lambda case: case.verdict.result == "pass"):
+        for line in (*case.lines, *case.late):
+            for one in line.get("attachments") or ():
+                if path := inside(part.folder, one.get("path")):
+                    name = f"{case.name}.{one.get('name') or path.name}"
+                    yield case_id(name, limit=200).replace("/", "_"), path
