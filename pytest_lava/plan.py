@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BoardRequest",
+    "BundleContent",
     "CachePlan",
     "ImagePlan",
     "ImageRequest",
@@ -168,6 +169,18 @@ class CachePlan:
 
 
 @dataclass(frozen=True)
+class BundleContent:
+    """What goes into a bundle beside results: tags of the run, files of at most ``attachment_limit`` bytes each.
+
+    ``public_url`` is where others will find the run folder, and in it what is too large; empty if nobody knows.
+    """
+
+    tags: tuple[str, ...] = ()
+    attachment_limit: int = 8 << 20
+    public_url: str = ""
+
+
+@dataclass(frozen=True)
 class RunPlan:
     """All that options and board files say about this run."""
 
@@ -177,6 +190,7 @@ class RunPlan:
     bundle: Path
     bundle_format: str
     cache: CachePlan
+    bundle_content: BundleContent = BundleContent()
     board_wait: float = 0.0
     command_timeout: float = 600.0
     #: of test definitions: parameters in place of their own, the limit of each, and whether nothing is installed

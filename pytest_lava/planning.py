@@ -21,6 +21,7 @@ from pytest_lava.planning_images import default_image, given_images
 from pytest_lava.planning_kernels import check_kind, completed, default_kernel, given_kernels
 from pytest_lava.planning_mistakes import Mistakes
 from pytest_lava.planning_proxy import with_proxy
+from pytest_lava.planning_results import bundle_content
 from pytest_lava.planning_symbols import given_vmlinux
 from pytest_lava.power.api import Guard, KeepsState, PowerContext
 from pytest_lava.stress.plan import StressPlan, parse_limits
@@ -61,6 +62,9 @@ class Options:
     offline: bool = False
     bundle: str | None = None
     bundle_format: str = "1.5"
+    bundle_tags: tuple[str, ...] = ()
+    bundle_url: str | None = None
+    attachment_limit: str = "8M"
     board_wait: float = 0.0
     command_timeout: float = 600.0
     deploy_timeout: float | None = None
@@ -94,6 +98,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
     mistakes.collect(check_commands, "--command", options.commands, "'uname -a'")
     stress = mistakes.collect(_stress, options)
     more = out_of_tree(options, mistakes)
+    content = bundle_content(options, run_folder.name, mistakes)
     requests = [
         BoardRequest(name, tuple(_limited(board, options) for board in found))
         for name in dict.fromkeys(options.boards)
@@ -121,6 +126,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         run_folder=run_folder,
         bundle=Path(options.bundle).absolute() if options.bundle else run_folder / "bundle.json",
         bundle_format=options.bundle_format,
+        bundle_content=content,
         cache=cache,
         board_wait=options.board_wait,
         command_timeout=options.command_timeout,

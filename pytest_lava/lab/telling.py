@@ -13,9 +13,9 @@ from typing import Any
 
 from pytest_lava.board.record import BootRecord
 from pytest_lava.config.boards import BoardConfig
-from pytest_lava.plan import ImagePlan, KernelPlan, Prepared
+from pytest_lava.plan import BundleContent, ImagePlan, KernelPlan, Prepared
 
-__all__ = ["told_boot", "told_run", "told_target"]
+__all__ = ["told_boot", "told_content", "told_run", "told_target"]
 
 
 def told_run(argv: Sequence[str], rootdir: Path, boards: Sequence[str], **versions: str) -> dict[str, Any]:
@@ -27,6 +27,15 @@ def told_run(argv: Sequence[str], rootdir: Path, boards: Sequence[str], **versio
         "versions": {"pytest-lava": version("pytest-lava"), **versions, "python": platform.python_version()},
         "boards": list(boards),
         "platform": sys.platform,
+    }
+
+
+def told_content(content: BundleContent) -> dict[str, Any]:
+    """More fields of that line: what the bundle is to hold, so that it can be built again."""
+    return {
+        "attachment_limit": content.attachment_limit,
+        **({"tags": list(content.tags)} if content.tags else {}),
+        **({"public_url": content.public_url} if content.public_url else {}),
     }
 
 

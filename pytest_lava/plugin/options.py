@@ -221,6 +221,14 @@ def _add_results(add: _Add) -> None:
         help="version of the Dashboard Bundle Format (default: 1.5)",
     )
     add(
+        "--bundle-tag", action="append", metavar="TAG", dest="lava_bundle_tags",
+        help="put this tag on every test run of the bundle; repeatable",
+    )  # fmt: skip
+    add(
+        "--bundle-url", metavar="URL", dest="lava_bundle_url",
+        help="where others will find the run folder, for files that are too large for the bundle; {folder} is its name",
+    )  # fmt: skip
+    add(
         "--lava-dir", metavar="DIR", dest="lava_dir",
         help="run folder: journal, console log, reports (default: lava-runs/TIME-BOARD); an earlier run is moved aside",
     )  # fmt: skip
@@ -242,6 +250,9 @@ def _add_cache(parser: pytest.Parser, add: _Add) -> None:
     parser.addini(
         "lava_files", "patterns of YAML files, from the root folder on, that hold test definitions to collect",
         type="args", default=[],
+    )  # fmt: skip
+    parser.addini(
+        "lava_attachment_limit", "the bundle has files of at most this size whole (default: 8M)", default="8M",
     )  # fmt: skip
     parser.addini(
         "lava_cache_limit", "remove from the cache what was not used for longest above this size (0: never)",
@@ -303,6 +314,9 @@ def read_options(config: pytest.Config) -> Options:
         additions=tuple((name, text) for name, text in option.lava_additions or ()),
         bundle=option.lava_bundle,
         bundle_format=option.lava_bundle_format,
+        bundle_tags=tuple(option.lava_bundle_tags or ()),
+        bundle_url=option.lava_bundle_url,
+        attachment_limit=str(config.getini("lava_attachment_limit")),
         board_wait=option.lava_board_wait,
         command_timeout=option.lava_command_timeout,
         params=tuple(option.lava_params or ()),

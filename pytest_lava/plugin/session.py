@@ -21,7 +21,7 @@ from pytest_lava.errors import LavaError, describe
 from pytest_lava.events import EventLog
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.manager import LabContext, Reports
-from pytest_lava.lab.telling import told_run
+from pytest_lava.lab.telling import told_content, told_run
 from pytest_lava.plan import RunPlan, Target
 from pytest_lava.plugin import folder as run_folder
 from pytest_lava.plugin.boards import Boards
@@ -185,7 +185,7 @@ class Run:
         boards = list(dict.fromkeys(target.request.name for target in plan.targets))
         argv = config.invocation_params.args
         told = told_run(argv, config.rootpath, boards, pytest=pytest.__version__)
-        return {**told, "format": plan.bundle_format}
+        return {**told, "format": plan.bundle_format, **told_content(plan.bundle_content)}
 
     # -- the end ------------------------------------------------------------------------------------------------
 

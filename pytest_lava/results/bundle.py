@@ -13,8 +13,8 @@ from pytest_lava.errors import InfrastructureError
 from pytest_lava.results.bundle_lava import lava_run
 from pytest_lava.results.bundle_parts import Bundle
 from pytest_lava.results.bundle_schema import DEFAULT_VERSION, bundle_format, validate
-from pytest_lava.results.bundle_target import targets_of
-from pytest_lava.results.bundle_tests import Source, groups, suite_run
+from pytest_lava.results.bundle_source import Source
+from pytest_lava.results.bundle_tests import groups, suite_run
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import LAVA, collect
 from pytest_lava.results.slug import TEST_ID_LIMIT, Namer, slug
@@ -29,7 +29,7 @@ def build(lines: Iterable[Line], *, version: str = DEFAULT_VERSION, folder: Path
     is left out. Raises ``ConfigurationError`` for an unknown version or lines of several runs.
     """
     form, record = bundle_format(version), collect(lines)
-    source = Source(record, form, folder, _namespace(record.run), targets_of(record))
+    source = Source.of(record, form, folder, _namespace(record.run))
     names = Namer(slug, TEST_ID_LIMIT)
     own = names.unique(LAVA)  # first, so that no suite of that name takes it
     runs = [suite_run(source, group, names) for group in groups(record)]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
+from pytest_lava.results.bundle_case import case_result
+from pytest_lava.results.bundle_console import LogPart, cut_logs, place
 from pytest_lava.results.bundle_parts import (
     Bundle,
     attachment,
@@ -12,23 +11,20 @@ from pytest_lava.results.bundle_parts import (
     date,
     duration,
     error_attributes,
-    inside,
     measurement,
     message,
 )
-from pytest_lava.results.bundle_tests import Source, add, case_result, new_run
+from pytest_lava.results.bundle_source import Source
+from pytest_lava.results.bundle_tests import add, new_run
 from pytest_lava.results.journal import Line
 from pytest_lava.results.kernel_messages import kernel_attributes, kernel_messages
 from pytest_lava.results.record import LAVA, Case, Record, number
 from pytest_lava.results.recoveries import retry_attributes
 from pytest_lava.results.slug import CASE_ID_LIMIT, Namer, case_id
 from pytest_lava.results.summary import fault, first_fault
-from pytest_lava.results.text import ascii_only
 
-__all__ = ["LOG_LIMIT", "lava_run"]
+__all__ = ["lava_run"]
 
-#: bytes of one serial log that a bundle carries
-LOG_LIMIT = 8 << 20
 #: each test is a phase of its own name; its time is in its own result
 _NOT_SHOWN = ("case",)
 #: a board that cannot be leased, prepared or switched on fails its deploy or boot report
@@ -41,21 +37,6 @@ _STAGES = {
     "boot.kernel": "boot",
     "boot.login": "boot",
 }
-
-
-@dataclass(frozen=True)
-class _Log:
-    """The end of a serial log, from byte ``begin`` on."""
-
-    pathname: str
-    file: str
-    data: bytes
-    begin: int
-
-    def lineno(self, offset: int) -> int | None:
-        """1-based line in the attachment of a byte of the log, None if it was cut off."""
-        at = offset - self.begin
-        return self.data.count(b"\n", 0, at) + 1 if 0 <= at <= len(self.data) else None
 
 
 def lava_run(source: Source, test_id: str) -> Bundle:
@@ -76,16 +57,19 @@ def lava_run(source: Source, test_id: str) -> Bundle:
         if not any(line in lines for lines in told):
             run["test_results"].append(_phase(line, ids, several))
     for case, lines in zip(reports, told, strict=True):
-        result, attachments = case_result(source, case, ids.unique(_name(case.name, case.target, several)))
-        _place(result, case, logs)
+        result, taken = case_result(source, case, ids.unique(_name(case.name, case.target, several)))
+        place(result, case, logs)
         result |= _took({"seconds": case.seconds})
         for line in lines:
             if line.get("name") == case.name:
                 result |= _took(line)
             else:
                 result["attributes"]["step"] = str(line.get("name"))
-        add(source, run, result, attachments)
-    run["test_results"] += [_boot(line, ids, several) for line in (*record.boots, *record.resumes)]
+        add(source, run, result, taken)
+    for line in (*record.boots, *record.resumes):
+        result = _boot(line, ids, several)
+        place(result, line, logs)
+        run["test_results"].append(result)
     run["test_results"].append(_job(record))
     _attach(run, record, logs)
     return run
@@ -173,8 +157,7 @@ def _reports(phase: Line) -> tuple[str, str]:
     return name, _STAGES.get(name, name)
 
 
-def _logs(source: Source) -> list[_Log]:
-    names: dict[str, str] = {}
+def _logs(source: Source) -> list[LogPart]:
     record = source.record
     lines: list[Line] = [
         *record.targets.values(),
@@ -182,47 +165,16 @@ def _logs(source: Source) -> list[_Log]:
         *record.resumes,
         *(line for case in record.cases for line in case.lines),
     ]
-    for line in lines:
-        if line.get("console_log"):
-            names.setdefault(str(line["console_log"]), str(line.get("board") or ""))
-    if not names and len({line.get("board") for line in record.targets.values()}) == 1:
-        names["console.log"] = str(next(iter(record.targets.values())).get("board") or "")
-    unique = Namer(_log_name, 200)
-    logs = []
-    for name, board in names.items():
-        path = inside(source.folder, name)
-        if path:
-            data, begin = _end_of(path)
-            logs.append(_Log(f"console-{unique.unique(board)}.log", name, data, begin))
-    return logs
+    boards = {line.get("board") for line in record.targets.values()}
+    if len(boards) == 1:  # what a run has that ended before its log was named
+        lines.append({"console_log": "console.log", "board": next(iter(boards))})
+    return source.logs.of_run(lines)
 
 
-def _log_name(text: str, *, limit: int) -> str:
-    return case_id(text or "board", limit=limit).replace("/", "_")
-
-
-def _end_of(path: Path) -> tuple[bytes, int]:
-    with path.open("rb") as log:
-        begin = max(log.seek(0, 2) - LOG_LIMIT, 0)
-        log.seek(begin)
-        return log.read(LOG_LIMIT), begin
-
-
-def _place(result: Bundle, case: Case, logs: list[_Log]) -> None:
-    name = case.last("console_log")
-    log = next((log for log in logs if log.file == name), None)
-    lineno = log.lineno(case.console[0]) if log and case.console else None
-    if log and lineno is not None:
-        result |= {"log_filename": log.pathname, "log_lineno": lineno}
-
-
-def _attach(run: Bundle, record: Record, logs: list[_Log]) -> None:
+def _attach(run: Bundle, record: Record, logs: list[LogPart]) -> None:
     attachments = run.get("attachments", [])
-    for log in logs:
-        attachments.append(attachment(log.pathname, log.data))
-        if log.begin:
-            text = f"only the last {len(log.data)} of {log.begin + len(log.data)} bytes"
-            run["attributes"][ascii_only(f"{log.pathname}.truncated")] = text
+    attachments += [log.attached() for log in logs]
+    run["attributes"] |= cut_logs(logs)
     notes = "".join(f"{note['time']} {note.get('text') or note.get('message') or ''}\n" for note in record.notes)
     if notes:
         attachments.append(attachment("notes.txt", notes))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pytest_lava.results.mime import BINARY, TEXT
 from pytest_lava.results.text import ascii_only, plain
 
 __all__ = [
@@ -89,10 +90,12 @@ def error_attributes(error: Bundle) -> dict[str, object]:
     }
 
 
-def attachment(pathname: str, data: bytes | str, *, mime: str = "text/plain") -> Bundle:
-    """``data`` (text as UTF-8) as an attachment."""
+def attachment(pathname: str, data: bytes | str | None, *, mime: str = "text/plain", url: str = "") -> Bundle:
+    """``data`` (text as UTF-8) as an attachment; without data only where it can be found."""
+    if data is None:
+        return {**_named(pathname, mime), "public_url": url}
     raw = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
-    return _attachment(pathname, base64.b64encode(raw).decode(), mime)
+    return {**_named(pathname, mime), "content": base64.b64encode(raw).decode()}
 
 
 def encoded_attachment(pathname: str, content: object) -> list[Bundle]:
@@ -100,10 +103,10 @@ def encoded_attachment(pathname: str, content: object) -> list[Bundle]:
     if not isinstance(content, str):
         return []
     try:
-        binascii.a2b_base64(content, strict_mode=True)
+        data = binascii.a2b_base64(content, strict_mode=True)
     except ValueError:
         return []
-    return [_attachment(pathname, content, "text/plain")]
+    return [{**_named(pathname, BINARY if b"\0" in data else TEXT), "content": content}]
 
 
 def inside(folder: Path, name: object) -> Path | None:
@@ -115,8 +118,8 @@ def inside(folder: Path, name: object) -> Path | None:
         return None
 
 
-def _attachment(pathname: str, content: str, mime: str) -> Bundle:
-    return {"pathname": plain(pathname)[-256:], "mime_type": plain(mime)[:64], "content": content}
+def _named(pathname: str, mime: str) -> Bundle:
+    return {"pathname": plain(pathname)[-256:], "mime_type": plain(mime)[:64]}
 
 
 def _word(value: object) -> str:

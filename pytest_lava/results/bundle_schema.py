@@ -1,4 +1,4 @@
-"""The dashboard bundle formats 1.3, 1.5, 1.6 and 1.7 as JSON Schema (draft-07), and the check of a document.
+"""The dashboard bundle formats 1.0 to 1.7 as JSON Schema (draft-07), and the check of a document.
 
 Written from the facts of linaro-dashboard-bundle and of the importer of lava-dashboard 0.29: what its database cannot
 hold (lengths, NUMERIC(20,10)) or what it silently drops is refused here, since ``put`` accepts any garbage.
@@ -15,9 +15,22 @@ from typing import Any
 
 from pytest_lava.errors import Bug, ConfigurationError
 
-__all__ = ["DEFAULT_VERSION", "VERSIONS", "BundleFormat", "bundle_format", "schema", "validate"]
+__all__ = [
+    "DEFAULT_VERSION",
+    "KNOWN_VERSIONS",
+    "VERSIONS",
+    "BundleFormat",
+    "bundle_format",
+    "known_format",
+    "schema",
+    "validate",
+    "version_of",
+]
 
+#: those that a run is written in
 VERSIONS = ("1.3", "1.5", "1.6", "1.7")
+#: all that there are, in their order, which is also that of the texts
+KNOWN_VERSIONS = ("1.0", "1.0.1", "1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7")
 #: the newest that every known dashboard imports
 DEFAULT_VERSION = "1.5"
 _PREFIX = "Dashboard Bundle Format "
@@ -36,6 +49,26 @@ class BundleFormat:
     def name(self) -> str:
         """The text of the key ``format``."""
         return _PREFIX + self.version
+
+    @property
+    def contexts(self) -> tuple[str, str]:
+        """The keys of what is known of hardware and software; shorter ones in 1.0."""
+        return ("hw_context", "sw_context") if self.version == "1.0" else ("hardware_context", "software_context")
+
+    @property
+    def has_files(self) -> bool:
+        """Attachments and sources as of 1.1; before, an attachment was a name and lines of text."""
+        return self.version >= "1.1"
+
+    @property
+    def has_links(self) -> bool:
+        """``public_url`` of attachments, and svn, since 1.2."""
+        return self.version >= "1.2"
+
+    @property
+    def has_tags(self) -> bool:
+        """``tags`` of a run, since 1.3."""
+        return self.version >= "1.3"
 
     @property
     def has_duration(self) -> bool:
@@ -60,6 +93,19 @@ def bundle_format(version: str) -> BundleFormat:
     return BundleFormat(version)
 
 
+def known_format(version: str) -> BundleFormat:
+    """The format of any version that there is. Raises ``ConfigurationError`` for another one."""
+    if version not in KNOWN_VERSIONS:
+        raise ConfigurationError(f"there is no bundle format {version!r}; there are {', '.join(KNOWN_VERSIONS)}")
+    return BundleFormat(version)
+
+
+def version_of(document: object) -> str:
+    """The version that a document claims; empty if it claims none that there is."""
+    name = document.get("format") if isinstance(document, dict) else None
+    return {_PREFIX + version: version for version in KNOWN_VERSIONS}.get(name, "") if isinstance(name, str) else ""
+
+
 def validate(document: object, *, source: str = "") -> None:
     """Check a bundle against its own format, and what a schema cannot say: uuids, dates, base64, log file names.
 
@@ -75,7 +121,7 @@ def validate(document: object, *, source: str = "") -> None:
 
 def schema(version: str) -> Schema:
     """The JSON Schema of one version. Raises ``ConfigurationError`` for an unknown one."""
-    form = bundle_format(version)
+    form = known_format(version)
     runs = {"type": "array", "items": _run(form)}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -95,11 +141,13 @@ def _run(form: BundleFormat) -> Schema:
         "test_id": _string(64, least=1),
         "test_results": {"type": "array", "items": _result(form)},
         "attributes": _attributes(),
-        "tags": {"type": "array", "items": {**_string(256), "pattern": "^[a-z0-9-]+$"}, "uniqueItems": True},
-        "attachments": {"type": "array", "items": _attachment(["pathname", "mime_type"])},
-        "hardware_context": _hardware(),
-        "software_context": _software(form),
+        "attachments": {"type": "array", "items": _attachment(form)} if form.has_files else _lines(),
+        form.contexts[0]: _hardware(),
+        form.contexts[1]: _software(form),
     }
+    if form.has_tags:
+        tag = {**_string(256), "pattern": "^[a-z0-9-]+$"}
+        properties["tags"] = {"type": "array", "items": tag, "uniqueItems": True}
     if form.has_duration:
         properties["test_duration"] = _duration()
     if form.has_testdef:
@@ -123,17 +171,24 @@ def _result(form: BundleFormat) -> Schema:
     }
     if form.has_result_attachments:
         # the importer of 1.5 reads the content of these unconditionally, a public_url alone kills the import
-        properties["attachments"] = {"type": "array", "items": _attachment(["pathname", "mime_type", "content"])}
+        properties["attachments"] = {"type": "array", "items": _attachment(form, of_result=True)}
     needs = {"measurement": ["test_case_id"], "units": ["measurement"], "log_lineno": ["log_filename"]}
     return {**_object(properties, ["result"]), "dependencies": needs}
 
 
-def _attachment(required: list[str]) -> Schema:
+def _attachment(form: BundleFormat, *, of_result: bool = False) -> Schema:
     # the alphabet of content is checked by _mistake: a pattern would take seconds for a serial log
     content = {"type": "string"}
-    return _object(
-        {"pathname": _string(256), "mime_type": _string(64), "content": content, "public_url": _string(512)}, required
-    )
+    properties = {"pathname": _string(256), "mime_type": _string(64), "content": content}
+    if form.has_links:
+        properties["public_url"] = _string(512)
+    needed = [] if form.has_links and not of_result else ["content"]
+    return _object(properties, ["pathname", "mime_type", *needed])
+
+
+def _lines() -> Schema:
+    lines = {"type": "array", "items": {"type": "string"}}
+    return {"type": "object", "propertyNames": _string(256), "additionalProperties": lines}
 
 
 def _hardware() -> Schema:

@@ -9,10 +9,12 @@ the board's console log. Times ``start`` and ``stop`` are ISO 8601. Fields marke
 kind     fields
 ======== ==========================================================================================================
 run      first line: ``argv``, ``rootdir``, ``host``, ``versions`` {"pytest-lava", "pytest", "python", "qemu"?},
-         ``boards`` [name], ``format`` (bundle version asked for)
+         ``boards`` [name], ``format`` (bundle version asked for), ``attachment_limit``? (bytes of one file in the
+         bundle), ``tags``? [tag], ``public_url``? (where the run folder can be found)
 target   one for each (board, kernel, image) used: ``target`` (id), ``board``, ``device_type``, ``arch``,
          ``kernel``? {name, path, sha256, release?, build?, arch, kind, given (bool: by the user)},
-         ``image``? {name, path, sha256}, ``emulated`` (bool), ``console_log``? (file name in the run folder)
+         ``image``? {name, path, sha256}, ``emulated`` (bool), ``console_log``? (file name in the run folder),
+         ``features``? [word], ``added``? [{kind, name, option, target, sha256, version}]
 boot     ``target``, ``boot_id`` (int), ``seconds``, ``uname``? {release, version, machine}, ``console``,
          ``console_log``?, ``kernel_messages``? (as in outcome)
 resume   the same of a board that was switched on in a state kept earlier, and did not boot; ``resumed`` (ISO time)

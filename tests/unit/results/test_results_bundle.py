@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_lava.errors import ConfigurationError, InfrastructureError
 from pytest_lava.results.bundle import build, dump, validate, write
-from pytest_lava.results.bundle_lava import LOG_LIMIT
+from pytest_lava.results.bundle_files import DEFAULT_LIMIT as LOG_LIMIT
 from pytest_lava.results.bundle_parts import date, duration, measurement
 from pytest_lava.results.bundle_schema import VERSIONS
 from pytest_lava.results.journal import read

@@ -1,0 +1,41 @@
+"""What options say about the content of results, checked."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pytest_lava.errors import ConfigurationError
+from pytest_lava.images.housekeeping import parse_size
+from pytest_lava.plan import BundleContent
+
+if TYPE_CHECKING:
+    from pytest_lava.planning import Options
+    from pytest_lava.planning_mistakes import Mistakes
+
+__all__ = ["bundle_content"]
+
+_URL = 256  # characters; a file's path comes behind it, and a dashboard keeps 512
+
+
+def bundle_content(options: Options, run_folder: str, mistakes: Mistakes) -> BundleContent:
+    """What goes into the bundle beside results; ``{folder}`` in its URL is the name of the run folder."""
+    for tag in options.bundle_tags:
+        if not re.fullmatch(r"[a-z0-9-]{1,256}", tag):
+            mistakes.add(f"--bundle-tag {tag!r}: a dashboard takes a-z, 0-9 and - only")
+    limit = mistakes.collect(parse_size, options.attachment_limit, "lava_attachment_limit")
+    url = mistakes.collect(_url, options.bundle_url or "", run_folder)
+    return BundleContent(options.bundle_tags, limit or 0, url or "")
+
+
+def _url(text: str, run_folder: str) -> str:
+    if not text:
+        return ""
+    url = text.replace("{folder}", run_folder)
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url) or "{" in url or len(url) > _URL:
+        raise ConfigurationError(
+            f"--bundle-url {text}: write where the run folder can be found, as http(s)://HOST/PATH/{{folder}}"
+        )
+    if "@" in url.split("/", 3)[2]:
+        raise ConfigurationError("--bundle-url: everybody who sees the bundle would see its user and password")
+    return url
