@@ -15,14 +15,22 @@ from pytest_lava.suites.definition import Repository
 __all__ = ["clone_all"]
 
 _LIMIT = 600.0  # seconds for one
+#: what wants tags, other branches or older commits
+_GIT = re.compile(
+    r"\bgit\s+(?:-\S+\s+|-C\s+\S+\s+)*(?:checkout|switch|log|describe|reset|show|tag|bisect|rev-\w+|diff)\b"
+)
 _SECRET = re.compile(r"//[^/@\s]+@")
 
 
-def clone_all(wanted: Iterable[Repository], params: Mapping[str, str], folder: Path) -> list[tuple[str, Path]]:
+def clone_all(
+    wanted: Iterable[Repository], params: Mapping[str, str], folder: Path, steps: Iterable[str] = ()
+) -> list[tuple[str, Path]]:
     """Clone each below ``folder``; the files with their names from there on, ``.git`` included as scripts ask it.
 
-    URL, branch and folder may be the name of a parameter, as in LAVA. ``FetchFailed``, ``ToolMissing``.
+    URL, branch and folder may be the name of a parameter, as in LAVA. Without its history, unless ``steps`` use git.
+    ``FetchFailed``, ``ToolMissing``.
     """
+    whole = any(_GIT.search(step) for step in steps)
     found: list[tuple[str, Path]] = []
     for one in wanted:
         url, branch, name = (params.get(text, text) for text in (one.url, one.branch, one.destination))
@@ -34,16 +42,8 @@ def clone_all(wanted: Iterable[Repository], params: Mapping[str, str], folder: P
                 "git is needed to clone what a definition wants: install it (Debian: apt-get install git)"
             )
         where = folder / name
-        command = [
-            "git",
-            "clone",
-            "--quiet",
-            "--depth=1",
-            *(["--branch", branch] if branch else []),
-            "--",
-            url,
-            str(where),
-        ]
+        options = [*([] if whole else ["--depth=1"]), *(["--branch", branch] if branch else [])]
+        command = ["git", "clone", "--quiet", *options, "--", url, str(where)]
         folder.mkdir(parents=True, exist_ok=True)
         result = run(command, Deadline.after(_LIMIT), cwd=folder, more={"GIT_TERMINAL_PROMPT": "0"}, purpose="to clone")
         if result.returncode:

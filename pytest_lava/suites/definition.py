@@ -100,7 +100,7 @@ class _Reader:
         if form not in _FORMATS:
             raise self._file.wrong(f"the format {form!r} is not known: it is {_FORMATS[0]!r}", "metadata", "format")
         run = self._mapping("run")
-        if not run.get("steps"):
+        if "steps" not in run:  # no steps are legal, and nobody else knows what is meant
             raise self._file.wrong("it has nothing to run: add 'run: steps:' with commands", "run")
         if str(metadata.get("name") or self._file.path.stem).strip() == "lava":
             raise self._file.wrong(

@@ -24,6 +24,7 @@ _TEXT = 256 << 10  # bytes of a file that is looked into for more names
 _SCRIPTS = ("", ".sh", ".bash", ".inc", ".py", ".pl", ".expect", ".conf", ".cfg")
 _NEVER = {".git", ".svn", ".hg", ".bzr", "__pycache__", ".pytest_cache", "node_modules", ".venv", "lava-runs"}
 _WORD = re.compile(r"[\w.@+~/-]*[\w/.]")
+_VARIABLE = re.compile(r"\$(?:\w+|\{\w+\}|\(pwd\))/?")
 _CD = re.compile(r"(?:^|[;&|(]\s*|\s)cd\s+[\"']?([^\s\"';&|)]+)")
 
 
@@ -40,18 +41,19 @@ class Archive:
 def root_of(definition: Path, steps: Iterable[str]) -> Path:
     """The root of its repository.
 
-    That is the nearest folder above it where the folders are that the steps go to, else the one with ``.git`` (up to
-    which is looked), else the definition's own.
+    That is the nearest folder above it where the folders are that the steps go to, else where a file is whose path
+    they name, else the one with ``.git`` (up to which is looked), else the definition's own.
     """
-    wanted = [place for step in steps for place in _CD.findall(step) if not place.startswith(("/", "$", "~", "-"))]
-    here, git = definition.resolve().parent, None
-    for folder in [here, *here.parents][:_UP]:
-        if wanted and (folder / wanted[0]).is_dir():
-            return folder
-        if (folder / ".git").exists():
-            git = folder
-            break
-    return git or here
+    lines = list(steps)
+    wanted = [place for step in lines for place in _CD.findall(step) if not place.startswith(("/", "$", "~", "-"))]
+    named = [word for step in lines for word in _WORD.findall(_plain(step)) if "/" in word and word[0] != "/"]
+    here = definition.resolve().parent
+    above = [folder for folder in [here, *here.parents][:_UP] if folder.parent != folder]
+    git = next((number for number, folder in enumerate(above) if (folder / ".git").exists()), None)
+    above = above if git is None else above[: git + 1]
+    goes = (folder for folder in above if wanted and (folder / wanted[0]).is_dir())
+    names = (folder for folder in above if any((folder / word).is_file() for word in named))
+    return next(goes, None) or next(names, None) or (here if git is None else above[git])
 
 
 def needed(root: Path, texts: Iterable[str]) -> tuple[Path, ...]:
@@ -149,7 +151,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def _named(root: Path, places: Iterable[Path], text: str, *, paths_only: bool = False) -> Iterator[Path]:
     """What in a text is the name of something below the root, seen from one of the places."""
     real_root = root.resolve()
-    words = [word for word in dict.fromkeys(_WORD.findall(text)) if word.strip("./") and len(word) < 256]
+    words = [word for word in dict.fromkeys(_WORD.findall(_plain(text))) if word.strip("./") and len(word) < 256]
     words = [word for word in words if not paths_only or "/" in word]
     for place in dict.fromkeys(places):
         known = {*_listed(place), ".", ".."}
@@ -164,6 +166,11 @@ def _named(root: Path, places: Iterable[Path], text: str, *, paths_only: bool = 
                         yield root / inside
             except OSError:
                 continue
+
+
+def _plain(text: str) -> str:
+    """Without variables, which stand for a folder where a name goes on behind them: ``$ROOT/common/parse.py``."""
+    return _VARIABLE.sub(" ", text)
 
 
 def _listed(folder: Path) -> list[str]:

@@ -29,8 +29,14 @@ _SHORT = 120.0  # seconds for what is small
 _LAST = 15  # lines of output in a message
 #: where on the board there is room for programs that can be run
 _PLACES = '"${TMPDIR:-/tmp}" /tmp /var/tmp /run /dev/shm /data/local/tmp /root /'
-#: LAVA takes the user's shell, so what needs bash runs where that is one; others than these do not speak sh
-_SHELL = "case ${SHELL##*/} in bash|dash|ash|ksh|mksh) [ -x $SHELL ] && echo $SHELL || echo sh;; *) echo sh;; esac"
+#: LAVA takes the user's shell, bash where a distribution has it; others than these do not speak sh
+_SHELL = (
+    "case ${SHELL##*/} in bash|dash|ash|ksh|mksh) [ -x $SHELL ] && echo $SHELL || echo sh;; "
+    "*) [ -x /bin/bash ] && grep -qE '^ID(_LIKE)?=.*(debian|ubuntu|fedora|rhel|centos)' /etc/os-release 2>/dev/null && "
+    "echo /bin/bash || echo sh;; esac"
+)
+#: where LAVA's tests look for what lava-wait got
+_MESSAGES = "/tmp/lava_multi_node_cache.txt"
 _FIND = (
     "for d in %s; do case $d in *' '*) continue;; esac; t=$d/.lava-$$; "
     "{ printf '#!/bin/sh\\nexit 0\\n' >$t && chmod 755 $t && $t; } 2>/dev/null && { rm -f $t; echo $d; exit 0; }; "
@@ -154,7 +160,8 @@ class _Running:
         clones = folder / "clones"
         extra = [(f"bin/{file.name}", file) for file in sorted(_HELPERS.glob("lava-*"))]
         params = definition.with_params(self._around.params)
-        extra += [(f"repo/{name}", file) for name, file in clone_all(definition.repositories, params, clones)]
+        steps = [*definition.install_steps, *definition.steps]
+        extra += [(f"repo/{name}", file) for name, file in clone_all(definition.repositories, params, clones, steps)]
         made = archive(self._root, self._files, extra, folder / "sent.tar")
         shutil.rmtree(clones, ignore_errors=True)
         return made
@@ -189,7 +196,8 @@ class _Running:
         status = self._script(places, "install.sh", script, "install.log", "sh")
         if status:
             raise OperationFailed(
-                f"its installation ended with status {status}, so nothing was run: see install.log{self._shown()}"
+                f"its installation ended with status {status}, so nothing was run: see install.log, or leave it out by "
+                f"--skip-install{self._shown()}"
             )
 
     def _steps(self, places: _Places) -> None:
@@ -198,7 +206,8 @@ class _Running:
         signed = f"0_{name} {uuid}"
         body = "\n".join(map(_escaped, definition.steps))
         script = (
-            f"{self._head(places)}cd {places.repo}\necho '{sealed('STARTRUN', signed)}'\nset -x\n{body}\n"
+            f'{self._head(places)}cd {places.repo}\n[ -e uuid ] || echo "${{LAVA_JOB_ID}}_1.1" >uuid\n'
+            f"echo '{sealed('STARTRUN', signed)}'\nset -x\n{body}\n"
             f"{{ set +x; }} 2>/dev/null\necho '{sealed('ENDRUN', signed)}'\n"
         )
         status = self._script(places, "run.sh", script, STDOUT, f"$({_SHELL}) -e")
@@ -272,7 +281,8 @@ class _Running:
 
     def _tidy(self, places: _Places) -> None:
         """Nothing of it keeps running, and no file of the run stays."""
-        self._shell.run(f"{places.end_all}; cd / && rm -rf {places.run}", timeout=_SHORT)
+        messages = f"[ ! -d {places.results}/.messages ] || rm -f {_MESSAGES}"
+        self._shell.run(f"{places.end_all}; {messages}; cd / && rm -rf {places.run}", timeout=_SHORT)
 
     def _judge(self, case: Case) -> None:
         """Where cases are expected, another one is a failure, as in LAVA."""
