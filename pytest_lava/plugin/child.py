@@ -33,10 +33,12 @@ def emit_child(
     sections: Sequence[tuple[str, str]] = (),
     properties: Sequence[tuple[str, Any]] = (),
     title: str = "",
+    xfail: bool = False,
 ) -> None:
     """Report a part of an item under the whole node id ``name`` now, counted like an item of its own.
 
     ``title`` stands above its report; where it is the end of the node id, pytest shows each dot in that as ``::``.
+    With ``xfail`` it was skipped as a failure that is expected.
     """
     in_worker = hasattr(item.config, "workerinput")
     stop = time.time() if stop is None else stop
@@ -56,6 +58,7 @@ def emit_child(
             start=stop - seconds if first else stop,
             stop=stop,
             user_properties=list(properties),
+            **({"wasxfail": reason} if xfail and first else {}),
             lava={**facts, "nodeid": name, **({} if first else {"error": None, "slice": None})},
         )
         # else the line in the terminal lands in the captured output of the test

@@ -125,6 +125,8 @@ class Suites:
             tell=board.events.emit,
             attach=cases.attach,
             guard=self._guardian.command,
+            arch=board.config.arch,
+            features=board.config.model.features,
         )
         try:
             suite.run(surroundings, cases.report)
@@ -203,6 +205,7 @@ class _Cases:
             facts=self._facts(case, name, begin),
             sections=[("Output", case.output)] if case.output and case.result == "fail" else [],
             properties=_properties(case),
+            xfail=case.xfail,
         )
 
     def _facts(self, case: Case, name: str, begin: int) -> dict[str, Any]:
@@ -226,7 +229,7 @@ class _Cases:
     def _reason(case: Case) -> str:
         """Why it did not pass, in one line."""
         said = case.message or {"fail": "the test says so", "unknown": "the result is unknown"}.get(case.result, "")
-        if case.measurement is not None and case.result == "fail":
+        if case.measurement is not None and case.result == "fail" and f"{case.measurement:g}" not in said:
             said += f" (measured {case.measurement:g} {case.units})".replace(" )", ")")
         return said or "skipped by the test"
 

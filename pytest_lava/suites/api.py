@@ -48,6 +48,8 @@ class Case:
     output: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
+    #: a failure that is expected: its result is ``skip``
+    xfail: bool = False
 
 
 #: is called with each case as soon as it is known
@@ -66,7 +68,7 @@ class Surroundings:
     stay behind. ``tell`` takes a line for the event log; ``attach`` a file that came from the board, for the case of
     that id, or for the whole run if the id is empty. ``guard`` takes a command that cleans up on this machine if this
     process dies, and returns what revokes it. ``console`` is the board's line, for suites that read or type there;
-    what came before ``since`` is not theirs.
+    what came before ``since`` is not theirs. ``arch`` and ``features`` are those of its board file.
     """
 
     shell: Shell
@@ -81,6 +83,8 @@ class Surroundings:
     guard: Callable[[str], Callable[[], object]] = lambda _: _untold
     console: Console | None = None
     since: int = 0
+    arch: str = ""
+    features: tuple[str, ...] = ()
 
 
 class Suite(Protocol):

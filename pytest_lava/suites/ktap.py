@@ -8,12 +8,12 @@ the kernel write what they like, so these are kept as output of the next result 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pytest_lava.suites.ktap_lines import STAMPED, KtapLine, named, read_line, verdict
+from pytest_lava.suites.parsing import ParsedCase, Told
 
-__all__ = ["KtapCase", "KtapParser"]
+__all__ = ["KtapParser"]
 
 _KEPT = 1 << 16  # characters of output of one result
 _HELD = 16 << 20  # characters of results that wait for a name
@@ -25,21 +25,6 @@ _REMARKS = 20
 _YAML_LINES, _YAML_LINE = 1_000, 1_000  # lines of a block, characters of a line
 _LONGEST = 1 << 16  # characters of a line that are looked at
 _COLOUR = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
-
-
-@dataclass(frozen=True)
-class KtapCase:
-    """One result. ``path`` leads from the outermost test to it; ``line`` counts from 1.
-
-    ``result`` is ``pass``, ``fail``, ``skip`` or ``xfail`` (a failure that is expected).
-    """
-
-    path: tuple[str, ...]
-    result: str
-    reason: str = ""
-    directive: str = ""
-    output: str = ""
-    line: int | None = None
 
 
 @dataclass
@@ -59,8 +44,8 @@ class _Level:
     #: whether a level below ended since its last result
     ended: bool = False
     #: its results that wait for its name, and those of a level below that ended
-    held: list[KtapCase] = field(default_factory=list)
-    orphans: list[KtapCase] = field(default_factory=list)
+    held: list[ParsedCase] = field(default_factory=list)
+    orphans: list[ParsedCase] = field(default_factory=list)
     output: list[str] = field(default_factory=list)
     size: int = 0
 
@@ -86,19 +71,19 @@ class _Level:
 
 
 class KtapParser:
-    """Reads one stream. ``report`` gets each result; ``remarks`` are what does not fit, such as a wrong count.
+    """A :class:`~pytest_lava.suites.parsing.LineParser` of one stream; ``report`` gets each result.
 
-    After :meth:`finish`, ``bailed`` is what ``Bail out!`` said at the outermost level, ``skipped`` the reason of a plan
-    ``1..0 # SKIP``, and ``said`` tells whether there was anything of the format at all.
+    ``remarks`` are what does not fit, such as a wrong count; ``bailed`` is what ``Bail out!`` said at the outermost
+    level, ``skipped`` the reason of a plan ``1..0 # SKIP``.
     """
 
-    def __init__(self, report: Callable[[KtapCase], None]) -> None:
+    def __init__(self, report: Told) -> None:
         self._report = report
         self._levels = [_Level(0)]
         self._line = 0
         self._stamped = False
         #: a result of TAP, behind which a YAML block may stand, and the block
-        self._last: tuple[int, KtapCase] | None = None
+        self._last: tuple[int, ParsedCase] | None = None
         self._yaml: list[str] | None = None
         self._waiting = 0
         self.cases = 0
@@ -267,7 +252,7 @@ class KtapParser:
         name = name or level.next_name or (f"test-{number}",)
         self._adopt(at, name)
         level.next_name, level.ended = (), False
-        case = KtapCase(name, result, reason, directive, level.take_output(), self._line)
+        case = ParsedCase(name, result, reason, directive, level.take_output(), self._line)
         if level.version == "KTAP":
             self._tell(at, case)
         else:
@@ -318,7 +303,7 @@ class KtapParser:
             name = name or (f"test-{level.count}",)
             self._adopt(at, name)
             why = "it began, and gave no result" + (f": {level.bail}" if level.bail else "")
-            self._tell(at, KtapCase(name, "fail", why, output=level.take_output()))
+            self._tell(at, ParsedCase(name, "fail", why, output=level.take_output()))
         level.next_name, level.ended = (), False
 
     def _tell_missing(self, at: int, level: _Level, ending: str) -> None:
@@ -331,13 +316,13 @@ class KtapParser:
             number += 1
             if number not in level.seen:
                 told += 1
-                self._tell(at, KtapCase((f"test-{number}",), "fail", why))
+                self._tell(at, ParsedCase((f"test-{number}",), "fail", why))
         if short > told:
-            self._tell(at, KtapCase(("further-tests",), "fail", f"{short - told} more did not run{ending}"))
+            self._tell(at, ParsedCase(("further-tests",), "fail", f"{short - told} more did not run{ending}"))
 
     # -- telling ------------------------------------------------------------------------------------------------
 
-    def _tell(self, at: int, case: KtapCase) -> None:
+    def _tell(self, at: int, case: ParsedCase) -> None:
         """Up through the levels whose names are known."""
         while at > 0:
             level = self._levels[at]
@@ -363,8 +348,10 @@ class KtapParser:
             self._waiting -= _cost(one)
             self._tell(at, one)
 
-    def finish(self) -> None:
+    def finish(self, why: str = "") -> None:
         """There are no more lines: what was begun or planned and has no result has failed."""
+        for level in self._levels:
+            level.bail = level.bail or why
         while len(self._levels) > 1:
             self._close()
         self._complete(0)
@@ -374,7 +361,7 @@ class KtapParser:
             self.remarks.append(text)
 
 
-def _cost(case: KtapCase) -> int:
+def _cost(case: ParsedCase) -> int:
     return 256 + len(case.output)
 
 

@@ -1,8 +1,8 @@
 """Cases of a program while it runs, and exactly the right ones in the end.
 
 Live output is the console as it is, with kernel messages in it. Whole ones are taken out; as soon as one stands in the
-middle of a program's line nothing more is told live, as results depend on the lines around them. The exact output, which
-comes when the command has ended, is read once more, and what has not been told is told then.
+middle of a program's line nothing more is told live, as results depend on the lines around them. The exact output,
+which comes when the command has ended, is read once more, and what has not been told is told then.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class LiveReading:
         cut = data.rfind(b"\n") + 1
         head, self._rest = data[:cut], data[cut:]
         if b"[" in head:
-            starts = [found.start() for found in RECORD.finditer(head)]
-            if any(start and head[start - 1 : start] != b"\n" for start in starts):
-                self._doubtful = True
-                head = head[: head.rfind(b"\n", 0, next(s for s in starts if s and head[s - 1 : s] != b"\n")) + 1]
+            starts = (found.start() for found in RECORD.finditer(head))
+            inside = next((at for at in starts if at and head[at - 1 : at] != b"\n"), None)
+            if inside is not None:
+                self._doubtful, head = True, head[: head.rfind(b"\n", 0, inside) + 1]
             head = RECORD.sub(b"", head)
         self._doubtful = self._doubtful or len(self._rest) > _CARRIED
         for line in head.decode(errors="replace").split("\n")[:-1]:

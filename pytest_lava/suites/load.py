@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pytest_lava.suites.api import Suite
 from pytest_lava.suites.definition import is_definition, take_definition
+from pytest_lava.suites.own import is_own_suite, take_own_suite
 from pytest_lava.suites.running import DefinitionSuite
 from pytest_lava.suites.yamlfile import read_yaml
 
@@ -15,11 +16,13 @@ __all__ = ["load"]
 def load(path: Path) -> tuple[Suite, ...]:
     """The suites in a file, at least one. ``ConfigurationError`` with file and line for what is wrong in it."""
     file = read_yaml(path)
+    if is_own_suite(file.data):
+        return (take_own_suite(file),)
     if is_definition(file.data):
         return (DefinitionSuite(take_definition(file)),)
     if isinstance(file.data, dict) and {"actions", "job_name"} <= file.data.keys():
         raise file.wrong("LAVA's job files are not run: name the test definitions that it names", "actions")
     raise file.wrong(
-        "this is no LAVA test definition: it has to have 'metadata: format: Lava-Test Test Definition 1.0' and "
-        "'run: steps:'"
+        "this is no test: a suite has 'suite:' and 'tests:', a LAVA test definition 'metadata: format: Lava-Test Test "
+        "Definition 1.0' and 'run: steps:'"
     )

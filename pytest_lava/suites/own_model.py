@@ -106,11 +106,10 @@ class Measure(_Strict):
 
     def value(self, output: str) -> float | str | None:
         """The number; a text that is none; None if the pattern does not match."""
-        found = None
-        for found in re.finditer(self.pattern, output, re.MULTILINE):
-            pass
-        if found is None:
+        matches = list(re.finditer(self.pattern, output, re.MULTILINE))
+        if not matches:
             return None
+        found = matches[-1]
         text = found["value"] if "value" in found.re.groupindex else found[1]
         value = numbered((text or "").strip())
         return text if value is None else value
@@ -207,7 +206,9 @@ class TestModel(_Strict):
     @property
     def measures(self) -> tuple[Measure, ...]:
         """Measurements, with the short form's units and bounds."""
-        short = {name: getattr(self, name) for name in ("units", "min", "max") if name in self.model_fields_set}
+        short: dict[str, Any] = {
+            name: getattr(self, name) for name in ("units", "min", "max") if name in self.model_fields_set
+        }
         return tuple(one.model_copy(update=short) for one in self.measure)
 
 

@@ -1,0 +1,235 @@
+"""Runs a suite of our own on a board: its tests in their order, each a command, and what it comes to as cases."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import CommandTimeout, LavaError, OperationFailed, TestError, first_line
+from pytest_lava.programs import run
+from pytest_lava.suites.api import Case, Report, Surroundings
+from pytest_lava.suites.kselftest import KselftestTree
+from pytest_lava.suites.ktap import KtapParser
+from pytest_lava.suites.kunit import kunit_command
+from pytest_lava.suites.ltp import LtpParser
+from pytest_lava.suites.own_judging import Judgement, judge
+from pytest_lava.suites.own_log import SuiteLog
+from pytest_lava.suites.own_model import Parse, SuiteModel, TestModel
+from pytest_lava.suites.own_needs import BoardFacts
+from pytest_lava.suites.parsed import ParsedRun
+from pytest_lava.suites.parsing import LineParser, PatternParser, Told
+
+__all__ = ["OwnRunning"]
+
+_SHORT = 60.0  # seconds for what is small
+#: descriptors beyond the third are the agent's own, which waits for their end
+_QUIET = "2>&1 3>&- 4>&- 5>&-"
+_END_ALL = (
+    "for s_ in TERM KILL; do for p_ in $(grep -ls {mark} /proc/[0-9]*/environ); do "
+    "p_=${{p_#/proc/}}; kill -$s_ ${{p_%/environ}}; done; done 2>/dev/null"
+)
+
+
+class OwnRunning:
+    """One run of one suite on one board."""
+
+    def __init__(self, model: SuiteModel, surroundings: Surroundings, report: Report) -> None:
+        self._model, self._around, self._report = model, surroundings, report
+        self._shell = surroundings.shell
+        self._deadline = Deadline.after(surroundings.timeout)
+        self._mark = f"LAVA_SUITE_RUN={secrets.token_hex(8)}"
+        name, _, value = self._mark.partition("=")
+        self._environment = {
+            **surroundings.environment, **dict(model.params), **surroundings.params, name: value,
+        }  # fmt: skip
+        self._log = SuiteLog(surroundings.folder)
+        self._facts = BoardFacts(surroundings.shell, surroundings.arch, surroundings.features)
+        self._left = list(model.tests)
+        self._forget: Callable[[], object] = lambda: None
+
+    def run(self) -> None:
+        """All of it. Raises the ``LavaError`` that ended it before its end; the tests that were left are skipped."""
+        with self._log, ExitStack() as ending:
+            if self._around.local:  # nothing may stay on this machine, however this ends
+                self._forget = self._around.guard(_END_ALL.format(mark=self._mark))
+                ending.callback(self._end_here)
+            try:
+                self._all()
+            except LavaError as error:
+                self._skip_rest(f"it was not run: {first_line(error)}")
+                if not error.recovers:
+                    self._end(error)
+                raise
+            self._end(None)
+
+    def _all(self) -> None:
+        if why := self._facts.lacks(self._model.requires):
+            self._skip_rest(why)
+            return
+        if self._model.setup is not None:
+            self._set_up(self._model.setup)
+        while self._left:
+            self._one(self._left[0])
+            self._left.pop(0)
+
+    def _set_up(self, command: str) -> None:
+        done = self._shell.run(self._script(command), timeout=self._limit(None), env=self._environment)
+        self._log.add("setup", command, done.stdout_bytes)
+        if done.returncode:
+            last = done.stdout.rstrip().rpartition("\n")[2]
+            raise OperationFailed(f"the suite's setup returned {done.returncode}: {last or command}")
+
+    def _end(self, error: LavaError | None) -> None:
+        """What comes last, whatever became of the tests; nothing of them keeps running."""
+        try:
+            if self._model.teardown is not None:
+                done = self._shell.run(self._script(self._model.teardown), timeout=_SHORT, env=self._environment)
+                self._log.add("teardown", self._model.teardown, done.stdout_bytes)
+                if done.returncode and error is None:
+                    raise OperationFailed(f"the suite's teardown returned {done.returncode}: {self._model.teardown}")
+        except LavaError:
+            if error is None:
+                raise
+        finally:
+            with suppress(LavaError):  # a board that dies here does so for the next test, too
+                self._shell.run(_END_ALL.format(mark=self._mark), timeout=_SHORT)
+
+    def _skip_rest(self, why: str) -> None:
+        now = time.time()
+        for test in self._left:
+            self._report(Case(test.name, "skip", now, now, why))
+        self._left.clear()
+
+    def _end_here(self) -> None:
+        run(["sh", "-c", _END_ALL.format(mark=self._mark)], Deadline.after(_SHORT), cwd=self._around.folder)
+        self._forget()
+
+    # -- one test -----------------------------------------------------------------------------------------------
+
+    def _one(self, test: TestModel) -> None:
+        start = time.time()
+        if why := self._facts.lacks(test.requires):
+            self._report(Case(test.name, "skip", start, time.time(), why))
+        elif test.kselftest is not None:
+            self._kselftest(test, test.kselftest)
+        elif test.kunit is not None:
+            self._whole(test, kunit_command(test.kunit, test.modules), KtapParser)
+        elif test.parse is not None:
+            self._whole(test, test.run or "", _parser(test.parse))
+        else:
+            self._plain(test, test.run or "")
+
+    def _plain(self, test: TestModel, command: str) -> None:
+        start = time.time()
+        try:
+            done = self._shell.run(self._script(command), timeout=self._limit(test), env=self._environment)
+        except CommandTimeout as error:
+            line = self._log.add(test.name, command, error.evidence.encode(errors="replace"))
+            told = Case(test.name, "fail", start, time.time(), self._over(test), line=line, output=error.evidence)
+            self._report(told)
+            return
+        except LavaError as error:
+            self._died(test, command, start, error)
+            raise
+        line = self._log.add(test.name, command, done.stdout_bytes)
+        verdict = judge(test, done.returncode, done.stdout)
+        self._tell(test, verdict, start, line, done.stdout)
+
+    def _tell(self, test: TestModel, verdict: Judgement, start: float, line: int, output: str) -> None:
+        """The test, and before it those of its measurements that have a name."""
+        stop = time.time()
+        for one in verdict.measured:
+            if one.name and verdict.result != "skip":
+                self._report(
+                    Case(
+                        one.name, one.result, start, stop, one.reason, one.value, one.units, one.low, one.high,
+                        set_name=test.name, line=line,
+                    )
+                )  # fmt: skip
+        own = next((one for one in verdict.measured if not one.name), None)
+        told = Case(test.name, verdict.result, start, stop, verdict.reason, line=line, output=output)
+        if own is not None and own.value is not None and verdict.result != "skip":
+            told = Case(
+                test.name, verdict.result, start, stop, verdict.reason, own.value, own.units, own.low, own.high,
+                line=line, output=output,
+            )  # fmt: skip
+        self._report(told)
+
+    def _died(self, test: TestModel, command: str, start: float, error: LavaError) -> None:
+        """The board went with this test."""
+        evidence = error.evidence
+        line = self._log.add(test.name, command, evidence.encode(errors="replace"))
+        self._report(Case(test.name, "fail", start, time.time(), first_line(error), line=line, output=evidence))
+        self._left.pop(0)
+
+    # -- results in what it writes ------------------------------------------------------------------------------
+
+    def _whole(self, test: TestModel, command: str, make: Callable[[Told], LineParser]) -> None:
+        self._parsed(test, command, make).close()
+
+    def _parsed(self, test: TestModel, command: str, make: Callable[[Told], LineParser]) -> ParsedRun:
+        """Run a command whose output holds results; those of them that can be told are told at once."""
+        reading = ParsedRun(test, make, self._report, self._log.begin(test.name, command))
+        try:
+            done = self._shell.run(
+                self._script(command), timeout=self._limit(test), env=self._environment, on_output=reading.hear
+            )
+        except CommandTimeout as error:
+            self._log.end(reading.cut(self._over(test)) or error.evidence.encode(errors="replace"))
+        except LavaError as error:
+            self._log.end(reading.cut(first_line(error)))
+            reading.close()
+            self._left.pop(0)
+            raise
+        else:
+            self._log.end(done.stdout_bytes)
+            reading.ended(done.returncode, done.stdout_bytes)
+        for remark in reading.remarks:
+            self._around.tell(f"{self._model.suite}: {test.name}: {remark}")
+        return reading
+
+    def _kselftest(self, test: TestModel, folder: str) -> None:
+        """Each of its programs is a command of its own, with a limit of its own: one that hangs costs only itself."""
+        start = time.time()
+        tree = KselftestTree(folder)
+        listed = self._shell.run(tree.list_command, timeout=_SHORT)
+        names, why = tree.chosen(listed.stdout, test.collections, test.tests, test.skip)
+        if why:
+            self._report(Case(test.name, "fail", start, time.time(), why, output=listed.stdout[-4096:]))
+            return
+        failed = 0
+        for name in names:
+            reading = self._parsed(test, tree.command(name), KtapParser)
+            failed += not reading.close_part(*name.split(":", 1))
+        reason = f"{failed} of {len(names)} programs failed" if failed else ""
+        self._report(Case(test.name, "fail" if failed else "pass", start, time.time(), reason))
+
+    # -- commands -----------------------------------------------------------------------------------------------
+
+    def _script(self, command: str) -> str:
+        return f"sh -e -c {shlex.quote(command)} {_QUIET}"
+
+    def _limit(self, test: TestModel | None) -> float:
+        """Seconds that a command may take."""
+        if self._deadline.expired:
+            raise TestError(f"the suite is over its limit of {self._around.timeout:g} s (--suite-timeout)")
+        return min(self._seconds(test), self._deadline.remaining())
+
+    def _seconds(self, test: TestModel | None) -> float:
+        return (test.timeout if test else None) or self._model.timeout
+
+    def _over(self, test: TestModel) -> str:
+        if self._deadline.expired:
+            return f"the suite is over its limit of {self._around.timeout:g} s (--suite-timeout)"
+        return f"it is over its limit of {self._seconds(test):g} s (timeout)"
+
+
+def _parser(parse: Parse) -> Callable[[Told], LineParser]:
+    pattern = parse.compiled
+    if pattern is not None:
+        return lambda tell: PatternParser(pattern, tell)
+    return LtpParser if parse.format == "ltp" else KtapParser
