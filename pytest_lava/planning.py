@@ -24,7 +24,8 @@ from pytest_lava.planning_proxy import with_proxy
 from pytest_lava.planning_results import bundle_content
 from pytest_lava.planning_symbols import given_vmlinux
 from pytest_lava.power.api import Guard, KeepsState, PowerContext
-from pytest_lava.stress.plan import StressPlan, parse_limits
+from pytest_lava.stress.plan import REPORT, StressPlan, parse_limits
+from pytest_lava.suites.job import Job
 from pytest_lava.transfer.api import Mode
 
 __all__ = ["BUNDLE_FORMATS", "Options", "make_plan"]
@@ -77,7 +78,7 @@ class Options:
     stress: tuple[str, ...] = ()
     stress_limit: str | None = None
     stress_iterations: int | None = None
-    stress_report: float = 60.0
+    stress_report: float | None = None
     until_failure: bool = False
     params: tuple[tuple[str, str], ...] = ()
     suite_timeout: float = 3600.0
@@ -207,7 +208,14 @@ def _candidates(name: str, files: BoardFiles, proxy: str | None) -> list[BoardCo
 def _stress(options: Options) -> StressPlan:
     check_commands("--stress", options.stress, "'stress-ng --cpu 0'")
     limits = parse_limits(options.stress_limit, options.stress_iterations)
-    return StressPlan(options.stress, limits, options.stress_report, options.until_failure)
+    said = {
+        "--stress-limit": options.stress_limit,
+        "--stress-iterations": options.stress_iterations,
+        "--stress-report": options.stress_report,
+    }
+    given = tuple(name for name, value in said.items() if value is not None)
+    report = REPORT if options.stress_report is None else options.stress_report
+    return StressPlan(options.stress, limits, report, options.until_failure, given)
 
 
 def _fits(kernel: KernelRequest, request: BoardRequest) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pytest_lava.boot.api import BootContext
 from pytest_lava.boot.login import after_login, log_in
 from pytest_lava.console.agent import AgentShell
 from pytest_lava.console.console import Console
+from pytest_lava.console.kernel_records import excise
 from pytest_lava.console.shell import Shell
 from pytest_lava.console.watch import FindingKind
 from pytest_lava.deadline import Deadline
@@ -17,7 +19,9 @@ from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, La
 __all__ = ["await_restart", "may_reset", "own_restart", "reset_by_kernel", "shell_again"]
 
 _SAME = 0.5  # seconds that the shell we know has to answer, which is at its prompt if all is well
+_STIRS = 1.0  # seconds until a shell or getty answers a newline at least with its prompt
 _OTHER = 6.0  # seconds that another one has to be found and taken over
+_HEALS = 1.5  # seconds that a silent one gets after that
 _ANSWER = 2.0  # seconds that a kernel has to begin a restart
 _REBOOT = 128  # of kernel.sysrq (Documentation/admin-guide/sysrq.rst)
 _RESETTING = re.compile(rb"sysrq: Resetting")
@@ -47,16 +51,27 @@ def shell_again(context: BootContext, shell: Shell | None, limit: Deadline) -> S
         return shell
     start = console.end
     console.write(b"\x03", limit)
+    stirs = _stirs(console, start, limit)
     try:
-        return log_in(context, limit.at_most(_OTHER), start=start, nudge_at_once=True)
+        return log_in(context, limit.at_most(_OTHER if stirs else 0.0), start=start, nudge_at_once=stirs)
     except (ConsoleLost, KernelCrash):
         raise
     except LavaError:  # something is in its way that takes no Ctrl-C, or the tty is in no mode for people
-        if not (isinstance(shell, AgentShell) and shell.resync(limit)):
+        if not (isinstance(shell, AgentShell) and shell.resync(limit if stirs else limit.at_most(_HEALS))):
             raise
     for command in after_login(context.login):  # most likely it is another one
         shell.check(command, timeout=max(1.0, limit.remaining()))
     return shell
+
+
+def _stirs(console: Console, start: int, limit: Deadline) -> bool:
+    """Whether anything but the kernel answers a newline; what is stopped does not, and is not worth waiting for."""
+    console.write(b"\n", limit)
+    with suppress(Timeout):
+        said = lambda: excise(console.read(start)).strip() or None  # noqa: E731
+        console.wait(said, limit.at_most(_STIRS), what="answer", watched=False)
+        return True
+    return False
 
 
 def may_reset(sysrq: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from pytest_lava.errors import ConfigurationError
 
@@ -20,6 +21,22 @@ __all__ = ["Source", "did_you_mean", "explain", "place_of", "read_toml"]
 _OTHER_NAMES = {
     "baudrate": "speed", "baud": "speed", "baud_rate": "speed", "bps": "speed", "port": "url", "device": "url",
 }  # fmt: skip
+#: what pydantic found wrong -> what is wanted (https://docs.pydantic.dev/latest/errors/validation_errors)
+_WANTED = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("list_type", "tuple_type"), 'a list, as in ["one", "two"]'),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a table"),
+    "string_type": "a text in quotes",
+    "string_too_short": "a text that is not empty",
+    "too_short": "a list with {min_length} or more in it",
+    "literal_error": "{expected}",
+    "greater_than": "a number greater than {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "less_than": "a number less than {lt:g}",
+    "less_than_equal": "{le:g} or less",
+}
 
 
 @dataclass(frozen=True)
@@ -58,10 +75,16 @@ def explain(
         elif problem["type"] == "missing":
             sentences.append(f"{sources[0].path}: the key {shown!r} is missing")
         else:
-            wrong = problem["msg"].removeprefix("Value error, ")
-            wrong = wrong[:1].lower() + wrong[1:]
-            sentences.append(f"{where}key {shown!r}: {wrong}, got {problem['input']!r}")
+            sentences.append(f"{where}key {shown!r}: {_wrong(problem)}, got {problem['input']!r}")
     return "\n".join(sentences)
+
+
+def _wrong(problem: ErrorDetails) -> str:
+    """What has to stand there, in words for people who know neither Python nor pydantic."""
+    if wanted := _WANTED.get(problem["type"]):
+        return f"write {wanted.format_map(problem.get('ctx') or {})}"
+    said = problem["msg"].removeprefix("Value error, ")
+    return said[:1].lower() + said[1:]
 
 
 def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:

@@ -53,11 +53,22 @@ class Marks:
                 wrong[f"{where}: it is marked for a board and uses none: add 'shell' or 'board' to its parameters"] = (
                     None
                 )
+        if in_vain := self._in_vain(items):
+            wrong[in_vain] = None
         if wrong and not self._run.is_worker:
             raise pytest.UsageError("\n".join(wrong))
         if wrong:  # an error of a worker is a crash to xdist: nothing is run, and its controller tells why
             self._run.config.workeroutput[_MISTAKES] = list(wrong)  # type: ignore[attr-defined]
             items.clear()
+
+    def _in_vain(self, items: list[pytest.Item]) -> str:
+        """Limits of a load that nothing makes."""
+        plan = self._run.plan.stress
+        if plan.commands or plan.until_failure or any(item.get_closest_marker("stress") for item in items):
+            return ""
+        return (
+            f"{' and '.join(plan.given)}: there is no load; add --stress CMD or --until-failure" if plan.given else ""
+        )
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

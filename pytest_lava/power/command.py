@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -20,6 +21,9 @@ from pytest_lava.power.api import Forget, PowerContext
 __all__ = ["CommandPower"]
 
 _TAIL = 4096
+#: a word that the shell takes as it is; what is behind it does not matter
+_WORD = re.compile(r"\s*([\w./+-]+)(?:[\s;&|]|$)")
+_SHELL_CANNOT = (126, 127)  # not executable, not found (POSIX, 2.8.2 Exit Status for Commands)
 
 
 class CommandPower:
@@ -49,7 +53,7 @@ class CommandPower:
         self._forget: Forget | None = None
 
     def check(self) -> None:
-        """``ConfigurationError`` if a command is no valid shell or the folder is not there."""
+        """``ConfigurationError`` if a command is no valid shell, its program or the folder is not there."""
         if not self._context.folder.is_dir():
             raise ConfigurationError(f"the folder of board {self._context.board} is gone: {self._context.folder}")
         for key in ("on", "off", "cycle"):
@@ -62,6 +66,17 @@ class CommandPower:
                     f"power.{key} of board {self._context.board} is no valid shell command: `{command}`: "
                     + _last_line(parsed.stderr)
                 )
+            if (word := _WORD.match(command)) and not self._finds(word[1]):
+                raise ConfigurationError(
+                    f"power.{key} of board {self._context.board} cannot run: there is no program {word[1]!r} "
+                    f"(looked for from {self._context.folder}): install it, or correct `{command}`"
+                )
+
+    def _finds(self, word: str) -> bool:
+        """Whether the shell would find what a command begins with: a program, a builtin, a word of its own."""
+        asked = ["/bin/sh", "-c", 'command -v -- "$1"', "sh", word]
+        folder = self._context.folder
+        return subprocess.run(asked, cwd=folder, stdout=subprocess.DEVNULL, check=False).returncode == 0
 
     def on(self, deadline: Deadline) -> None:
         """Run the on command, unless it is known to be on."""
@@ -124,6 +139,11 @@ class CommandPower:
                 kill_group(process)
             said = _last_line(_tail(err)) or _last_line(_tail(out))
         problem = f"exit status {process.returncode}" if ended else f"not done after {seconds:.3g} s"
+        if ended and process.returncode in _SHELL_CANNOT:
+            raise ConfigurationError(
+                f"the power command for {self._context.board} needs a program that is not there ({problem}): "
+                f"`{command}`" + (said and f": {said}")
+            )
         if not ended or process.returncode:
             raise PowerError(
                 f"the power command for {self._context.board} failed ({problem}): `{command}`" + (said and f": {said}")

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from pytest_lava.errors import ConfigurationError
 
-__all__ = ["Limits", "StressPlan", "parse_limits", "parse_time"]
+__all__ = ["REPORT", "Limits", "StressPlan", "parse_limits", "parse_time"]
 
+#: seconds between two results so far in the journal
+REPORT = 60.0
 _UNITS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)\s*")
 
@@ -26,13 +28,15 @@ class Limits:
 class StressPlan:
     """``commands`` are stress runs of their own; ``limits`` are also those of ``--until-failure``.
 
-    ``report``: seconds after which the result so far goes to the journal once more.
+    ``report``: seconds after which the result so far goes to the journal once more. ``given``: the options that say
+    something about a load, which has to be there then.
     """
 
     commands: tuple[str, ...] = ()
     limits: Limits = Limits()
-    report: float = 60.0
+    report: float = REPORT
     until_failure: bool = False
+    given: tuple[str, ...] = ()
 
 
 def parse_limits(

@@ -204,9 +204,37 @@ def test_interrupt_during_a_command_ends_it(context: PowerContext) -> None:
 
 
 def test_check(context: PowerContext) -> None:
-    power(context, cycle="a && b").check()
+    power(context, cycle="echo a && b").check()
+    (context.folder / "switch").write_text("#!/bin/sh\n")
+    (context.folder / "switch").chmod(0o755)
+    for good in (
+        "./switch on",
+        "if true; then nosuch; fi",
+        "POWER=1 nosuch",
+        "(nosuch)",
+        "$TOOL on",
+        "! false",
+        "[ 1 ]",
+    ):
+        power(context, on=good).check()
     with pytest.raises(ConfigurationError, match=r"power.off of board panda is no valid shell command: `kill \$\(`"):
         power(context, off="kill $(").check()
+    for missing in ("nosuch-pdu off 3", "./nosuch", "/nosuch/pdu;"):
+        with pytest.raises(
+            ConfigurationError, match=r"power.off of board panda cannot run: there is no program '\S*nosuch"
+        ):
+            power(context, off=missing).check()
+
+
+@pytest.mark.parametrize("command", ["true && nosuch-pdu on 3", "true && ./switch"])
+def test_a_program_that_is_missing_is_no_fault_of_the_power(context: PowerContext, command: str) -> None:
+    (context.folder / "switch").touch()
+    board = power(context, on=command)
+    board.check()
+    with pytest.raises(
+        ConfigurationError, match=r"needs a program that is not there \(exit status 12[67]\): `true && "
+    ):
+        board.on(LONG)
 
 
 @pytest.mark.parametrize("options", [{}, {"on": "a", "off": ""}, {"on": "a", "off": "b", "of": "c"}])
