@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Validate what was asked for and take part in the run, if anything was asked for."""
     for mark in (
         "pristine: the board is as it was right after its boot",
+    "pytest_report_header",
         "board(*names, reset=False, exclusive=False): run on these boards or device types only; reset: as right after "
         "its boot; exclusive: nobody else has it meanwhile",
         "requires(memory=, arch=, feature=): skip on boards that have less memory, another architecture, or not the "
@@ -63,6 +64,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         gc.freeze()  # what pytest forces twice at exit would else walk all that start-up made: 25 ms each
         return
     if session.config.option.collectonly:
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Nobody shall wait for results that are none."""
+    idle = getattr(config.option, "lava_submit", None) and not wanted(config)
+    return ["submit: nothing, as no board is used (--board)"] if idle else []
+
+
         return
     needy = [item.nodeid for item in session.items if "lava_target" in getattr(item, "fixturenames", ())]
     if needy:

@@ -78,6 +78,7 @@ class Html:
             prefix.append(f'<p style="color: red"><b>{html.escape(cause)}</b></p>')
         prefix += [f"<p>resumed: {html.escape(line)}</p>" for line in run.resumes()]
         prefix += [f"<p>{title}: {html.escape(line)}</p>" for title, line in run.told()]
+        prefix += [f"<p>{title}: {html.escape(line)}</p>" for title, line in run.submitted()]
         files = [run.plan.bundle, *sorted(run.folder.glob("**/console*.log")), run.folder / "events.jsonl"]
         links = [f'<a href="{html.escape(self._link(file))}">{html.escape(file.name)}</a>' for file in files]
         prefix.append(f"<p>{', '.join(links)}</p>")

@@ -42,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     _add_conduct(add)
     _add_stress(add)
     _add_results(add)
+    _add_submit(add)
     _add_cache(parser, add)
 
 
@@ -234,6 +235,27 @@ def _add_results(add: _Add) -> None:
     )  # fmt: skip
 
 
+def _add_submit(add: _Add) -> None:
+    """Where results are sent."""
+    add(
+        "--submit", action="append", metavar="NAME|URL", dest="lava_submit",
+        help="send the results there: a sink of pytest-lava.toml, KIND+https://HOST/... (dashboard, squad, kcidb), "
+        "http(s)://..., a folder, or junit:FOLDER; repeatable",
+    )  # fmt: skip
+    add(
+        "--submit-wait", type=_time, metavar="TIME", dest="lava_submit_wait",
+        help="try so long at the end of the run; what is left is kept, and sent later (default: 2s on a terminal, 2min "
+        "where CI is set, else 30s)",
+    )  # fmt: skip
+    add(
+        "--submit-strict",
+        action="store_true",
+        dest="lava_submit_strict",
+        help="a run whose results were not all sent ends with exit status 1, if nothing else failed",
+    )
+    add("--lava-spool", metavar="DIR", dest="lava_spool", help="keep here what is to be sent (default: the user's)")
+
+
 def _add_cache(parser: pytest.Parser, add: _Add) -> None:
     """Where what is fetched is kept."""
     add("--lava-cache", metavar="DIR", dest="lava_cache", help="keep what is fetched here (default: the user's cache)")
@@ -346,6 +368,17 @@ def _param(text: str) -> tuple[str, str]:
     if not separator or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE with the name of a shell variable")
     return name, value
+
+
+def _time(text: str) -> float:
+    """Seconds; 0 is a time too."""
+    from pytest_lava.errors import ConfigurationError
+    from pytest_lava.stress.plan import parse_time
+
+    try:
+        return 0.0 if text.strip() in ("0", "0s") else parse_time(text, "")
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error).strip()) from None
 
 
 def _limit(text: str) -> float:

@@ -11,7 +11,7 @@ from pytest_lava.lab.guardian import Guardian
 from pytest_lava.planning import make_plan
 from pytest_lava.plugin import folder as run_folder
 from pytest_lava.plugin.attaching import Attaching
-from pytest_lava.plugin.board_files import board_files
+from pytest_lava.plugin.board_files import board_files, registry
 from pytest_lava.plugin.collection import Collection
 from pytest_lava.plugin.commands import Commands
 from pytest_lava.plugin.health import HealthAfterTrouble
@@ -19,6 +19,7 @@ from pytest_lava.plugin.options import read_options
 from pytest_lava.plugin.scripts import Scripts
 from pytest_lava.plugin.session import Run
 from pytest_lava.plugin.stress import Stress
+from pytest_lava.plugin.submit import submission
 from pytest_lava.plugin.suites import Suites
 from pytest_lava.plugin.terminal import Terminal
 
@@ -30,13 +31,23 @@ def take_part(config: pytest.Config) -> None:
     guardian = Guardian()
     given: dict[str, str] | None = getattr(config, "workerinput", {}).get("lava")
     folder = Path(given["folder"]) if given else run_folder.choose(config)
+    plan, submitted, mistakes = None, None, []
     try:
         plan = make_plan(read_options(config), board_files(config), folder, guardian)
     except ConfigurationError as error:
+        mistakes.append(str(error))
+    try:
+        submitted = None if given else submission(config, registry(config))
+    except ConfigurationError as error:
+        mistakes.append(str(error))
+    if mistakes or plan is None:
         if not given:
             run_folder.remove_empty(folder)
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError("\n".join(mistakes))
     run = Run(config, plan, guardian, given["run"] if given else "")
+    if submitted is not None:
+        submitted.hide()
+        run.submission = submitted
     config.stash[Run.key] = run
     _register(run, guardian)
 

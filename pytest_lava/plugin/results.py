@@ -41,6 +41,7 @@ def write(run: Run) -> None:
     run.plan.bundle.parent.mkdir(parents=True, exist_ok=True)
     bundle.write(run.plan.bundle, bundle.build(lines, version=run.plan.bundle_format, folder=run.folder))
     junit.write(lines, run.folder / "junit.xml", folder=run.folder)
+    run.written = True
 
 
 def _remember_unserved(run: Run) -> None:

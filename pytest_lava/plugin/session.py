@@ -44,6 +44,7 @@ from pytest_lava.transfer.api import TransferPolicy
 
 if TYPE_CHECKING:
     from pytest_lava.plugin.html import Html
+    from pytest_lava.plugin.submit import Submission
     from pytest_lava.plugin.timeouts import TimeLimits
 
 __all__ = ["Run"]
@@ -79,12 +80,16 @@ class Run:
         self.events = EventLog()
         self.closed = False
         self.ending = False
+        #: whether bundle and JUnit are those of this run
+        self.written = False
         self._finished = False
         self._telling = Telling(self)
         self._guardian = guardian
         self._started = monotonic()
         self._restore_signals = ExitStack()
         self._forget_cache: Callable[[], None] = lambda: None
+        #: where results go; a worker leaves that to its controller
+        self.submission: Submission | None = None
 
     # -- beginning ----------------------------------------------------------------------------------------------
 
@@ -118,6 +123,10 @@ class Run:
         lines = [("recovery", line) for line in told_recoveries(record)]
         lines += [("stored", line) for line in told_stored(record)]
         return [*lines, *(("retried", line) for line in told_attempts(record))]
+
+    def submitted(self) -> list[tuple[str, str]]:
+        """What became of the results: a title and a line for each sink."""
+        return list(self.submission.told(self)) if self.submission else []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -170,6 +179,8 @@ class Run:
             self.journal.write("run", durable=True, **self._about())
         if self.html is not None:
             self.html.begin()
+        if self.submission is not None:
+            self.submission.begin(self)
 
     def _wanted(self) -> tuple[Target, ...]:
         """The targets that selected items run on, in their order."""
@@ -183,9 +194,13 @@ class Run:
     def _about(self) -> dict[str, Any]:
         config, plan = self.config, self.plan
         boards = list(dict.fromkeys(target.request.name for target in plan.targets))
-        argv = config.invocation_params.args
+        shown = self.submission.shown if self.submission else str
+        argv = [shown(word) for word in config.invocation_params.args]
         told = told_run(argv, config.rootpath, boards, pytest=pytest.__version__)
-        return {**told, "format": plan.bundle_format, **told_content(plan.bundle_content)}
+        return {**told, "format": plan.bundle_format, **told_content(plan.bundle_content), **self._sinks()}
+
+    def _sinks(self) -> dict[str, Any]:
+        return {"sinks": self.submission.stored} if self.submission and self.submission.choices else {}
 
     # -- the end ------------------------------------------------------------------------------------------------
 
@@ -227,6 +242,8 @@ class Run:
     def _terminate(self, number: int, frame: object) -> None:
         if not self.ending:
             pytest.exit(signal.Signals(number).name, returncode=128 + number)
+        if self.submission is not None:
+            self.submission.hurry()
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -240,6 +257,8 @@ class Run:
 
         status = finish(self, status, monotonic() - self._started)
         self._finished = True
+        if self.submission is not None:
+            status = self.submission.finish(self, status)
         self._tidy_cache()
         return status
 
@@ -253,6 +272,9 @@ class Run:
             write(self)
         except (LavaError, OSError) as error:
             self.events.emit(f"the results could not be written: {error}", level="error")
+        else:
+            if self.submission is not None:
+                self.submission.keep(self)
 
     def _tidy_cache(self) -> None:
         """A cache that goes with the run goes, another one is kept within its limit."""
@@ -275,6 +297,8 @@ class Run:
             self.journal.close()
         self.events.close()
         self._guardian.close()
+        if self.submission is not None:
+            self.submission.close()
         if not self.is_worker and self.journal is None:
             run_folder.remove_empty(self.folder)
         self._restore_signals.close()

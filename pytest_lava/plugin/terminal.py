@@ -61,8 +61,13 @@ class Terminal:
                 terminalreporter.write_line(f"{title:<9} {line}", yellow=True)
             for title, path in self._files():
                 terminalreporter.write_line(f"{title:<8} {_short(path)}")
+            for title, line in run.submitted():
+                terminalreporter.write_line(f"{title:<8} {line}", yellow=title != "sent")
         else:
             terminalreporter.write_line(f"board results: {_short(run.folder)}")
+            for title, line in run.submitted():
+                if title != "sent":
+                    terminalreporter.write_line(f"{title}: {line}", yellow=True)
         for problem in run.problems:
             terminalreporter.write_line(problem, red=True)
 

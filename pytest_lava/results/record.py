@@ -147,6 +147,8 @@ def collect(lines: Iterable[Line]) -> Record:
     for line in lines:
         runs[line["run"]] = None
         kinds.setdefault(line["kind"], []).append(line)
+        if line["kind"] in ("phase", "attempt") and "submit" in (line.get("phase"), line.get("name")):
+            continue  # how results travelled is none of them, and comes after they were made
         if line["kind"] in ("start", "limit", "outcome", "progress", "evidence"):
             items.append(line)
     if len(runs) > 1:

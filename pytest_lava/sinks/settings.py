@@ -17,11 +17,11 @@ _TABLES = ("sinks",)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-def settings_files(root: Path) -> list[Path]:
-    """Those that are there, nearest first: the project's in ``root``, then the user's."""
+def settings_files(*roots: Path) -> list[Path]:
+    """Those that are there, nearest first: the project's in ``roots``, then the user's."""
     import platformdirs
 
-    found = (root / FILE, platformdirs.user_config_path("pytest-lava") / FILE)
+    found = [folder / FILE for folder in (*roots, platformdirs.user_config_path("pytest-lava"))]
     return [path for path in dict.fromkeys(found) if path.is_file()]
 
 

@@ -49,9 +49,7 @@ class Outcome:
     """What came of one sink of one item. ``pause``: seconds until another try is due, if it is waiting."""
 
     item: Item
-    sink: str
-    kind: str
-    url: str
+    entry: Entry
     status: Literal["sent", "waiting", "failed"]
     reason: str = ""
     receipt: Receipt | None = None
@@ -59,9 +57,14 @@ class Outcome:
     pause: float = 0.0
 
     @property
+    def sink(self) -> str:
+        """Its name."""
+        return self.entry.name
+
+    @property
     def where(self) -> str:
         """For people: what the server calls it, or where it would have gone."""
-        return (self.receipt.url if self.receipt else "") or self.url
+        return (self.receipt.url if self.receipt else "") or self.entry.url
 
 
 def pause_after(tries: int, after: float | None = None, chance: Callable[[], float] = random.random) -> float:
@@ -88,10 +91,10 @@ class Sender:
         the deadline is left to itself, with the item locked. An item that another process has is waited for.
         """
         if item.place != "new" and not item.damage:
-            return self._outcomes(item)
+            return self.outcomes(item)
         lock = self._lock(item, deadline)
         if lock is None:
-            return self._outcomes(self._spool_has(item), "another process is sending it")
+            return self.outcomes(item, "another process is sending it")
         if item.damage:
             with lock, suppress(OSError):
                 self._spool.set_aside(item, item.damage)
@@ -108,7 +111,12 @@ class Sender:
         if not due:
             self._end(item, lock)
         job.done.wait(deadline.remaining() + _GRACE)
-        return self._outcomes(self._spool_has(item), "" if job.done.is_set() else "it did not end in time", job.said)
+        return self.outcomes(item, "" if job.done.is_set() else "it did not answer in time", job.said)
+
+    def outcomes(self, item: Item, otherwise: str = "", said: Mapping[str, str] | None = None) -> list[Outcome]:
+        """How far all sinks of an item are by now; ``otherwise`` is why one waits that has no reason of its own."""
+        item, now = self._spool_has(item), self._spool.now()
+        return [_outcome(item, entry, now, (said or {}).get(entry.name, ""), otherwise) for entry in item.entries]
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -178,20 +186,16 @@ class Sender:
                 return item.at(folder)
         return item
 
-    def _outcomes(self, item: Item, otherwise: str = "", said: Mapping[str, str] | None = None) -> list[Outcome]:
-        found = []
-        for entry, state in item.states():
-            receipt = Receipt(str(state.receipt.get("id", "")), str(state.receipt.get("url", "")))
-            status: Literal["sent", "waiting", "failed"] = (
-                "sent" if state.status == "sent" else "failed" if state.status == "failed" else "waiting"
-            )
-            reason = (said or {}).get(entry.name) or state.reason or (otherwise if status == "waiting" else "")
-            pause = max(0.0, state.tried + state.pause - self._spool.now()) if status == "waiting" else 0.0
-            found.append(
-                Outcome(item, entry.name, entry.kind, entry.url, status, reason,
-                        receipt if status == "sent" else None, state.tries, pause)
-            )  # fmt: skip
-        return found
+
+def _outcome(item: Item, entry: Entry, now: float, said: str, otherwise: str) -> Outcome:
+    state = item.state(entry)
+    found = Outcome(item, entry, "waiting", said or state.reason or otherwise, tries=state.tries)
+    if state.status == "sent":
+        receipt = Receipt(str(state.receipt.get("id", "")), str(state.receipt.get("url", "")))
+        return replace(found, status="sent", reason=said, receipt=receipt)
+    if state.status == "failed":
+        return replace(found, status="failed")
+    return replace(found, pause=max(0.0, state.tried + state.pause - now))
 
 
 @dataclass
