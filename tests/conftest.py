@@ -27,6 +27,7 @@ def face(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path_fa
     monkeypatch.setenv("PYTEST_LAVA_CACHE", str(CACHE))
     monkeypatch.setenv("PYTEST_LAVA_LOCKS", str(tmp_path_factory.mktemp("locks")))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setenv("COLUMNS", "80")
     for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "CI"):
         monkeypatch.delenv(name, raising=False)

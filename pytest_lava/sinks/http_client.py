@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -55,6 +55,8 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     reason: str = ""
+    #: hides secrets, before anything is cut off in the middle of one
+    hide: Callable[[str], str] = str
 
     @property
     def text(self) -> str:
@@ -70,7 +72,7 @@ class Answer:
 
     def said(self) -> str:
         """Its own words as the end of a sentence, short and without markup; empty if there are none."""
-        text = re.sub(r"(?is)<(script|style|head)\b.*?</\1>|<[^>]*>", " ", self.text)
+        text = re.sub(r"(?is)<(script|style|head)\b.*?</\1>|<[^>]*>", " ", self.hide(self.text))
         text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return f"; it says: {text[:_EXCERPT]}{'...' if len(text) > _EXCERPT else ''}" if text else ""
 
@@ -113,6 +115,7 @@ class HttpClient:
         except (RequestException, HTTPError, OSError) as error:
             # from None: what stands behind may hold the URL as it was given
             raise SinkBusy(self._secrets.mask(f"cannot reach {_plain_url(url)}: {_reason(error)}")) from None
+        answer = replace(answer, hide=self._secrets.mask)
         if answer.status in expect:
             return answer
         raise self.failure(url, answer)

@@ -194,6 +194,7 @@ class Desk:
         (folder / "pytest.ini").write_text("[pytest]\n")
         self.env = os.environ | {
             _TAG: self.tag, "PYTEST_LAVA_LOCKS": str(self.locks), "TMPDIR": str(folder / "tmp"), "COLUMNS": "200",
+            "XDG_STATE_HOME": str(folder / "xdg-state"),
         }  # fmt: skip
         for name in ("PYTEST_ADDOPTS", "PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_TESTRUNUID"):
             self.env.pop(name, None)
