@@ -12,8 +12,19 @@ if TYPE_CHECKING:
     from pytest_lava.plan import ImagePlan, KernelPlan, Target
     from pytest_lava.plugin.attaching import RecordFile
     from pytest_lava.plugin.boards import BoardView
+    from pytest_lava.plugin.measuring import RecordMeasurement
 
-__all__ = ["board", "bootloader", "image", "kernel", "lava_shell", "lava_target", "record_file", "shell"]
+__all__ = [
+    "board",
+    "bootloader",
+    "image",
+    "kernel",
+    "lava_shell",
+    "lava_target",
+    "record_file",
+    "record_measurement",
+    "shell",
+]
 
 
 @pytest.fixture(scope="session")
@@ -88,3 +99,14 @@ def record_file(request: pytest.FixtureRequest, shell: Shell) -> RecordFile:
     from pytest_lava.plugin.attaching import Attaching, RecordFile
 
     return RecordFile(request.config.stash[Attaching.key], request.node)
+
+
+@pytest.fixture
+def record_measurement(request: pytest.FixtureRequest) -> RecordMeasurement:
+    """Record a number: ``record_measurement("boot", 2.5, "s", high=10)``; out of bounds it fails the test at its end.
+
+    Each is a result of its own in the bundle, ``TEST.NAME``, and a property in JUnit. It needs no board.
+    """
+    from pytest_lava.plugin.measuring import measuring
+
+    return measuring(request.node)

@@ -13,6 +13,7 @@ import pytest
 from pytest_lava.errors import NO_ROOM, ExitStatus
 from pytest_lava.plugin.crash import ATTACHMENTS
 from pytest_lava.plugin.facts import FACTS
+from pytest_lava.plugin.measuring import shown_measurements
 from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ class Html:
         board = html.escape(str(facts.get("board") or ""))
         said = dict.fromkeys(str(one.get("name")) for one in facts.get(KERNEL_MESSAGES) or ())
         told = f'<br><small style="color: {_ORANGE}">kernel: {html.escape(", ".join(said))}</small>' if said else ""
+        for measured in shown_measurements(getattr(report, "user_properties", ())):
+            cells[:] = [_below(cell, measured) if "col-testId" in cell else cell for cell in cells]
         cells.insert(1, f'<td class="col-board">{board}{kernel}{resumed}{told}</td>')
 
     @pytest.hookimpl(optionalhook=True)
@@ -123,3 +126,8 @@ class Html:
 
     def _link(self, file: Path) -> str:
         return os.path.relpath(file, Path(self._run.config.option.htmlpath).absolute().parent)
+
+
+def _below(cell: str, text: str) -> str:
+    """A cell with one line more."""
+    return cell.replace("</td>", f"<br><small>{html.escape(text)}</small></td>")

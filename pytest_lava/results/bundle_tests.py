@@ -8,6 +8,7 @@ from uuid import uuid5
 from pytest_lava.results.bundle_case import case_result
 from pytest_lava.results.bundle_console import cut_logs, place
 from pytest_lava.results.bundle_files import Taken
+from pytest_lava.results.bundle_measurements import measured_results
 from pytest_lava.results.bundle_parts import Bundle, attributes, date, duration
 from pytest_lava.results.bundle_source import Source
 from pytest_lava.results.record import DEFINITION, LAVA, Case, Record
@@ -76,6 +77,7 @@ def suite_run(source: Source, group: Group, names: Namer) -> Bundle:
             result |= {"log_filename": run["attachments"][0]["pathname"], "log_lineno": int(case.last("log_line"))}
         place(result, case, logs)
         add(source, run, result, taken)
+        run["test_results"].extend(measured_results(case, ids))
     if logs:
         run.setdefault("attachments", []).extend(part.attached() for part in logs)
         run["attributes"] |= cut_logs(logs)

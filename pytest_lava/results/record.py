@@ -65,6 +65,8 @@ class Case:
     progress: Line | None = None
     #: what came to light after its end: ``sections`` and ``attachments`` as outcomes have them
     late: tuple[Line, ...] = ()
+    #: numbers that it recorded: ``name``, ``value``, ``units``, ``low``, ``high``, ``result``, ``message``
+    measured: tuple[Line, ...] = ()
 
     @property
     def total_seconds(self) -> float:
@@ -145,11 +147,11 @@ def collect(lines: Iterable[Line]) -> Record:
     runs: dict[str, None] = {}
     items: list[Line] = []
     for line in lines:
-        runs[line["run"]] = None
-        kinds.setdefault(line["kind"], []).append(line)
         if line["kind"] in ("phase", "attempt") and "submit" in (line.get("phase"), line.get("name")):
             continue  # how results travelled is none of them, and comes after they were made
-        if line["kind"] in ("start", "limit", "outcome", "progress", "evidence"):
+        runs[line["run"]] = None
+        kinds.setdefault(line["kind"], []).append(line)
+        if line["kind"] in ("start", "limit", "outcome", "progress", "evidence", "measurement"):
             items.append(line)
     if len(runs) > 1:
         raise ConfigurationError(f"these journals are of {len(runs)} different runs; give those of one run at a time")
@@ -189,14 +191,18 @@ class _Draft:
         self.limit: Line | None = None
         self.progress: Line | None = None
         self.late: list[Line] = []
+        self.measured: list[Line] = []
 
     def add(self, line: Line) -> None:
         self.target = self.target or str(line.get("target") or "")
         if line["kind"] == "start":
             # the item runs once more (a rerun plugin): what it did before does not count
             self.first, self.started, self.outcomes, self.limit, self.progress = line, True, {}, None, None
+            self.measured = []
         elif line["kind"] == "evidence":
             self.late.append(line)
+        elif line["kind"] == "measurement":
+            self.measured.append(line)
         elif line["kind"] == "progress":
             self.progress = line
         elif line["kind"] == "limit":
@@ -276,6 +282,7 @@ def _case(draft: _Draft) -> Case:
         verdict=_judge(lines, draft.progress),
         progress=draft.progress,
         late=tuple(draft.late),
+        measured=tuple(draft.measured),
     )
 
 
