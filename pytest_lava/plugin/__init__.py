@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from pytest_lava.plugin.fixtures import board, bootloader, image, kernel, lava_shell, lava_target, record_file, shell
+from pytest_lava.plugin.fixtures import (
+    board,
+    bootloader,
+    image,
+    kernel,
+    lava_shell,
+    lava_target,
+    record_file,
+    record_measurement,
+    shell,
+)
 from pytest_lava.plugin.options import definition_without_board, pytest_addoption, wanted
 
 __all__ = [
@@ -27,6 +37,7 @@ __all__ = [
     "pytest_ignore_collect",
     "record_file",
     "shell",
+    "record_measurement",
 ]
 
 
