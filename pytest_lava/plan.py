@@ -27,6 +27,7 @@ __all__ = [
     "ImageRequest",
     "KernelPlan",
     "KernelRequest",
+    "OfJob",
     "Prepared",
     "RecoveryMode",
     "RunPlan",
@@ -125,14 +126,28 @@ class BoardRequest:
         return self.candidates[0].arch
 
 
+@dataclass(frozen=True)
+class OfJob:
+    """The stage of a LAVA job that a target is for. ``attributes`` go with its results."""
+
+    key: str
+    file: Path
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, repr=False)
 class Target:
-    """One combination of board, kernel and image that items run on. ``id`` names it in node ids and records."""
+    """One combination of board, kernel and image that items run on. ``id`` names it in node ids and records.
+
+    ``job`` is set if only items of that run on it; ``additions`` go into its image after those of the whole run.
+    """
 
     id: str
     request: BoardRequest
     kernel: KernelRequest | None
     image: ImageRequest | None
+    job: OfJob | None = None
+    additions: tuple[Addition, ...] = ()
 
     def __repr__(self) -> str:
         return f"<target {self.id}>"

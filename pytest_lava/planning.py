@@ -18,6 +18,7 @@ from pytest_lava.inject.additions import Addition, check, parse_addition
 from pytest_lava.plan import BoardRequest, CachePlan, ImageRequest, KernelRequest, RecoveryMode, RunPlan, Target
 from pytest_lava.planning_commands import check_commands, out_of_tree
 from pytest_lava.planning_images import default_image, given_images
+from pytest_lava.planning_jobs import Want, distinct, wanted
 from pytest_lava.planning_kernels import check_kind, completed, default_kernel, given_kernels
 from pytest_lava.planning_mistakes import Mistakes
 from pytest_lava.planning_proxy import with_proxy
@@ -91,38 +92,47 @@ class Options:
         return [*own, self.assets]
 
 
-def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guard) -> RunPlan:
-    """Validate everything and put it together. ``ConfigurationError`` has one sentence for each mistake."""
+def make_plan(
+    options: Options,
+    files: BoardFiles,
+    run_folder: Path,
+    guard: Guard,
+    jobs: Sequence[Job] = (),
+    *,
+    plain: bool = True,
+) -> RunPlan:
+    """Validate everything and put it together. ``ConfigurationError`` has one sentence for each mistake.
+
+    ``jobs`` have targets of their own; ``plain``: there is more to run, on what the options say.
+    """
     mistakes = Mistakes()
-    if not options.boards:
+    if plain and not options.boards:
         mistakes.add("no board was given: add --board=NAME, for example --board=localhost")
     mistakes.collect(check_commands, "--command", options.commands, "'uname -a'")
     stress = mistakes.collect(_stress, options)
     more = out_of_tree(options, mistakes)
     content = bundle_content(options, run_folder.name, mistakes)
-    requests = [
-        BoardRequest(name, tuple(_limited(board, options) for board in found))
-        for name in dict.fromkeys(options.boards)
-        if (found := mistakes.collect(_candidates, name, files, options.package_proxy))
-    ]
     cache = mistakes.collect(_cache, options, run_folder)
-    kernels = given_kernels(options, cache.facts(options.assets) if cache else options.assets, mistakes)
+    facts = cache.facts(options.assets) if cache else options.assets
     vmlinux = given_vmlinux(options.vmlinux, mistakes)
-    images = given_images(options.images, mistakes)
+    asked = [_asked(want, files, facts, mistakes) for want in wanted(options, jobs, files, mistakes, plain=plain)]
     keeping = False
-    for request in requests:
-        for board in request.candidates:
-            keeping |= bool(mistakes.collect(_check_power, board, guard))
-            mistakes.collect(_check_transfer, board, options.transfer)
+    for board in (board for one in asked for request in one.requests for board in request.candidates):
+        keeping |= bool(mistakes.collect(_check_power, board, guard))
+        mistakes.collect(_check_transfer, board, options.transfer)
     mistakes.raise_all()
     assert cache is not None
-    additions = _additions(options, requests, cache, mistakes)
-    targets, remarks = _targets(
-        requests, kernels, images, options, mistakes, cache=cache.facts(options.assets), guard=guard
-    )
+    additions: tuple[Addition, ...] = ()
+    targets: list[Target] = []
+    remarks = [remark for job in jobs for remark in job.remarks]
+    for one in asked:
+        additions = _additions(options.additions, one.requests, facts, mistakes)
+        found, more_remarks = _targets(one, facts, guard, mistakes)
+        targets += found
+        remarks += more_remarks
     mistakes.raise_all()
     return RunPlan(
-        targets=tuple(targets),
+        targets=distinct(targets),
         commands=options.commands,
         run_folder=run_folder,
         bundle=Path(options.bundle).absolute() if options.bundle else run_folder / "bundle.json",
@@ -141,7 +151,7 @@ def make_plan(options: Options, files: BoardFiles, run_folder: Path, guard: Guar
         out_of_tree=more,
         additions=additions,
         vmlinux=vmlinux,
-        remarks=tuple(remarks),
+        remarks=tuple(dict.fromkeys(remarks)),
     )
 
 
@@ -154,20 +164,35 @@ def _limited(board: BoardConfig, options: Options) -> BoardConfig:
         own |= dict.fromkeys(("bootloader", "kernel", "login", "boot"), limit)
     if not own:
         return board
-    timeouts = board.model.timeouts.model_copy(update=own)
-    return replace(board, model=board.model.model_copy(update={"timeouts": timeouts}))
+    its = board.model.timeouts
+    hurried = limit if limit and limit < (its.boot or its.bootloader + its.kernel + its.login) else 0.0
+    model = board.model.model_copy(update={"timeouts": its.model_copy(update=own)})
+    return replace(board, model=model, hurried=hurried)
 
 
-def _targets(
-    requests: Sequence[BoardRequest],
-    kernels: Sequence[KernelRequest],
-    images: Sequence[ImageRequest],
-    options: Options,
-    mistakes: Mistakes,
-    *,
-    cache: Path,
-    guard: Guard,
-) -> tuple[list[Target], list[str]]:
+@dataclass(frozen=True)
+class _Asked:
+    """What is wanted, as far as it could be read."""
+
+    want: Want
+    requests: Sequence[BoardRequest]
+    kernels: Sequence[KernelRequest]
+    images: Sequence[ImageRequest]
+
+
+def _asked(want: Want, files: BoardFiles, facts: Path, mistakes: Mistakes) -> _Asked:
+    options = want.options
+    requests = []
+    for name in dict.fromkeys(options.boards):
+        if boards := mistakes.collect(_candidates, name, files, options.package_proxy):
+            fitted = [mistakes.collect(want.fit, board) or board for board in boards]
+            requests.append(BoardRequest(name, tuple(_limited(board, options) for board in fitted)))
+    return _Asked(want, requests, given_kernels(options, facts, mistakes), given_images(options.images, mistakes))
+
+
+def _targets(asked: _Asked, cache: Path, guard: Guard, mistakes: Mistakes) -> tuple[list[Target], list[str]]:
+    requests, kernels, images, options = asked.requests, asked.kernels, asked.images, asked.want.options
+    additions = _additions(asked.want.additions, requests, cache, mistakes)
     remarks: list[str] = []
     arches = ", ".join(f"{request.name} ({request.arch})" for request in requests)
     for kernel in kernels:
@@ -197,7 +222,7 @@ def _targets(
                     parts.append(kernel_plan.name)
                 if len(images) > 1 and image:
                     parts.append(image.name)
-                targets.append(Target("-".join(parts), request, kernel_plan, image))
+                targets.append(Target("-".join(parts), request, kernel_plan, image, asked.want.job, additions))
     return targets, remarks
 
 
@@ -258,10 +283,10 @@ def _check_deploy(
 
 
 def _additions(
-    options: Options, requests: Sequence[BoardRequest], cache: CachePlan, mistakes: Mistakes
+    asked: Sequence[tuple[str, str]], requests: Sequence[BoardRequest], cache: Path, mistakes: Mistakes
 ) -> tuple[Addition, ...]:
     """What goes into images, as far as it is here by now and fits each board."""
-    found = [one for option, text in options.additions if (one := mistakes.collect(parse_addition, option, text))]
+    found = [one for option, text in asked if (one := mistakes.collect(parse_addition, option, text))]
     for request in requests:
         for board in request.candidates:
             if found and board.model.console.url.startswith("exec:"):
@@ -270,7 +295,7 @@ def _additions(
                     "leave out --deb, --overlay and --file"
                 )
         for addition in found:
-            mistakes.collect(check, addition, request.arch, cache.facts(options.assets))
+            mistakes.collect(check, addition, request.arch, cache)
     return tuple(found)
 
 

@@ -97,6 +97,10 @@ class Preparation:
             self._done[target.id] = replace(done, added=self._added(target))
         return self._done[target.id]
 
+    def fetch(self, text: str, limit: float) -> Path:
+        """A file that a test of the run names, and no target. ``limit`` is in seconds; raises what :meth:`of` does."""
+        return self._fetcher.fetch(Artefact.parse(text), unpack=False, deadline=Deadline.after(limit)).path
+
     def close(self) -> None:
         """Nothing of it is in use any more."""
         self._shelf.close()
@@ -149,9 +153,13 @@ class Preparation:
     def _files(self, target: Target) -> Iterator[tuple[Artefact, bool]]:
         """What to fetch beside the kernel, and whether to unpack it."""
         yield from _files(target)
-        for addition in self._additions:
+        for addition in self._wanted(target):
             if addition.kind != "tree":
                 yield addition.artefact, False
+
+    def _wanted(self, target: Target) -> tuple[Addition, ...]:
+        """What goes into its image: that of the run, and then its own."""
+        return (*self._additions, *target.additions)
 
     def _fetched(self, artefact: Artefact, *, unpack: bool) -> Fetched:
         found: Fetched = self._jobs[artefact, unpack].result()
@@ -237,9 +245,9 @@ class Preparation:
         """What is to go into an image goes there, as far as that can be edited."""
         parts, initrd = image.parts if image else {}, kernel.initrd if kernel else None
         modules = kernel.modules if kernel else None
-        if not self._additions and not (modules and parts):
+        if not self._wanted(target) and not (modules and parts):
             return Prepared(kernel, image)
-        additions = self._located()
+        additions = self._located(target)
         for addition in additions:
             if addition.artefact.url:  # what is here was checked before
                 with content_of(addition.option):
@@ -256,21 +264,21 @@ class Preparation:
             image = replace(image, parts=done.files.parts)
         return Prepared(kernel, image, done.packages, done.left)
 
-    def _located(self) -> list[Addition]:
+    def _located(self, target: Target) -> list[Addition]:
         return [
             one if one.kind == "tree" else one.located(self._fetched(one.artefact, unpack=False).path)
-            for one in self._additions
+            for one in self._wanted(target)
         ]
 
     def _added(self, target: Target) -> tuple[Added, ...]:
         """What results tell of it: what was put in by options, and modules that were given by themselves."""
         modules = target.kernel.modules if target.kernel else None
-        if not (self._additions or modules):
+        if not (self._wanted(target) or modules):
             return ()
         from pytest_lava.inject.added import added, added_modules
 
         cache = self._shelf.folder
-        found = [added(addition, cache) for addition in self._located()]
+        found = [added(addition, cache) for addition in self._located(target)]
         if modules:
             folder = modules.path if modules.path and modules.path.is_dir() else None
             source = folder or self._fetched(modules, unpack=False).path

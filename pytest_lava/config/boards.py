@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -45,6 +46,8 @@ class BoardConfig:
     boot: DriverChoice
     #: what is looked for on the console
     watch: tuple[WatchPattern, ...]
+    #: seconds of --boot-timeout where that is less than the board's own limits; 0 if it is not
+    hurried: float = 0.0
 
     @property
     def device_type(self) -> str:
@@ -82,6 +85,21 @@ class BoardFiles:
             )
         advice = _by_name(name) or did_you_mean(name, self.names())
         raise ConfigurationError(f"there is no board {name!r}; there are {self._listed()}{advice}")
+
+    def serving(self, device_type: str) -> list[str]:
+        """Names of boards whose own files list this device type of LAVA, of the nearest folder that has any."""
+        for folder in self._folders:
+            found = []
+            for path in sorted(folder.glob("*.toml")):
+                try:
+                    listed = tomllib.loads(path.read_text(encoding="utf-8")).get("lava_device_types", ())
+                except (OSError, ValueError):
+                    continue  # told when it is wanted
+                if isinstance(listed, list) and device_type in listed:
+                    found.append(path.stem)
+            if found:
+                return found
+        return []
 
     def load(self, name: str) -> BoardConfig:
         """Read, merge and validate one board. ``ConfigurationError`` tells every mistake at once."""

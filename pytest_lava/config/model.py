@@ -251,6 +251,7 @@ class Timeouts(Strict):
     login: float = Field(default=60, gt=0)
     boot: float | None = Field(default=None, gt=0, description="from power-on to a shell, all steps together")
     command: float = Field(default=60, gt=0)
+    silence: float | None = Field(default=None, gt=0, description="without any output of a command")
 
 
 class Retry(Strict):
@@ -320,3 +321,6 @@ class BoardModel(Strict):
     retry: Retry = Retry()
     health: Health = Health()
     locks: tuple[str, ...] = Field(default=(), description="more resources that only one run may use at a time")
+    lava_device_types: tuple[str, ...] = Field(
+        default=(), description="what LAVA calls such a board: jobs for one of these device types run on it"
+    )
