@@ -35,9 +35,10 @@ __all__ = [
     "pytest_collection_finish",
     "pytest_configure",
     "pytest_ignore_collect",
+    "pytest_report_header",
     "record_file",
-    "shell",
     "record_measurement",
+    "shell",
 ]
 
 
@@ -46,7 +47,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Validate what was asked for and take part in the run, if anything was asked for."""
     for mark in (
         "pristine: the board is as it was right after its boot",
-    "pytest_report_header",
         "board(*names, reset=False, exclusive=False): run on these boards or device types only; reset: as right after "
         "its boot; exclusive: nobody else has it meanwhile",
         "requires(memory=, arch=, feature=): skip on boards that have less memory, another architecture, or not the "
@@ -64,6 +64,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{name} needs a board: add --board=NAME, for example --board=localhost")
 
 
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Nobody shall wait for results that are none."""
+    idle = getattr(config.option, "lava_submit", None) and not wanted(config)
+    return ["submit: nothing, as no board is used (--board)"] if idle else []
+
+
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Run folders hold results, not tests."""
     return True if (collection_path / "events.jsonl").is_file() else None
@@ -75,12 +81,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         gc.freeze()  # what pytest forces twice at exit would else walk all that start-up made: 25 ms each
         return
     if session.config.option.collectonly:
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Nobody shall wait for results that are none."""
-    idle = getattr(config.option, "lava_submit", None) and not wanted(config)
-    return ["submit: nothing, as no board is used (--board)"] if idle else []
-
-
         return
     needy = [item.nodeid for item in session.items if "lava_target" in getattr(item, "fixturenames", ())]
     if needy:
