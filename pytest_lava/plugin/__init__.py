@@ -23,6 +23,7 @@ from pytest_lava.plugin.fixtures import (
     shell,
 )
 from pytest_lava.plugin.options import definition_without_board, pytest_addoption, wanted
+from pytest_lava.plugin.script_hint import pytest_collection
 
 __all__ = [
     "board",
@@ -32,6 +33,7 @@ __all__ = [
     "lava_shell",
     "lava_target",
     "pytest_addoption",
+    "pytest_collection",
     "pytest_collection_finish",
     "pytest_configure",
     "pytest_ignore_collect",

@@ -27,6 +27,7 @@ _HELPERS = Path(__file__).parent / "helpers"
 _MOST = 64 << 20  # bytes of output that are proven; more comes live only
 _SHORT = 120.0  # seconds for what is small
 _LAST = 15  # lines of output in a message
+_COMMAND = 200  # characters of a command in one
 #: where on the board there is room for programs that can be run
 _PLACES = '"${TMPDIR:-/tmp}" /tmp /var/tmp /run /dev/shm /data/local/tmp /root /'
 #: LAVA takes the user's shell, bash where a distribution has it; others than these do not speak sh
@@ -253,17 +254,24 @@ class _Running:
             ]
             if bad := crlf_scripts(self._files):
                 said += f"; {bad[0].relative_to(self._root)} has line ends of DOS (CRLF)"
+        lines = self._tail()
+        traced = [line[2:] for line in lines if line.startswith("+ ")]  # of set -x
+        said += f"; its last command: {traced[-1][:_COMMAND]}" if traced else ""
         return said + self._shown()
 
-    def _shown(self) -> str:
+    def _tail(self) -> list[str]:
         """The end of the log."""
         logs = sorted(self._around.folder.glob("*.log"), key=lambda log: log.stat().st_mtime)
         if not logs:
-            return ""
+            return []
         with logs[-1].open("rb") as log:
             log.seek(max(0, logs[-1].stat().st_size - 8192))
-            lines = log.read().decode(errors="replace").splitlines()[-_LAST:]
-        return "\n\nlast lines of its output:\n" + "\n".join(f"  {line}" for line in lines)
+            return log.read().decode(errors="replace").splitlines()
+
+    def _shown(self) -> str:
+        """The last lines, for a message."""
+        lines = self._tail()[-_LAST:]
+        return "\n\nlast lines of its output:\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
 
     # -- after --------------------------------------------------------------------------------------------------
 
