@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pytest_lava.lab.commands import add_parsers as add_lab_parsers
     from pytest_lava.lab.health_parser import add_parsers as add_health_parsers
     from pytest_lava.results.commands import add_parsers as add_result_parsers
+    from pytest_lava.results.commands import spelled_out
     from pytest_lava.spool.commands import add_parsers as add_spool_parsers
 
     add_lab_parsers(subparsers)
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_bisect_parsers(subparsers)
     words = sys.argv[1:] if argv is None else list(argv)
     try:
-        arguments = parser.parse_args(words or ["--help"])
+        arguments = parser.parse_args(spelled_out(words) or ["--help"])
     except SystemExit as end:
         if end.code in (0, None):
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,21 +13,39 @@ from pytest_lava.results.journal import Line, journals, read
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_parsers", "bundle_command", "junit_command"]
+__all__ = ["add_parsers", "bundle_command", "junit_command", "spelled_out"]
 
 _LATEST = Path("lava-runs/latest")
+_VERBS = ("write", "validate", "upgrade", "merge", "show")
 _AGAIN = "Write the {} of a run again, from its journal and logs: after a kill -9, or in another version."
+
+
+def spelled_out(words: Sequence[str]) -> list[str]:
+    """``bundle RUN`` means ``bundle write RUN``; argparse itself knows no command that may be left out.
+
+    >>> spelled_out(["bundle", "lava-runs/latest"]), spelled_out(["bundle", "show", "b.json"])
+    (['bundle', 'write', 'lava-runs/latest'], ['bundle', 'show', 'b.json'])
+    """
+    if words[:1] == ["bundle"] and words[1:2] not in [[word] for word in (*_VERBS, "-h", "--help")]:
+        return ["bundle", "write", *words[1:]]
+    return list(words)
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add both commands; ``args.func(args)`` runs the chosen one and returns the exit status."""
+    from pytest_lava.results.bundle_commands import add_verbs
     from pytest_lava.results.bundle_schema import VERSIONS
 
-    bundle = subparsers.add_parser(
-        "bundle", help="write the result bundle of a run again, from its journal", description=_AGAIN.format("bundle")
+    text = "write the result bundle of a run again; check, upgrade, merge or show bundles"
+    verbs = subparsers.add_parser(
+        "bundle", help=text, description="Result bundles. What is no command means: write, of this run."
+    ).add_subparsers(metavar="COMMAND", required=True)
+    bundle = verbs.add_parser(
+        "write", help="write the bundle of a run again, from its journal", description=_AGAIN.format("bundle")
     )
     bundle.add_argument("--format", choices=VERSIONS, help="bundle format (default: what the run asked for, else 1.5)")
     bundle.set_defaults(func=bundle_command)
+    add_verbs(verbs)
     junit = subparsers.add_parser(
         "junit", help="write the JUnit XML of a run again, from its journal", description=_AGAIN.format("JUnit XML")
     )

@@ -195,7 +195,7 @@ def test_a_uuid_is_used_once() -> None:
         validate(found)
 
 
-@pytest.mark.parametrize("name", ["1.5", "Dashboard Bundle Format 1.4", "Dashboard Bundle Format 9", None, 1.5, ["x"]])
+@pytest.mark.parametrize("name", ["1.5", "Dashboard Bundle Format 1.8", "Dashboard Bundle Format 9", None, 1.5, ["x"]])
 def test_unknown_formats_are_refused(name: object) -> None:
     for found in ({"format": name}, {}, [], None, "text"):
         with pytest.raises(ConfigurationError, match=r"my\.json is no valid dashboard bundle: its format"):

@@ -12,13 +12,13 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.results.commands import add_parsers
+from pytest_lava.results.commands import add_parsers, spelled_out
 
 
 def run(*argv: object) -> int:
     parser = argparse.ArgumentParser()
     add_parsers(parser.add_subparsers())
-    args = parser.parse_args([str(one) for one in argv])
+    args = parser.parse_args(spelled_out([str(one) for one in argv]))
     status: int = args.func(args)
     return status
 
