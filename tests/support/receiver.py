@@ -1,7 +1,7 @@
 """A web server that takes bundles by POST and honours ``Idempotency-Key`` (draft-ietf-httpapi-idempotency-key-header).
 
-The same key with the same body gets the first answer again, with another body 422; a signature must be right where there
-is a secret. What it stored is also in a folder, as a real server's would be on its disk.
+The same key with the same body gets the first answer again, with another body 422; a signature must be right where
+there is a secret. What it stored is also in a folder, as a real server's would be on its disk.
 """
 
 from __future__ import annotations
