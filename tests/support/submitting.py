@@ -17,6 +17,9 @@ __all__ = ["Submitter"]
 
 _STEPS = ("open", "os.", "shutil.", "socket.", "fcntl.")
 _LOADED = (
+    "pytest_lava.bisect.commands", "pytest_lava.images.cache_commands", "pytest_lava.images.commands",
+    "pytest_lava.lab.commands", "pytest_lava.lab.health_parser", "pytest_lava.results.commands",
+    "pytest_lava.results.bundle_schema", "pytest_lava.stress.plan", "platformdirs",
     "pytest_lava.cli", "pytest_lava.config.boards", "pytest_lava.spool.commands", "pytest_lava.spool.runfolder",
     "pytest_lava.spool.sending", "pytest_lava.sinks.folder", "pytest_lava.sinks.http", "pytest_lava.sinks.choosing",
     "support.submitting",
@@ -46,7 +49,7 @@ class Submitter:
     def run(self, *words: object, step: int = 0) -> tuple[int, str]:
         """Its exit status (-9: it was killed) and what it printed."""
         process = self.start(*words, step=step)
-        process.join(60)
+        process.join(120)
         assert process.exitcode is not None, f"{words} does not end"
         return process.exitcode, (self.folder / "out.txt").read_text()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -26,36 +27,39 @@ ROUNDS = 30
 
 def test_random_schedules(tmp_path: Path) -> None:
     """A server behind faults, a folder for whole runs and one for JUnit; the sender is killed up to three times."""
-    dice = random.Random(seed())
-    met: set[str] = set()
-    killed = 0
-    for number in range(SCHEDULES):
-        folder = tmp_path / str(number)
-        desk = Submitter(folder, {"PYTEST_LAVA_TOKEN_HTTP_127_0_0_1": "shared"})
-        results = finished_run(folder / "run", tests=dice.randrange(1, 9), run=_uuid(dice))
-        faults = dice.choices(CHEAP, k=dice.randrange(7))
-        if dice.random() < (0.3 if SOAK else 0.1):
-            faults.insert(dice.randrange(len(faults) + 1), dice.choice(SLOW))
-        with receiver(folder / "server", "shared") as server, fault_proxy(server.address, *faults) as proxy:
-            words = ["submit", "run", "--to", proxy.url("/bundles"), "--to", "./all", "--to", "junit:xml", "--wait"]
-            for _ in range(dice.randrange(4)):
-                if dice.random() < 0.5:  # two at once
-                    other = desk.start("submit", "--all", "--wait", "1", step=dice.randrange(1, 120), name="2")
-                    killed += desk.run(*words, "1", step=dice.randrange(1, 260))[0] == -9
-                    other.join(60)
-                else:
-                    killed += desk.run(*words, "1", step=dice.randrange(1, 260))[0] == -9
-            _until_sent(desk, words)
-            met |= set(proxy.met)
-            _check(desk, server, results)
-    print(f"{SCHEDULES} schedules, {killed} killed, faults met: {', '.join(sorted(met))}")
-    assert len(met) > (14 if SOAK else 8)
+    begin = seed()
+    with ThreadPoolExecutor(5) as pool:  # they wait most of the time
+        done = list(pool.map(lambda number: _schedule(tmp_path / str(number), begin + number), range(SCHEDULES)))
+    met, killed = set().union(*(faults for faults, _ in done)), sum(count for _, count in done)
+    print(f"{SCHEDULES} schedules, {killed} senders killed, faults met: {', '.join(sorted(met))}")
+    assert len(met) > (14 if SOAK else 6)
     assert killed > SCHEDULES / 4
+
+
+def _schedule(folder: Path, number: int) -> tuple[set[str], int]:
+    """The faults that were met, and how often the sender was killed."""
+    dice, killed = random.Random(number), 0
+    desk = Submitter(folder, {"PYTEST_LAVA_TOKEN_HTTP_127_0_0_1": "shared"})
+    results = finished_run(folder / "run", tests=dice.randrange(1, 9), run=_uuid(dice))
+    faults = dice.choices(CHEAP, k=dice.randrange(7 if SOAK else 4))
+    if dice.random() < (0.3 if SOAK else 0.1):
+        faults.insert(dice.randrange(len(faults) + 1), dice.choice(SLOW))
+    with receiver(folder / "server", "shared") as server, fault_proxy(server.address, *faults) as proxy:
+        words = ["submit", "run", "--to", proxy.url("/bundles"), "--to", "./all", "--to", "junit:xml", "--wait"]
+        for _ in range(dice.randrange(4 if SOAK else 3)):
+            two = dice.random() < 0.5
+            other = desk.start("submit", "--all", "--wait", "1", step=dice.randrange(1, 120), name="2") if two else None
+            killed += desk.run(*words, "1", step=dice.randrange(1, 260))[0] == -9
+            if other:
+                other.join(60)
+        _until_sent(desk, words)
+        _check(desk, server, results)
+        return set(proxy.met), killed
 
 
 def test_killed_at_each_step(tmp_path: Path) -> None:
     """Every step that the sender takes is one before which it dies once; the next one brings it to its end."""
-    stride, survived = (1 if SOAK else 23), 0
+    stride, survived = (1 if SOAK else 37), 0
     for step in range(1, 2000, stride):
         folder = tmp_path / str(step)
         desk = Submitter(folder)
@@ -68,7 +72,7 @@ def test_killed_at_each_step(tmp_path: Path) -> None:
             if status == -9:
                 _until_sent(desk, words)
             _check(desk, server, results)
-        if survived > 1:
+        if survived:
             break
     print(f"killed before each {stride}. of {step} steps")
     assert survived, "there are more steps than this test has"
