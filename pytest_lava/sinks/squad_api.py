@@ -124,7 +124,7 @@ class SquadApi:
         params: dict[str, str] | None = None,
     ) -> Answer:
         headers = {"Content-Type": body.content_type} if body else {}
-        ours = {401, 403} | ({404} if method == "POST" else set())
+        ours = {*range(200, 300), 401, 403} | ({404} if method == "POST" else set())
         answer = self._client.request(
             method, url, deadline, data=body, params=params, headers=headers, expect={*expect, *ours}
         )
@@ -139,6 +139,8 @@ class SquadApi:
                 f"there is no project {place.full_name} on {place.url}: make it there, or correct group and project "
                 f"of the sink {self._name}{said}"
             )
+        if answer.status not in expect:  # of a gate of some hotel, or a proxy: this passes
+            raise SinkBusy(f"{place.url} answered {answer.status}, which SQUAD never does there{said}")
         return answer
 
 

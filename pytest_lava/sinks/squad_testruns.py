@@ -90,6 +90,8 @@ def per_target(record: Record, form: Form, folder: Path, *, live: bool = False) 
         # what needs no board is told beside the first
         cases = [case for case in shown if case.target == target or (not at and not case.target)]
         part = _Part(record, folder, target, tuple(cases), live)
+        if live and not (record.target(target) and record.kernel_release(target)):
+            continue  # its build and environment may still become others
         if cases or part.boots:
             found.append(_testrun(part, form))
     return found

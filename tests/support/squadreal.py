@@ -23,7 +23,7 @@ _VENV = _ROOT / ".squad-venv"
 
 @contextmanager
 def real_squad(folder: Path) -> Iterator[SquadPlace]:
-    """The server, its files in ``folder``. One worker, as SQLite takes one writer; without celery all is done at once."""
+    """It, its files in ``folder``: one worker, as SQLite takes one writer; without celery all is done at once."""
     subprocess.run([_ROOT / "scripts" / "setup-squad"], check=True, timeout=600)  # at once, if it was done before
     shutil.copy(_VENV / "template" / "db.sqlite3", folder / "db.sqlite3")
     token = (_VENV / "template" / "token").read_text().split()[-1]
@@ -43,7 +43,7 @@ def real_squad(folder: Path) -> Iterator[SquadPlace]:
         server = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
         _wait(url, server, folder / "squad.log")
-        yield SquadPlace(url, token)
+        yield SquadPlace(url, token, server=server.pid)
     finally:
         server.terminate()
         try:

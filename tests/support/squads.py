@@ -35,6 +35,8 @@ class SquadPlace:
     token: str
     group: str = "lab"
     project: str = "board"
+    #: process id of the real one
+    server: int = 0
 
     @property
     def port(self) -> int:
@@ -84,7 +86,7 @@ class SquadPlace:
                 )
             ),
             metadata=self.read(f"testruns/{number}/metadata_file/"),
-            log=self.ask("GET", f"testruns/{number}/log_file/").text,
+            log=self.ask("GET", f"testruns/{number}/log_file/").content.decode(),
             attachments=tuple(sorted(names)),
         )
 
