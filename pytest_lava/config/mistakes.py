@@ -128,7 +128,7 @@ def _line(text: str, key: Sequence[str]) -> int:
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line):
             table = header[1].replace('"', "")
-            if table == ".".join(key):
+            if f"{table}.".startswith(f"{'.'.join(key)}."):  # [a.b] makes the table a, too
                 return number
         elif (name := re.match(r"""\s*["']?([\w.-]+)["']?\s*=""", line)) and ".".join(
             filter(None, [table, name[1]])

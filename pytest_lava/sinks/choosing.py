@@ -136,10 +136,9 @@ class SinkChooser:
         if "://" in text:
             kinds = ", ".join(self._registry.names("sink"))
             return f"{self._option} {text}: the scheme tells no kind; write KIND+https://..., with a kind of {kinds}"
-        there = f"there are {', '.join(names)}" if names else f"there is none: write [sinks.{text}] in {FILE}"
-        return (
-            f"--submit {text}: there is no such sink; {there}{did_you_mean(text, names)}; for a folder write ./{text}"
-        )
+        there = f"there is {', '.join(names)}" if names else f"write [sinks.{text}] in {FILE}"
+        near = did_you_mean(text, names) or "."
+        return f"{self._option} {text}: there is no such sink, {there}{near} For a folder write ./{text}"
 
 
 def made_from(stored: Mapping[str, Any], registry: Registry, secrets: FoundSecrets) -> SinkChoice:
