@@ -24,6 +24,7 @@ __all__ = ["HostResult", "run_here"]
 #: each process of a command has it in its environment, however far it went from the others
 _MARK = "LAVA_HOST_COMMAND"
 _GRACE = 3.0  # seconds from SIGTERM to SIGKILL
+_ROUNDS = 20
 _TAIL = 8192  # bytes of each stream that an error shows
 _PROC = Path("/proc")
 
@@ -78,8 +79,8 @@ def _started(
 ) -> tuple[Callable[[], None], subprocess.Popen[bytes]]:
     """The process, and what revokes its guard."""
     kill = (
-        f"for p in $(grep -ls {_MARK}={environment[_MARK]} /proc/[0-9]*/environ); do p=${{p#/proc/}}; "
-        "kill -9 ${p%/environ}; done"
+        f"for n in 1 2 3; do for p in $(grep -ls {_MARK}={environment[_MARK]} /proc/[0-9]*/environ); do "
+        "p=${p#/proc/}; kill -9 ${p%/environ}; done; done"
     )
     by_mark = guard.command(kill)  # before it runs: it may leave its group at once
     try:
@@ -106,7 +107,7 @@ def _end_all(process: subprocess.Popen[bytes], mark: str, *, hurry: bool = False
     """End what is left of a command: how many processes that were, the shell itself not among them."""
     found = [pid for pid in _marked(mark) if pid != process.pid]
     if not hurry and (process.poll() is None or found):
-        for pid in [*found, process.pid]:
+        for pid in [process.pid, *found]:  # a shell that lives tells what became of its children
             _signal(pid, signal.SIGTERM)
         end = Deadline.after(_GRACE)
         wait_exit(process, end)
@@ -114,8 +115,14 @@ def _end_all(process: subprocess.Popen[bytes], mark: str, *, hurry: bool = False
             _await(pid, end)
     with contextlib.suppress(ProcessLookupError):  # those that emptied their environment too
         os.killpg(process.pid, signal.SIGKILL)
-    for pid in _marked(mark):
-        _signal(pid, signal.SIGKILL)
+    for _ in range(_ROUNDS):  # one may have started another meanwhile
+        if not (left := list(_marked(mark))):
+            break
+        for pid in left:
+            _signal(pid, signal.SIGKILL)
+        end = Deadline.after(_GRACE)
+        for pid in left:
+            _await(pid, end)
     process.wait()
     return len(found)
 

@@ -42,7 +42,7 @@ def read_command_file(name: str) -> CommandFile:
 def _joined(name: str, text: str) -> Iterator[tuple[int, str]]:
     """Commands with the number of their first line."""
     begin, parts = 0, list[str]()
-    for number, raw in enumerate(text.split("\n"), 1):
+    for number, raw in enumerate(text.removesuffix("\n").split("\n"), 1):
         line = raw.rstrip("\r")
         if not parts and (not line.strip() or line.lstrip().startswith("#")):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -98,9 +99,11 @@ class Fetch:
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _to_file_by(self, carrier: Carrier, offer: _Offer, path: Path, report: Progress, deadline: Deadline) -> None:
-        key = f"{offer.sum[:16]}-{offer.method}-{offer.wire}"
+        # equal files may come into one folder at the same time, under other names
+        begun = hashlib.sha256(f"{offer.sum} {path.name}".encode(errors="replace")).hexdigest()[:16]
+        key = f"{begun}-{offer.method}-{offer.wire}"
         part, new = path.with_name(f".lava-{key}.part"), path.with_name(f".lava-{key}.new")
-        for other in path.parent.glob(f".lava-{offer.sum[:16]}-*.part") if offer.sum != "-" else ():
+        for other in path.parent.glob(f".lava-{begun}-*.part"):
             if other != part:
                 other.unlink(missing_ok=True)
         keep = False

@@ -6,6 +6,7 @@ it is complete; what a cut leaves of it is gone on with, and what is there alrea
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -52,6 +53,13 @@ class _Parcel:
     def names(self) -> str:
         """For the scripts of the board."""
         return f"{quote(self.remote)} {quote(self.name)}"
+
+    @property
+    def key(self) -> str:
+        """Of what is begun: contents and name, as files of one folder may be equal and come at the same time."""
+        return hashlib.sha256("\0".join((self.sha256, self.remote, self.name)).encode(errors="replace")).hexdigest()[
+            :16
+        ]
 
     @property
     def about(self) -> str:
@@ -179,7 +187,7 @@ class FileTransfer:
     ) -> str | None:
         """What was wrong in the end, if anything."""
         board, remote, size = self._board, parcel.remote, parcel.contents.size
-        names = f"{parcel.names} {parcel.sha256[:16]}-{method}"
+        names = f"{parcel.names} {parcel.key}-{method}"
         begun = board.ask(f"__xbegin_put {names} {size} {parcel.about}", remote, deadline, size)
         if begun[0] == "same":
             return None
