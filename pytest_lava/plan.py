@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pytest_lava.commands.plan import OutOfTree
+from pytest_lava.results.junit_links import Links
 from pytest_lava.stress.plan import StressPlan
 
 if TYPE_CHECKING:
@@ -206,6 +207,7 @@ class RunPlan:
     bundle_format: str
     cache: CachePlan
     bundle_content: BundleContent = BundleContent()
+    junit_links: Links = Links()
     board_wait: float = 0.0
     command_timeout: float = 600.0
     #: of test definitions: parameters in place of their own, the limit of each, and whether nothing is installed

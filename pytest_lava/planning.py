@@ -22,7 +22,7 @@ from pytest_lava.planning_jobs import Want, distinct, wanted
 from pytest_lava.planning_kernels import check_kind, completed, default_kernel, given_kernels
 from pytest_lava.planning_mistakes import Mistakes
 from pytest_lava.planning_proxy import with_proxy
-from pytest_lava.planning_results import bundle_content
+from pytest_lava.planning_results import bundle_content, junit_links
 from pytest_lava.planning_symbols import given_vmlinux
 from pytest_lava.power.api import Guard, KeepsState, PowerContext
 from pytest_lava.stress.plan import REPORT, StressPlan, parse_limits
@@ -66,6 +66,9 @@ class Options:
     bundle_format: str = "1.5"
     bundle_tags: tuple[str, ...] = ()
     bundle_url: str | None = None
+    junit_attachments: str = "none"
+    #: the folder from which a CI server takes files, empty if there is none
+    project_dir: str = ""
     attachment_limit: str = "8M"
     board_wait: float = 0.0
     command_timeout: float = 600.0
@@ -112,6 +115,7 @@ def make_plan(
     stress = mistakes.collect(_stress, options)
     more = out_of_tree(options, mistakes)
     content = bundle_content(options, run_folder.name, mistakes)
+    links = junit_links(options, run_folder, mistakes)
     cache = mistakes.collect(_cache, options, run_folder)
     facts = cache.facts(options.assets) if cache else options.assets
     vmlinux = given_vmlinux(options.vmlinux, mistakes)
@@ -138,6 +142,7 @@ def make_plan(
         bundle=Path(options.bundle).absolute() if options.bundle else run_folder / "bundle.json",
         bundle_format=options.bundle_format,
         bundle_content=content,
+        junit_links=links,
         cache=cache,
         board_wait=options.board_wait,
         command_timeout=options.command_timeout,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.housekeeping import parse_size
 from pytest_lava.plan import BundleContent
+from pytest_lava.results.junit_links import Links
 
 if TYPE_CHECKING:
     from pytest_lava.planning import Options
     from pytest_lava.planning_mistakes import Mistakes
 
-__all__ = ["bundle_content"]
+__all__ = ["bundle_content", "junit_links"]
 
 _URL = 256  # characters; a file's path comes behind it, and a dashboard keeps 512
 
@@ -26,6 +28,17 @@ def bundle_content(options: Options, run_folder: str, mistakes: Mistakes) -> Bun
     limit = mistakes.collect(parse_size, options.attachment_limit, "lava_attachment_limit")
     url = mistakes.collect(_url, options.bundle_url or "", run_folder)
     return BundleContent(options.bundle_tags, limit or 0, url or "")
+
+
+def junit_links(options: Options, run_folder: Path, mistakes: Mistakes) -> Links:
+    """How ``junit.xml`` names files of tests; GitLab takes only such as are below its project folder."""
+    links = Links(options.junit_attachments, Path(options.project_dir or ".").absolute())
+    if not links.reach(run_folder):
+        mistakes.add(
+            f"--junit-attachments=gitlab: GitLab takes files from below the project folder {links.base} only: "
+            f"put the run folder there with --lava-dir (it is {run_folder})"
+        )
+    return links
 
 
 def _url(text: str, run_folder: str) -> str:

@@ -230,6 +230,10 @@ def _add_results(add: _Add) -> None:
         help="where others will find the run folder, for files that are too large for the bundle; {folder} is its name",
     )  # fmt: skip
     add(
+        "--junit-attachments", choices=["none", "gitlab", "jenkins"], default="none", dest="lava_junit_attachments",
+        help="name the files of each test in junit.xml as this CI server links them (default: none)",
+    )  # fmt: skip
+    add(
         "--lava-dir", metavar="DIR", dest="lava_dir",
         help="run folder: journal, console log, reports (default: lava-runs/TIME-BOARD); an earlier run is moved aside",
     )  # fmt: skip
@@ -338,6 +342,8 @@ def read_options(config: pytest.Config) -> Options:
         bundle_format=option.lava_bundle_format,
         bundle_tags=tuple(option.lava_bundle_tags or ()),
         bundle_url=option.lava_bundle_url,
+        junit_attachments=option.lava_junit_attachments,
+        project_dir=os.environ.get("CI_PROJECT_DIR", ""),
         attachment_limit=str(config.getini("lava_attachment_limit")),
         board_wait=option.lava_board_wait,
         command_timeout=option.lava_command_timeout,

@@ -197,7 +197,8 @@ class Run:
         shown = self.submission.shown if self.submission else str
         argv = [shown(word) for word in config.invocation_params.args]
         told = told_run(argv, config.rootpath, boards, pytest=pytest.__version__)
-        return {**told, "format": plan.bundle_format, **told_content(plan.bundle_content), **self._sinks()}
+        told |= {"format": plan.bundle_format, **plan.junit_links.told(), **told_content(plan.bundle_content)}
+        return {**told, **self._sinks()}
 
     def _sinks(self) -> dict[str, Any]:
         return {"sinks": self.submission.stored} if self.submission and self.submission.choices else {}

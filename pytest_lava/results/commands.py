@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     """Add both commands; ``args.func(args)`` runs the chosen one and returns the exit status."""
     from pytest_lava.results.bundle_commands import add_verbs
     from pytest_lava.results.bundle_schema import VERSIONS
+    from pytest_lava.results.junit_links import DIALECTS
 
     text = "write the result bundle of a run again; check, upgrade, merge or show bundles"
     verbs = subparsers.add_parser(
@@ -49,6 +51,10 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     junit = subparsers.add_parser(
         "junit", help="write the JUnit XML of a run again, from its journal", description=_AGAIN.format("JUnit XML")
     )
+    junit.add_argument(
+        "--attachments", choices=DIALECTS, metavar="DIALECT",
+        help=f"link the files of each test as this viewer has it: {', '.join(DIALECTS)} (default: as the run asked)",
+    )  # fmt: skip
     junit.set_defaults(func=junit_command)
     for parser, name in ((bundle, "bundle.json"), (junit, "junit.xml")):
         parser.add_argument(
@@ -80,13 +86,19 @@ def bundle_command(args: argparse.Namespace) -> int:
 def junit_command(args: argparse.Namespace) -> int:
     """Write the JUnit XML of ``args.journal``. Raises ``ConfigurationError``, ``InfrastructureError``."""
     from pytest_lava.results.junit import document, write
+    from pytest_lava.results.junit_links import Links
 
     lines, folder = _lines(args.journal)
     output = args.output or folder / "junit.xml"
+    base = Path(os.environ.get("CI_PROJECT_DIR") or ".").absolute()
+    links = Links(args.attachments, base) if args.attachments else None
+    if links and not links.reach(folder):
+        raise ConfigurationError(f"GitLab takes files from below the project folder {base} only, {folder} is elsewhere")
     if str(output) == "-":
-        sys.stdout.buffer.write(document(lines, folder=folder))  # UTF-8, as its first line says
+        # UTF-8, as its first line says
+        sys.stdout.buffer.write(document(lines, folder=folder, links=links))
         return 0
-    write(lines, output, folder=folder)
+    write(lines, output, folder=folder, links=links)
     print(output)
     return 0
 

@@ -10,7 +10,7 @@ kind     fields
 ======== ==========================================================================================================
 run      first line: ``argv``, ``rootdir``, ``host``, ``versions`` {"pytest-lava", "pytest", "python", "qemu"?},
          ``boards`` [name], ``format`` (bundle version asked for), ``attachment_limit``? (bytes of one file in the
-         bundle), ``tags``? [tag], ``public_url``? (where the run folder can be found)
+         bundle), ``tags``? [tag], ``public_url``? (where the run folder can be found), ``junit_links``? {dialect, base}
 target   one for each (board, kernel, image) used: ``target`` (id), ``board``, ``device_type``, ``arch``,
          ``kernel``? {name, path, sha256, release?, build?, arch, kind, given (bool: by the user)},
          ``image``? {name, path, sha256}, ``emulated`` (bool), ``console_log``? (file name in the run folder),
@@ -34,7 +34,8 @@ outcome  ``nodeid``, ``when`` (setup, call, teardown, ``???``), ``outcome`` (pas
          in base64), ``console``?, ``console_log``? (file name in the run folder), ``error``? (as in phase),
          ``kernel_messages``? [{class, name, message, trace, time?, console, doubtful?}],
          ``properties`` [[name, value]], ``parent``? (nodeid, for child reports),
-         ``attachments``? [{name, path (in the run folder), mime}], ``testdef``? (bundle 1.6 testdef_metadata)
+         ``attachments``? [{name, path (in the run folder), mime}], ``testdef``? (bundle 1.6 testdef_metadata),
+         ``slice``? (file of the run folder with its part of the console)
 limit    a test is over its time limit: ``nodeid``, ``target``, ``suite``, ``case``, ``command``?, ``limit`` (s),
          ``method`` (signal, thread), ``when``, ``message``, ``error``, ``console_log``?; its outcome if it has none
 progress ``nodeid``, ``target``, ``text`` (one line for people), ``properties`` [[name, value]]: what a stress run has
