@@ -41,8 +41,9 @@ class Archive:
 def root_of(definition: Path, steps: Iterable[str]) -> Path:
     """The root of its repository.
 
-    That is the nearest folder above it where the folders are that the steps go to, else where a file is whose path
-    they name, else the one with ``.git`` (up to which is looked), else the definition's own.
+    That is the one with ``.git`` if the steps fit it: if the folder is there that they go to, or else a file whose path
+    they name. Else it is the nearest folder above the definition (up to ``.git``) that they fit, else again the one with
+    ``.git``, else the definition's own.
     """
     lines = list(steps)
     wanted = [place for step in lines for place in _CD.findall(step) if not place.startswith(("/", "$", "~", "-"))]
@@ -50,10 +51,10 @@ def root_of(definition: Path, steps: Iterable[str]) -> Path:
     here = definition.resolve().parent
     above = [folder for folder in [here, *here.parents][:_UP] if folder.parent != folder]
     git = next((number for number, folder in enumerate(above) if (folder / ".git").exists()), None)
-    above = above if git is None else above[: git + 1]
+    above = above if git is None else [above[git], *above[:git]]
     goes = (folder for folder in above if wanted and (folder / wanted[0]).is_dir())
     names = (folder for folder in above if any((folder / word).is_file() for word in named))
-    return next(goes, None) or next(names, None) or (here if git is None else above[git])
+    return next(goes, None) or next(names, None) or (here if git is None else above[0])
 
 
 def needed(root: Path, texts: Iterable[str]) -> tuple[Path, ...]:

@@ -44,9 +44,14 @@ def test_the_root_is_where_the_steps_find_their_folders(tree: Path) -> None:
 
 def test_else_it_is_that_of_git_and_else_the_definitions_own(tree: Path) -> None:
     definition = tree / "automated/linux/smoke/smoke.yaml"
-    assert root_of(definition, ["./smoke.sh"]) == definition.parent
+    assert root_of(definition, ["uname"]) == definition.parent
+    assert root_of(definition, [". ./automated/lib/sh-test-lib", "cd /tmp"]) == tree
+    assert root_of(definition, ["$HERE/lib/sh-test-lib"]) == tree / "automated"
     (tree / ".git").mkdir()
-    assert root_of(definition, ["./smoke.sh"]) == tree
+    assert root_of(definition, ["uname"]) == tree
+    assert root_of(definition, ["./smoke.sh"]) == definition.parent, "the only one that has it"
+    (tree / "smoke.sh").write_text("true\n")
+    assert root_of(definition, ["./smoke.sh"]) == tree, "as in LAVA"
 
 
 def test_only_what_is_needed(tree: Path) -> None:
