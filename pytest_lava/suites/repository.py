@@ -42,8 +42,8 @@ def root_of(definition: Path, steps: Iterable[str]) -> Path:
     """The root of its repository.
 
     That is the one with ``.git`` if the steps fit it: if the folder is there that they go to, or else a file whose path
-    they name. Else it is the nearest folder above the definition, up to ``.git``, that they fit. Else again the one with
-    ``.git``, or the definition's own.
+    they name. Else it is the nearest folder above the definition, up to ``.git``, that they fit. Else it is again the
+    one with ``.git``, or the definition's own.
     """
     lines = list(steps)
     wanted = [place for step in lines for place in _CD.findall(step) if not place.startswith(("/", "$", "~", "-"))]
