@@ -248,7 +248,7 @@ def _duration() -> Schema:
 
 def _is_date(text: str) -> bool:
     try:
-        datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+        datetime.fromisoformat(text.removesuffix("Z"))  # the pattern beside it says the rest; strptime is slow
     except ValueError:
         return False
     return True

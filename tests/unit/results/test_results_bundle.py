@@ -340,7 +340,8 @@ def test_measurements(value: object, found: float | None) -> None:
 def test_written_whole_or_not_at_all(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "bundle.json"
     bundle = build(read(folder), folder=folder)
-    assert write(path, bundle) == path.read_text() == dump(bundle)
+    write(path, bundle)
+    assert path.read_text() == dump(bundle)
     assert not list(tmp_path.glob(".*"))
     with pytest.raises(InfrastructureError, match="cannot be written"):
         write(tmp_path / "missing" / "bundle.json", bundle)
