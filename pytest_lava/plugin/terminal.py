@@ -36,8 +36,11 @@ class Terminal:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, str] | None:
-        """A test that a broken lab cut short has not failed: that is an error."""
-        error = getattr(report, FACTS, {}).get("error") or {}
+        """A test that a broken lab cut short has not failed: that is an error. What was only measured is no skip."""
+        facts = getattr(report, FACTS, {})
+        error = facts.get("error") or {}
+        if report.when == "call" and report.skipped and facts.get("result") == "unknown":
+            return "unknown", "u", "UNKNOWN"
         if report.when == "call" and report.failed and error.get("blame") in _NOT_THE_TESTS:
             return "error", "E", "ERROR"
         return None
