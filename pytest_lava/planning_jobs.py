@@ -128,7 +128,7 @@ class _Fitting:
         stage, model = self._stage, board.model
         booted, deployed = stage.booted, stage.deployed
         changes: dict[str, Any] = {
-            "login": model.login.model_copy(update=_login(booted.login)),
+            "login": model.login.model_copy(update=_login(booted.login, model.login.shell_prompt)),
             "timeouts": model.timeouts.model_copy(update=_limits(stage)),
             "retry": model.retry.model_copy(update=_tries(stage)),
         }
@@ -141,7 +141,8 @@ class _Fitting:
         return board if deployed.empty else _direct(board, deployed)
 
 
-def _login(login: Login) -> dict[str, Any]:
+def _login(login: Login, prompt: str) -> dict[str, Any]:
+    """``prompt`` is the board's own, which counts too: a job may be run with other files than its own."""
     found: dict[str, Any] = {
         "login_prompt": login.login_prompt,
         "user": login.user,
@@ -150,7 +151,7 @@ def _login(login: Login) -> dict[str, Any]:
     }
     found = {key: value for key, value in found.items() if value is not None}
     if login.prompts:
-        found["shell_prompt"] = "|".join(f"(?:{prompt})" for prompt in login.prompts)
+        found["shell_prompt"] = "|".join(f"(?:{one})" for one in (*login.prompts, prompt))
     return {**found, **({"commands": login.commands} if login.commands else {})}
 
 

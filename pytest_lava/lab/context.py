@@ -48,5 +48,7 @@ class LabContext:
     recovery: RecoveryMode = "redeploy"
 
     def log_of(self, board: str) -> Path:
-        """The console log of a board."""
-        return self.folder / ("console.log" if self.only_board else f"console-{board}.log")
+        """A console log for a board; one that is taken anew gets another one."""
+        stem = "console" if self.only_board else f"console-{board}"
+        names = (f"{stem}.log", *(f"{stem}-{number}.log" for number in range(2, 1000)))
+        return next(path for name in names if not (path := self.folder / name).exists())

@@ -74,6 +74,7 @@ class BoardManager:
     def ready(self, target: Target) -> Board:
         """The leased board with the target's kernel and image deployed. ``BoardUnavailable``."""
         prepared = self.prepared(target)
+        self._describe(target.request)
         if self._board is None:
             self._try("deploy", target, lambda: self._again("lease", target, self._take))
         return self._try("deploy", target, lambda: self._deploy(target, prepared))
@@ -283,6 +284,16 @@ class BoardManager:
             self._tell_boot(target, board)
         self._used = True
         return board
+
+    def _describe(self, request: BoardRequest) -> None:
+        """The same board may be described otherwise, as a job wants it: then it is given back and taken anew."""
+        if request is self.request:
+            return
+        if self._board is not None and request != self.request:
+            self.close()
+            self._deployed, self._died = None, None
+            self._suspect = self._used = False
+        self.request = request
 
     def _tell_boot(self, target: Target, board: Board) -> None:
         assert board.last_boot is not None

@@ -22,7 +22,8 @@ from pytest_lava.plugin.fixtures import (
     record_measurement,
     shell,
 )
-from pytest_lava.plugin.options import definition_without_board, pytest_addoption, wanted
+from pytest_lava.plugin.named_files import definition_without_board
+from pytest_lava.plugin.options import pytest_addoption, wanted
 from pytest_lava.plugin.script_hint import pytest_collection
 
 __all__ = [

@@ -137,6 +137,10 @@ class Boards:
         """The boot loader's prompt, or the item is skipped."""
         return self._or_skip(self.manager(target).with_bootloader, target).bootloader
 
+    def fetch(self, text: str, limit: float) -> Path:
+        """See :meth:`pytest_lava.preparation.Preparation.fetch`."""
+        return self._context.preparation.fetch(text, limit)
+
     def skip_if_unavailable(self, target: Target) -> None:
         """Skip the item if its target is known to be out."""
         if failure := self.manager(target).failure(target):

@@ -16,6 +16,7 @@ from pytest_lava.console.shell import CommandResult
 from pytest_lava.errors import CommandTimeout, OperationFailed, TestTimeout
 from pytest_lava.plan import RunPlan, Target
 from pytest_lava.plugin.functions import as_command, made_function
+from pytest_lava.plugin.job_targets import job_targets
 from pytest_lava.plugin.wishes import read_wishes, refused
 
 __all__ = [
@@ -79,7 +80,8 @@ class Collection:
         if "lava_target" in metafunc.fixturenames:
             wishes = read_wishes(metafunc.definition)
             # one that fits none is collected for each, so that it is skipped with the reasons
-            targets = [one for one in self._plan.targets if not refused(wishes, one)] or self._plan.targets
+            own = job_targets(metafunc.function, self._plan.targets)
+            targets = [one for one in own if not refused(wishes, one)] or own
             metafunc.parametrize("lava_target", targets, ids=[t.id for t in targets], indirect=True, scope="session")
 
     @pytest.hookimpl(tryfirst=True, specname="pytest_collection_modifyitems")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from pytest_lava.plugin.named_files import names_job
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -296,21 +298,7 @@ def wanted(config: pytest.Config) -> bool:
         "lava_host_command", "lava_initrd", "lava_dtb",
         "lava_modules", "lava_append", "lava_additions", "lava_stress", "lava_until_failure",
     )  # fmt: skip
-    return any(getattr(option, name, None) for name in names)
-
-
-def definition_without_board(config: pytest.Config) -> str:
-    """A LAVA test definition that was named, though nothing asks for a board; without importing anything."""
-    for argument in config.args:
-        name = argument.partition("::")[0]
-        if name.endswith((".yaml", ".yml")):
-            try:
-                with (config.invocation_params.dir / name).open("rb") as file:
-                    if b"Lava-Test" in file.read(4096):
-                        return name
-            except OSError:
-                continue
-    return ""
+    return any(getattr(option, name, None) for name in names) or names_job(config)
 
 
 def read_options(config: pytest.Config) -> Options:

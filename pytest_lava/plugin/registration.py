@@ -15,6 +15,7 @@ from pytest_lava.plugin.board_files import board_files, registry
 from pytest_lava.plugin.collection import Collection
 from pytest_lava.plugin.commands import Commands
 from pytest_lava.plugin.health import HealthAfterTrouble
+from pytest_lava.plugin.jobs import Jobs, named_jobs
 from pytest_lava.plugin.options import read_options
 from pytest_lava.plugin.scripts import Scripts
 from pytest_lava.plugin.session import Run
@@ -33,7 +34,8 @@ def take_part(config: pytest.Config) -> None:
     folder = Path(given["folder"]) if given else run_folder.choose(config)
     plan, submitted, mistakes = None, None, []
     try:
-        plan = make_plan(read_options(config), board_files(config), folder, guardian)
+        jobs, plain = named_jobs(config)
+        plan = make_plan(read_options(config), board_files(config), folder, guardian, jobs, plain=plain)
     except ConfigurationError as error:
         mistakes.append(str(error))
     try:
@@ -49,10 +51,10 @@ def take_part(config: pytest.Config) -> None:
         submitted.hide()
         run.submission = submitted
     config.stash[Run.key] = run
-    _register(run, guardian)
+    _register(run, guardian, Jobs(run, jobs))
 
 
-def _register(run: Run, guardian: Guardian) -> None:
+def _register(run: Run, guardian: Guardian, jobs: Jobs) -> None:
     """The order counts: of two that wrap the same hook the later one is the outer one."""
     config, register = run.config, run.config.pluginmanager.register
     register(run, "lava-run")
@@ -64,7 +66,8 @@ def _register(run: Run, guardian: Guardian) -> None:
     register(run.crash, "lava-crash")
     register(Attaching(run), "lava-attaching")
     register(Stress(run), "lava-stress")
-    register(Suites(run, guardian), "lava-suites")
+    register(Suites(run, guardian, jobs), "lava-suites")
+    register(jobs, "lava-jobs")
     register(Scripts(run, guardian), "lava-scripts")
     if run.plan.stress.until_failure:
         from pytest_lava.plugin.repeat import UntilFailure

@@ -18,12 +18,14 @@ from pytest_lava.plugin.child import emit_child
 from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.facts import FACTS
 from pytest_lava.plugin.functions import made_function
+from pytest_lava.plugin.job_targets import job_body
 from pytest_lava.results.record import DEFINITION
 from pytest_lava.suites.api import STDOUT, Attachment, Case, Suite, Surroundings
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
     from pytest_lava.lab.guardian import Guardian
+    from pytest_lava.plugin.jobs import Jobs
     from pytest_lava.plugin.session import Run
 
 __all__ = ["SuiteFile", "Suites", "suite_of"]
@@ -43,11 +45,11 @@ def suite_of(item: pytest.Item) -> Suite | None:
 class Suites:
     """Collects files named on the command line or by ``lava_files``, and runs what they hold."""
 
-    def __init__(self, run: Run, guardian: Guardian) -> None:
-        self._run, self._guardian = run, guardian
+    def __init__(self, run: Run, guardian: Guardian, jobs: Jobs) -> None:
+        self._run, self._guardian, self._jobs = run, guardian, jobs
         self._patterns = [str(one) for one in run.config.getini("lava_files")]
         self._names: dict[str, Path] = {}
-        self._loaded: dict[Path, tuple[Suite, ...]] = {}
+        self._loaded: dict[Path, tuple[Suite, ...]] = dict(jobs.suites)
         self._count = 0
         #: cases asked for by node id, of each file; nothing if all of it was
         self._chosen: dict[Path, set[str]] = {}
@@ -60,7 +62,7 @@ class Suites:
         for number, argument in enumerate(config.args):
             name, *rest = argument.split("::")
             path = (config.invocation_params.dir / name).resolve()
-            if path.suffix not in _SUFFIXES or not path.is_file():
+            if (path.suffix not in _SUFFIXES and path not in self._loaded) or not path.is_file():
                 continue
             try:
                 names = {_slug(suite.name) for suite in self.load(path)}
@@ -76,15 +78,16 @@ class Suites:
 
     def load(self, path: Path) -> tuple[Suite, ...]:
         """What a file holds; read when it is needed first. ``ConfigurationError`` with its line for what is wrong."""
-        if path not in self._loaded:
+        key = path.resolve()
+        if key not in self._loaded:
             from pytest_lava.suites.load import load
 
-            self._loaded[path] = load(path)
-        return self._loaded[path]
+            self._loaded[key] = load(path)
+        return self._loaded[key]
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """No other YAML: a kernel tree has thousands of files."""
-        if file_path.suffix not in _SUFFIXES:
+        if file_path.suffix not in _SUFFIXES and file_path.resolve() not in self._jobs.suites:
             return None
         relative = str(file_path.relative_to(self._run.config.rootpath)) if self._is_below(file_path) else ""
         if parent.session.isinitpath(file_path) or any(fnmatch(relative, pattern) for pattern in self._patterns):
@@ -129,7 +132,8 @@ class Suites:
             features=board.config.model.features,
         )
         try:
-            suite.run(surroundings, cases.report)
+            with self._jobs.running(suite, target, board, surroundings) as around:
+                suite.run(around, cases.report)
         except LavaError:
             cases.broke = True
             raise
@@ -288,7 +292,7 @@ def _function(face: Suites, name: str, suite: Suite) -> Callable[..., None]:
         __tracebackhide__ = True
         face.execute(request.node, suite, shell)
 
-    function = made_function(body, name, str(suite.source))
+    function = made_function(job_body(face.execute, suite) or body, name, str(suite.source))
     function.lava_suite = suite
     function.lava_names = {"suite": face.named(suite), "case": name}
     return cast("Callable[..., None]", function)

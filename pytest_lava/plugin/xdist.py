@@ -62,10 +62,15 @@ class Xdist:
 
         emulated = all(board.model.emulated for target in targets for board in target.request.candidates)
         alone = len(targets) == 1 and emulated
+        # a job is one story, told on one board
+        jobs = {target.job.file.name for target in targets if target.job and emulated}
         names = sorted((target.id for target in targets), key=len, reverse=True)
 
         class ByTarget(LoadScopeScheduling):  # type: ignore[misc]
             def _split_scope(self, nodeid: str) -> str:
+                file = nodeid.partition("::")[0]
+                if file.rpartition("/")[2] in jobs:
+                    return file
                 parameters = re.search(r"\[(.*)\]$", nodeid)
                 if parameters and not alone:
                     for name in names:

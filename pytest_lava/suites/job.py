@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from pytest_lava.suites.api import Suite
+from pytest_lava.suites.job_runs import Goal
 from pytest_lava.suites.qemu_arguments import QemuSettings
 
 __all__ = ["Booted", "Deployed", "Job", "Login", "Stage", "stage_key"]
@@ -57,7 +57,7 @@ class Booted:
     ``direct``: QEMU starts the kernel itself.
     """
 
-    goal: Literal["shell", "bootloader", "kernel"] = "shell"
+    goal: Goal = "shell"
     direct: bool = False
     login: Login = field(default_factory=Login)
     limit: float | None = None

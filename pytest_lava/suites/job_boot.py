@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
 
 from pytest_lava.suites.job import Booted, Login
 from pytest_lava.suites.job_deploy import chosen
 from pytest_lava.suites.job_keys import BOOTS, PLACES
+from pytest_lava.suites.job_runs import Goal
 from pytest_lava.suites.job_table import Table
 
 __all__ = ["read_boot"]
 
 #: commands that start another shell; in ours they would end at once
 _ANOTHER_SHELL = re.compile(r"(?:sudo\s+)?(?:su|-?sh|bash)(?:\s+-l?)?(?:\s+root)?|sudo\s+(?:-[isE]+|bash|sh|su\b.*)")
-_GOALS: Mapping[str, Literal["shell", "bootloader", "kernel"]] = {"bootloader": "bootloader", "monitor": "kernel"}
+_GOALS: Mapping[str, Goal] = {"bootloader": "bootloader", "monitor": "kernel"}
 
 
 def read_boot(table: Table, limit: float | None) -> Booted:
@@ -27,7 +27,7 @@ def read_boot(table: Table, limit: float | None) -> Booted:
             "commands of a boot loader are not taken from a job: write them into the board file ([boot] commands)",
             "commands",
         )
-    goal = _GOALS.get(method, "shell")
+    goal: Goal = _GOALS.get(method, "shell")
     prompts = table.regexes("prompts")
     if goal == "shell" and not prompts and "auto_login" not in table:
         goal = "kernel"  # LAVA awaits no prompt then

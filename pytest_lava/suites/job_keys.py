@@ -118,7 +118,7 @@ _BOOT: Mapping[str, Key] = {
     **_ACTION,
     "method": _taken("see below"),
     "media": _noted("it is where the board boots from"),
-    "prompts": _taken("what a shell's prompt is, or a boot loader's"),
+    "prompts": _taken("what the shell's prompt may be, beside that of the board file; for `interactive` its own count"),
     "auto_login": _taken("user, password, their prompts, commands after the login"),
     "commands": _taken("a name: the board's own chain; a list is refused, but for an empty one of `bootloader`"),
     "bootloader": _noted("it is the board's own"),

@@ -14,7 +14,7 @@ from pytest_lava.suites.job import Booted, Deployed, Job, Stage, stage_key
 from pytest_lava.suites.job_boot import read_boot
 from pytest_lava.suites.job_deploy import Deploying
 from pytest_lava.suites.job_keys import PLACES
-from pytest_lava.suites.job_runs import Block, JobSuite
+from pytest_lava.suites.job_runs import Block, JobSuite, Place
 from pytest_lava.suites.job_table import Table
 from pytest_lava.suites.job_tests import read_test
 from pytest_lava.suites.qemu_arguments import BadArgument, QemuSettings, read_arguments
@@ -153,9 +153,9 @@ class _Reader:
             raise table.wrong(f"the board boots to {what}, so only {wanted!r} can follow")
         skip = table.table("timeout").flag("skip")
         block = Block(f"{self._file.path}:{table.line()}", table.seconds("timeout") or limit, skip)
+        place = Place(self._key, block, goal)
         for _ in range(table.number("repeat") or 1):
-            for suite in suites:
-                growing.suites.append(JobSuite(suite, self._free(suite.name), self._key, block, environment))
+            growing.suites += [JobSuite(suite, self._free(suite.name), place, environment) for suite in suites]
 
     @property
     def _key(self) -> str:

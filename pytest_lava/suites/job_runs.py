@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
-from pytest_lava.errors import Bug, ConfigurationError, FetchFailed
+from pytest_lava.errors import Bug, ConfigurationError, FetchFailed, LavaError
 from pytest_lava.suites.api import Report, Suite, Surroundings
 from pytest_lava.suites.checkouts import Wanted
 from pytest_lava.suites.definition import Definition, is_definition, take_definition
 from pytest_lava.suites.running import DefinitionSuite
 from pytest_lava.suites.yamlfile import read_yaml
 
-__all__ = ["INSTALLED", "Block", "Changes", "JobSuite", "SourcedDefinition"]
+__all__ = ["INSTALLED", "Block", "Changes", "Goal", "JobSuite", "Place", "SourcedDefinition"]
+
+
+#: how far a board boots: to a shell, to its boot loader, or only so far that its kernel runs
+Goal = Literal["shell", "bootloader", "kernel"]
 
 
 @dataclass(frozen=True)
@@ -96,21 +101,41 @@ class SourcedDefinition:
         raise Bug(f"{self.name} was not fetched")
 
 
-class JobSuite:
-    """See :class:`pytest_lava.suites.api.Suite`; ``stage`` and ``block`` say where in the job it stands."""
+@dataclass(frozen=True)
+class Place:
+    """Where in a job a suite stands: the key of its stage, its block, and how far the board has booted there."""
 
-    def __init__(self, suite: Suite, name: str, stage: str, block: Block, environment: Mapping[str, str]) -> None:
-        self.suite, self.name, self.stage, self.block = suite, name, stage, block
+    stage: str
+    block: Block
+    goal: Goal = "shell"
+
+
+class JobSuite:
+    """See :class:`pytest_lava.suites.api.Suite`; ``name`` differs from those of all others of the job.
+
+    After a run, ``broke`` is what ended it early.
+    """
+
+    def __init__(self, suite: Suite, name: str, place: Place, environment: Mapping[str, str]) -> None:
+        self.name, self.place = name, place
+        #: the job's file, also for what comes from elsewhere
         self.source = suite.source
+        self.broke: LavaError | None = None
+        self._environment = environment
+        self.become(suite)
+
+    def become(self, suite: Suite) -> None:
+        """What it runs, once that is known."""
+        self.suite = suite
         self.expected = suite.expected
         self.metadata = suite.metadata
-        self._environment = environment
 
     def run(self, surroundings: Surroundings, report: Report) -> None:
         """Run it with the job's environment."""
-        self.ran(self.suite, surroundings, report)
-
-    def ran(self, suite: Suite, surroundings: Surroundings, report: Report) -> None:
-        """Run ``suite`` in its place: the same, located."""
         environment = {**surroundings.environment, **self._environment}
-        suite.run(replace(surroundings, environment=environment), report)
+        self.broke = None
+        try:
+            self.suite.run(replace(surroundings, environment=environment), report)
+        except LavaError as error:
+            self.broke = error
+            raise

@@ -6,11 +6,19 @@ from pathlib import Path
 
 from pytest_lava.suites.api import Suite
 from pytest_lava.suites.definition import is_definition, take_definition
+from pytest_lava.suites.job import Job
+from pytest_lava.suites.job_reading import is_job, take_job
 from pytest_lava.suites.own import is_own_suite, take_own_suite
 from pytest_lava.suites.running import DefinitionSuite
 from pytest_lava.suites.yamlfile import read_yaml
 
-__all__ = ["load"]
+__all__ = ["load", "load_job"]
+
+
+def load_job(path: Path) -> Job | None:
+    """The LAVA job in a file, or nothing if that is none. ``ConfigurationError`` with its line for what is wrong."""
+    file = read_yaml(path)
+    return take_job(file) if is_job(file.data) else None
 
 
 def load(path: Path) -> tuple[Suite, ...]:
@@ -20,8 +28,8 @@ def load(path: Path) -> tuple[Suite, ...]:
         return (take_own_suite(file),)
     if is_definition(file.data):
         return (DefinitionSuite(take_definition(file)),)
-    if isinstance(file.data, dict) and {"actions", "job_name"} <= file.data.keys():
-        raise file.wrong("LAVA's job files are not run: name the test definitions that it names", "actions")
+    if is_job(file.data):
+        raise file.wrong("a LAVA job is run if it is named on the command line, not by lava_files", "actions")
     raise file.wrong(
         "this is no test: a suite has 'suite:' and 'tests:', a LAVA test definition 'metadata: format: Lava-Test Test "
         "Definition 1.0' and 'run: steps:'"

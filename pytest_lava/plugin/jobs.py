@@ -1,0 +1,170 @@
+"""The face of LAVA jobs: read before the plan is made, then run in order within their limits, their sources fetched
+before a board is leased."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_lava.deadline import Deadline
+from pytest_lava.errors import ConfigurationError, FetchFailed, LavaError, OperationFailed, Timeout, first_line
+from pytest_lava.plan import Target
+from pytest_lava.plugin.job_targets import job_suite_of
+from pytest_lava.plugin.named_files import may_be_job
+from pytest_lava.suites.api import Suite, Surroundings
+from pytest_lava.suites.checkouts import Checkouts
+from pytest_lava.suites.job import Job
+from pytest_lava.suites.job_runs import JobSuite, SourcedDefinition
+
+if TYPE_CHECKING:
+    from pytest_lava.board.board import Board
+    from pytest_lava.plugin.session import Run
+
+__all__ = ["Jobs", "named_jobs"]
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+_FETCH = 600.0  # seconds for an archive of definitions
+
+
+def named_jobs(config: pytest.Config) -> tuple[tuple[Job, ...], bool]:
+    """The jobs that the command line names, and whether it names more than them. ``ConfigurationError``."""
+    from pytest_lava.suites.load import load_job
+
+    jobs: dict[Path, Job] = {}
+    wrong: list[str] = []
+    more = bool(config.option.lava_command or config.option.lava_command_file or config.option.lava_host_command)
+    more |= bool(config.option.lava_stress)
+    for argument in config.args:
+        path = (config.invocation_params.dir / argument.partition("::")[0]).resolve()
+        if path in jobs:
+            continue
+        try:
+            job = load_job(path) if path.suffix in _SUFFIXES and may_be_job(path) else None
+        except ConfigurationError as error:
+            wrong += str(error).splitlines()
+            continue
+        if job is None:
+            more = True
+        else:
+            jobs[path] = job
+    if wrong:
+        raise ConfigurationError("\n".join(dict.fromkeys(wrong)))
+    return tuple(jobs.values()), more or not jobs
+
+
+class Jobs:
+    """Hooks of items that are a job's, and how their suites are run."""
+
+    def __init__(self, run: Run, jobs: Sequence[Job]) -> None:
+        self._run = run
+        self._jobs = {job.path: job for job in jobs}
+        self._checkouts: Checkouts | None = None
+        #: limits that have begun: of jobs by their files, of blocks by their keys
+        self._clocks: dict[object, Deadline] = {}
+        #: why nothing more of a job is run
+        self._ended: dict[Path, str] = {}
+        #: up to where the console was read on each target, in which boot
+        self._read: dict[str, tuple[object, int]] = {}
+
+    @property
+    def suites(self) -> dict[Path, tuple[Suite, ...]]:
+        """What each file holds."""
+        return {path: job.suites for path, job in self._jobs.items()}
+
+    # -- before -------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """A job that has ended is not gone on with; what the first item of a job needs from elsewhere, all need."""
+        __tracebackhide__ = True
+        suite = job_suite_of(item)
+        if suite is None:
+            return
+        if why := self._ended.get(suite.source):
+            pytest.skip(why)
+        self._clock(suite.source, self._jobs[suite.source].limit)
+        with self._run.events.phase("fetch"):
+            for other in {id(one): one for one in map(job_suite_of, self._run.reporting.items)}.values():
+                if other is not None and other.source == suite.source and other is not suite:
+                    self._locate(other, raising=False)
+            self._locate(suite, raising=True)
+
+    def _locate(self, suite: JobSuite, *, raising: bool) -> None:
+        if not isinstance(suite.suite, SourcedDefinition):
+            return
+        if self._checkouts is None:
+            folder = self._run.folder / f"checkouts-{self._run.worker}"
+            self._checkouts = Checkouts(folder, self._fetch)
+        try:
+            suite.become(suite.suite.located(self._checkouts.get(suite.suite.wanted)))
+        except FetchFailed:
+            if raising:
+                raise
+
+    def _fetch(self, url: str) -> Path:
+        boards = self._run.boards
+        assert boards is not None
+        return boards.fetch(url, _FETCH)
+
+    def _clock(self, key: object, limit: float | None) -> Deadline | None:
+        if limit is not None and key not in self._clocks:
+            self._clocks[key] = Deadline.after(limit)
+        return self._clocks.get(key)
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def running(self, suite: Suite, target: Target, board: Board, around: Surroundings) -> Iterator[Surroundings]:
+        """Around a suite, what it runs in; if it is a job's, with that one's limits and the console."""
+        if not isinstance(suite, JobSuite):
+            yield around
+            return
+        try:
+            yield self._around(suite, target, board, around)
+        finally:
+            self._note_end(suite, target, board)
+
+    def _around(self, suite: JobSuite, target: Target, board: Board, around: Surroundings) -> Surroundings:
+        job = self._jobs[suite.source]
+        clocks = [self._clock(job.path, job.limit), self._clock(suite.place.block.key, suite.place.block.limit)]
+        left = min((clock.remaining() for clock in clocks if clock is not None), default=around.timeout)
+        if left <= 0:
+            pytest.skip(
+                "the time of the job is over" if clocks[0] and clocks[0].expired else "its action's time is over"
+            )
+        return replace(around, timeout=left, console=board.console, since=self._since(suite, target, board))
+
+    def _since(self, suite: JobSuite, target: Target, board: Board) -> int:
+        """Where the item before has ended; for the first one after a boot where that came to its goal."""
+        boot, at = self._read.get(target.id, (None, 0))
+        if boot == (board.boot_id, board.console.boundary):
+            return at
+        begin = board.console.boundary
+        reached = board.last_boot.console[1] if board.last_boot else begin
+        return max(begin, reached) if suite.place.goal == "shell" else begin
+
+    def _note_end(self, suite: JobSuite, target: Target, board: Board) -> None:
+        """What came on the console is no other one's, and an error may end the job."""
+        self._read[target.id] = (board.boot_id, board.console.boundary), board.console.end
+        if suite.broke is not None and _ends(suite, suite.broke):
+            self._ended[suite.source] = f"the job ended with {suite.name}: {first_line(suite.broke)}"
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self) -> None:
+        """What was fetched goes."""
+        if self._checkouts is not None:
+            self._checkouts.close()
+
+
+def _ends(suite: JobSuite, error: LavaError) -> bool:
+    """As in LAVA, but for a board that died, which is recovered for what follows."""
+    if error.recovers or isinstance(error, OperationFailed):
+        return False
+    return not (isinstance(error, Timeout) and suite.place.block.goes_on)
