@@ -111,7 +111,6 @@ def make_plan(
     mistakes = Mistakes()
     if plain and not options.boards:
         mistakes.add("no board was given: add --board=NAME, for example --board=localhost")
-    mistakes.collect(check_commands, "--command", options.commands, "'uname -a'")
     stress = mistakes.collect(_stress, options)
     more = out_of_tree(options, mistakes)
     content = bundle_content(options, run_folder.name, mistakes)
@@ -120,20 +119,11 @@ def make_plan(
     facts = cache.facts(options.assets) if cache else options.assets
     vmlinux = given_vmlinux(options.vmlinux, mistakes)
     asked = [_asked(want, files, facts, mistakes) for want in wanted(options, jobs, files, mistakes, plain=plain)]
-    keeping = False
-    for board in (board for one in asked for request in one.requests for board in request.candidates):
-        keeping |= bool(mistakes.collect(_check_power, board, guard))
-        mistakes.collect(_check_transfer, board, options.transfer)
+    keeping = _check_boards(asked, options.transfer, guard, mistakes)
     mistakes.raise_all()
     assert cache is not None
-    additions: tuple[Addition, ...] = ()
-    targets: list[Target] = []
     remarks = [remark for job in jobs for remark in job.remarks]
-    for one in asked:
-        additions = _additions(options.additions, one.requests, facts, mistakes)
-        found, more_remarks = _targets(one, facts, guard, mistakes)
-        targets += found
-        remarks += more_remarks
+    targets, additions = _all_targets(asked, options, facts, guard, mistakes=mistakes, remarks=remarks)
     mistakes.raise_all()
     return RunPlan(
         targets=distinct(targets),
@@ -158,6 +148,29 @@ def make_plan(
         vmlinux=vmlinux,
         remarks=tuple(dict.fromkeys(remarks)),
     )
+
+
+def _check_boards(asked: Sequence[_Asked], mode: Mode, guard: Guard, mistakes: Mistakes) -> bool:
+    """Whether the state of any can be kept."""
+    keeping = False
+    for board in (board for one in asked for request in one.requests for board in request.candidates):
+        keeping |= bool(mistakes.collect(_check_power, board, guard))
+        mistakes.collect(_check_transfer, board, mode)
+    return keeping
+
+
+def _all_targets(
+    asked: Sequence[_Asked], options: Options, facts: Path, guard: Guard, *, mistakes: Mistakes, remarks: list[str]
+) -> tuple[list[Target], tuple[Addition, ...]]:
+    """The targets of all that is asked for, and what goes into their images; what is to be said of them is added."""
+    additions: tuple[Addition, ...] = ()
+    targets: list[Target] = []
+    for one in asked:
+        additions = _additions(options.additions, one.requests, facts, mistakes)
+        found, more = _targets(one, facts, guard, mistakes)
+        targets += found
+        remarks += more
+    return targets, additions
 
 
 def _limited(board: BoardConfig, options: Options) -> BoardConfig:

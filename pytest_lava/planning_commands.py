@@ -32,6 +32,7 @@ def check_commands(option: str, commands: Sequence[str], example: str) -> None:
 
 def out_of_tree(options: Options, mistakes: Mistakes) -> OutOfTree:
     """What is to run besides ``--command``, and what is brought back."""
+    mistakes.collect(check_commands, "--command", options.commands, "'uname -a'")
     mistakes.collect(check_commands, "--host-command", options.host_commands, "'ping -c 3 $LAVA_BOARD_IP'")
     for pattern in options.collect_files:
         if not pattern.startswith("/") or "\0" in pattern:
