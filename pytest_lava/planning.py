@@ -96,13 +96,7 @@ class Options:
 
 
 def make_plan(
-    options: Options,
-    files: BoardFiles,
-    run_folder: Path,
-    guard: Guard,
-    jobs: Sequence[Job] = (),
-    *,
-    plain: bool = True,
+    options: Options, files: BoardFiles, run_folder: Path, guard: Guard, jobs: Sequence[Job] = (), *, plain: bool = True
 ) -> RunPlan:
     """Validate everything and put it together. ``ConfigurationError`` has one sentence for each mistake.
 
