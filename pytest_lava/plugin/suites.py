@@ -16,7 +16,7 @@ from pytest_lava.errors import ConfigurationError, LavaError, TestError
 from pytest_lava.plan import Target
 from pytest_lava.plugin.child import emit_child
 from pytest_lava.plugin.collection import target_of
-from pytest_lava.plugin.facts import FACTS
+from pytest_lava.plugin.facts import FACTS, release_of
 from pytest_lava.plugin.functions import made_function
 from pytest_lava.plugin.job_targets import job_body
 from pytest_lava.results.record import DEFINITION
@@ -121,7 +121,7 @@ class Suites:
             shell=shell,
             folder=folder,
             timeout=run.plan.suite_timeout,
-            environment=_environment(board, run.uuid),
+            environment=_environment(board, run.uuid, release_of(target)),
             params=dict(run.plan.params),
             skip_install=run.plan.skip_install,
             local=board.config.model.console.url.startswith("exec:"),
@@ -319,6 +319,8 @@ def _environment(board: Board, run: str) -> dict[str, str]:
     """What LAVA's tests find; a job's id is a number there."""
     return {
         "LAVA_JOB_ID": str(int(run.replace("-", "")[:7], 16)),
+        "LAVA_KERNEL_RELEASE": release or "",
+        "LAVA_BOOT_SECONDS": f"{boot.seconds:.3f}" if boot and not boot.resumed else "",
         "LAVA_DEVICE_HOSTNAME": board.name,
         "LAVA_DEVICE_TYPE": board.config.device_type,
     }
