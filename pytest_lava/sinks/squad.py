@@ -42,7 +42,7 @@ class SquadSink:
     class Options(BaseModel):
         """``url`` of the server, with ``group`` and ``project`` or ending in ``/GROUP/PROJECT``; templates for
         ``build``, ``environment``, ``job_url`` and further ``metadata``; ``attachments``: MB of files of a testrun;
-        ``half_after``: seconds after which a testrun that is not processed is a half one (with 4000 tests twice that)."""
+        ``half_after``: seconds after which a testrun that is not processed is a half one (twice that for 4000)."""
 
         model_config = ConfigDict(extra="forbid", frozen=True)
 

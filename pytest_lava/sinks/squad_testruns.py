@@ -13,11 +13,11 @@ from typing import Any
 from pytest_lava.results.bundle_parts import inside, measurement
 from pytest_lava.results.bundle_target import target_attributes
 from pytest_lava.results.journal import Line
-from pytest_lava.results.kernel_messages import kernel_messages, kernel_traces
-from pytest_lava.results.record import DEFINITION, LAVA, Case, Record, number
+from pytest_lava.results.record import Case, Record, number
 from pytest_lava.results.slug import case_id, shorten
 from pytest_lava.results.slug import slug as lower
-from pytest_lava.results.text import plain, tail
+from pytest_lava.results.text import plain
+from pytest_lava.sinks.cases import case_log, log_limit, shown_cases
 from pytest_lava.sinks.placeholders import facts, fill
 from pytest_lava.sinks.squad_names import full_name, names, slug
 
@@ -25,8 +25,6 @@ __all__ = ["LIVE", "Form", "TestRun", "per_target"]
 
 #: the metadata of a testrun that shows a run still going on, and is replaced by the next one
 LIVE = "lava.live"
-#: characters of all logs of tests together, and of one of them
-_LOGS, _LOG = 32 << 20, 16 << 10
 _VALUE = 2048  # characters of a value of metadata; SQUAD's columns for URLs have as many
 _UNIT = 30  # characters, as the column has
 #: each test has its own time; the others are no work of the board
@@ -83,7 +81,7 @@ class _Part:
 
 def per_target(record: Record, form: Form, folder: Path, *, live: bool = False) -> list[TestRun]:
     """The testruns of a run; with ``live`` of what has ended so far, without logs and files of the run folder."""
-    shown = [case for case in record.cases if _is_result(case) and (not live or _has_ended(case))]
+    shown = shown_cases(record, live=live)
     targets = list(dict.fromkeys([*record.targets, *(case.target for case in shown if case.target)])) or [""]
     found = []
     for at, target in enumerate(targets):
@@ -102,7 +100,7 @@ def _testrun(part: _Part, form: Form) -> TestRun:
     wanted = [_wanted_name(case) for case in part.cases]
     unique = names([*wanted, *(["lava/boot"] if part.boots and "lava/boot" not in wanted else [])])
     named = list(zip(part.cases, unique, wanted, strict=False))
-    limit = max(256, min(_LOG, _LOGS // max(1, len(named))))
+    limit = log_limit(len(named))
     tests = {name: _test(case, name, asked, limit) for case, name, asked in named}
     tests |= {name: {"result": "pass"} for name in unique[len(named) :]}
     job = case_id(part.target or "host", limit=80).replace("/", "-")
@@ -118,15 +116,6 @@ def _testrun(part: _Part, form: Form) -> TestRun:
     )
 
 
-def _is_result(case: Case) -> bool:
-    """Not a definition that ran to its end, as its cases have said it all."""
-    return not (case.last(DEFINITION) == "ended" and case.verdict.outcome in ("passed", "failed"))
-
-
-def _has_ended(case: Case) -> bool:
-    return (case.suite == LAVA and not case.command) or any(line["when"] in ("teardown", "???") for line in case.lines)
-
-
 def _wanted_name(case: Case) -> str:
     if case.command:
         return full_name("command", lower(case.command))
@@ -136,21 +125,8 @@ def _wanted_name(case: Case) -> str:
 def _test(case: Case, name: str, wanted: str, limit: int) -> dict[str, str]:
     """SQUAD knows pass and fail; all else is shown as skip, and the log says what it was."""
     result = case.verdict.result if case.verdict.result in ("pass", "fail") else "skip"
-    log = _log(case, limit, f"full name: {wanted}\n" if name != wanted else "")
+    log = (f"full name: {wanted}\n" if name != wanted else "") + case_log(case, limit)
     return {"result": result, **({"log": log} if log else {})}
-
-
-def _log(case: Case, limit: int, head: str) -> str:
-    verdict = case.verdict
-    reports = [str(line.get("longrepr") or "") for line in case.lines if line["outcome"] == "failed"]
-    reason = str((verdict.line or {}).get("wasxfail") or verdict.message)
-    parts = [f"command: {case.command}" if case.command else ""]
-    if verdict.outcome != "passed":
-        parts.append(verdict.outcome if reason in reports else f"{verdict.outcome}: {reason}")
-    parts += [*reports, *(f"---- {title} ----\n{text}" for title, text in case.sections)]
-    parts += [str(verdict.error.get("evidence") or ""), kernel_traces(kernel_messages(case.lines))]
-    text = plain("\n\n".join(part.strip("\n") for part in parts if part.strip()))
-    return head + tail(text, limit) if text or head else ""
 
 
 def _metrics(part: _Part, named: Iterable[tuple[Case, str]]) -> dict[str, dict[str, Any]]:

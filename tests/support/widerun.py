@@ -65,8 +65,8 @@ def write_target(journal: Journal, target: str) -> None:
     journal.write(
         "target", board="q1", target=target, device_type="qemu_arm64", arch="arm64", emulated=True,
         console_log="console.log", image={"name": "rootfs.ext4", "path": "/i", "sha256": "cd" * 32},
-        kernel={"name": "Image", "path": "/k", "sha256": "ab" * 32, "release": release, "arch": "arm64",
-                "kind": "Image", "origin": {"text": "/src/linux", "commit": "0123456789" * 4}},
+        kernel={"name": "Image", "path": "/k", "sha256": f"{len(release):02x}" * 32, "release": release,
+                "arch": "arm64", "kind": "Image", "origin": {"text": "/src/linux", "commit": "0123456789" * 4}},
     )  # fmt: skip
     journal.write("phase", board="q1", target=target, name="deploy", start="2026-11-24T01:00:00+00:00", seconds=1.25)
     journal.write("boot", board="q1", target=target, boot_id=1, seconds=3.5, uname={"release": release})
@@ -81,15 +81,19 @@ def write_case(
     measured = [["measurement", -0.5], ["units", "MB per second and very much more"]] if suite == "smoke" else []
     journal.write("start", nodeid=nodeid, suite=suite, case=case, target=target)
     for when in ("call", "teardown"):
-        journal.write(
-            "outcome", board="q1", nodeid=nodeid, suite=suite, case=case, when=when, target=target, error=None,
-            outcome=word if when == "call" else "passed", seconds=0.25, start="2026-11-24T01:00:05.500000+00:00",
-            stop="2026-11-24T01:00:05.750000+00:00", message="" if word == "passed" else "größer als\0 erlaubt",
-            longrepr="E  assert 1 == 2" if word == "failed" and when == "call" else "",
-            sections=[["Captured stdout call", "\x1b[1mhällo\x1b[0m \ud800\0\n"]] if when == "call" else [],
-            properties=measured,
-            **(more if when == "call" else {}),
-        )  # fmt: skip
+        line: dict[str, object] = {
+            "suite": suite, "case": case, "target": target, "error": None, "seconds": 0.25, "properties": measured,
+            "start": "2026-11-24T01:00:05.500000+00:00", "stop": "2026-11-24T01:00:05.750000+00:00",
+        }  # fmt: skip
+        if when == "call":
+            line |= {
+                "message": "" if word == "passed" else "größer als\0 erlaubt",
+                "longrepr": "E  assert 1 == 2" if word == "failed" else "",
+                "sections": [["Captured stdout call", "\x1b[1mhällo\x1b[0m \ud800\0\n"]],
+                **more,
+            }
+        outcome = word if when == "call" else "passed"
+        journal.write("outcome", board="q1", nodeid=nodeid, when=when, outcome=outcome, **line)
 
 
 def dirty_log(size: int, *, seed: int = 1) -> bytes:

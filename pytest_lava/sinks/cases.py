@@ -1,0 +1,50 @@
+"""The cases of a run as result servers show them: which there are, and the log of each."""
+
+from __future__ import annotations
+
+from pytest_lava.results.kernel_messages import kernel_messages, kernel_traces
+from pytest_lava.results.record import DEFINITION, LAVA, Case, Record
+from pytest_lava.results.text import plain, tail
+
+__all__ = ["LOG_LIMIT", "case_log", "log_limit", "shown_cases"]
+
+#: characters of one log; KCIDB takes no more than that
+LOG_LIMIT = 16 << 10
+#: of all logs of a run together, but for the least
+_ALL, _LEAST = 32 << 20, 256
+_MARGIN = 80  # for the line that says how much was cut
+
+
+def shown_cases(record: Record, *, live: bool) -> list[Case]:
+    """All that are results; with ``live`` those that have ended, and will not become others.
+
+    A definition that ran to its end is none, as its cases have said it all.
+    """
+    return [case for case in record.cases if _is_result(case) and (not live or _has_ended(case))]
+
+
+def log_limit(cases: int) -> int:
+    """Characters for each log of so many."""
+    return max(_LEAST, min(LOG_LIMIT, _ALL // max(1, cases)))
+
+
+def case_log(case: Case, limit: int) -> str:
+    """The end of what is known of a test, at most ``limit`` characters, none of them a control character."""
+    verdict = case.verdict
+    reports = [str(line.get("longrepr") or "") for line in case.lines if line["outcome"] == "failed"]
+    reason = str((verdict.line or {}).get("wasxfail") or verdict.message)
+    parts = [f"command: {case.command}" if case.command else ""]
+    if verdict.outcome != "passed":
+        parts.append(verdict.outcome if reason in reports else f"{verdict.outcome}: {reason}")
+    parts += [*reports, *(f"---- {title} ----\n{text}" for title, text in case.sections)]
+    parts += [str(verdict.error.get("evidence") or ""), kernel_traces(kernel_messages(case.lines))]
+    text = plain("\n\n".join(part.strip("\n") for part in parts if part.strip()))
+    return text if len(text) <= limit else tail(text, limit - _MARGIN)
+
+
+def _is_result(case: Case) -> bool:
+    return not (case.last(DEFINITION) == "ended" and case.verdict.outcome in ("passed", "failed"))
+
+
+def _has_ended(case: Case) -> bool:
+    return (case.suite == LAVA and not case.command) or any(line["when"] in ("teardown", "???") for line in case.lines)
