@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -12,14 +12,17 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from pytest_lava.errors import InfrastructureError
 from pytest_lava.results.bundle_lava import lava_run
 from pytest_lava.results.bundle_parts import Bundle
-from pytest_lava.results.bundle_schema import DEFAULT_VERSION, bundle_format, validate
+from pytest_lava.results.bundle_schema import DEFAULT_VERSION, BundleFormat, bundle_format, validate
 from pytest_lava.results.bundle_source import Source
 from pytest_lava.results.bundle_tests import groups, suite_run
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import LAVA, collect
 from pytest_lava.results.slug import TEST_ID_LIMIT, Namer, slug
+from pytest_lava.results.uncollected import uncollected
 
 __all__ = ["build", "dump", "validate", "write", "write_atomically"]
+
+_PIECE = 1 << 20  # characters
 
 
 def build(lines: Iterable[Line], *, version: str = DEFAULT_VERSION, folder: Path) -> Bundle:
@@ -28,7 +31,12 @@ def build(lines: Iterable[Line], *, version: str = DEFAULT_VERSION, folder: Path
     ``folder`` is where the console logs and attachments that the journal names are read from; what is missing there
     is left out. Raises ``ConfigurationError`` for an unknown version or lines of several runs.
     """
-    form, record = bundle_format(version), collect(lines)
+    with uncollected():
+        return _build(bundle_format(version), lines, folder)
+
+
+def _build(form: BundleFormat, lines: Iterable[Line], folder: Path) -> Bundle:
+    record = collect(lines)
     source = Source.of(record, form, folder, _namespace(record.run))
     names = Namer(slug, TEST_ID_LIMIT)
     own = names.unique(LAVA)  # first, so that no suite of that name takes it
@@ -37,7 +45,7 @@ def build(lines: Iterable[Line], *, version: str = DEFAULT_VERSION, folder: Path
 
 
 def dump(bundle: Bundle) -> str:
-    """The bundle as ASCII text (other characters make the dashboard's ``put`` fail), a result on each line."""
+    """The bundle as ASCII text (other characters make the dashboard's ``put`` fail), each result a line of its own."""
     return "".join(_pieces(bundle))
 
 
@@ -47,8 +55,8 @@ def write(path: Path, bundle: Bundle) -> None:
 
 
 def _pieces(bundle: Bundle) -> Iterator[str]:
-    """The text piece by piece: as a whole it would be in memory three times. Indented by 2 but for results, since
-    Python's encoder takes five times as long for indented text."""
+    """The text piece by piece: as a whole it would be in memory three times. Results and attachments are a line each,
+    the rest is indented by 2: for indented text Python's encoder takes five times as long."""
     head = {name: value for name, value in bundle.items() if name != "test_runs"}
     yield _indented(head, "")[:-2]  # without the closing brace
     if "test_runs" in bundle:
@@ -69,9 +77,28 @@ def _run(run: Bundle) -> Iterator[str]:
             for index, result in enumerate(value):
                 yield f"{',' if index else '['}\n        {encode(result)}"
             yield "\n      ]"
+        elif name == "attachments" and value:
+            for index, attachment in enumerate(value):
+                yield ",\n        " if index else "[\n        "
+                yield from _attachment(attachment, encode)
+            yield "\n      ]"
         else:
             yield _indented(value, "      ")
     yield "\n    }"
+
+
+def _attachment(attachment: Bundle, encode: Callable[[object], str]) -> Iterator[str]:
+    """A log of megabytes in pieces, of which any can be encoded by itself."""
+    for number, (name, value) in enumerate(attachment.items()):
+        yield f"{', ' if number else '{'}{encode(name)}: "
+        if isinstance(value, str):
+            pieces = (value[at : at + _PIECE] for at in range(0, len(value), _PIECE))
+            yield '"'
+            yield from (encode(piece)[1:-1] for piece in pieces)
+            yield '"'
+        else:
+            yield encode(value)
+    yield "}"
 
 
 def _indented(value: object, before: str) -> str:

@@ -12,7 +12,6 @@ from pytest_lava.results.bundle_parts import (
     date,
     duration,
     error_attributes,
-    inside,
     measurement,
     message,
 )
@@ -96,7 +95,8 @@ def _evidence(source: Source, case: Case) -> Iterable[Bundle]:
         yield attachment("failure.txt", tail(text, _OUTPUT_LIMIT))
     if case.verdict.error.get("evidence"):
         yield attachment("evidence.txt", tail(str(case.verdict.error["evidence"]), _OUTPUT_LIMIT))
-    path = inside(source.folder, case.last("console_log")) if case.console else None
-    console = excerpt(path, *case.console) if path and case.console else ""
+    span = case.console
+    path = source.path(case.last("console_log")) if span else None
+    console = excerpt(path, *span) if path and span else ""
     if console:
         yield attachment("console.txt", console)

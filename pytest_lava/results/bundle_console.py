@@ -15,7 +15,7 @@ from pytest_lava.results.text import ascii_only
 
 __all__ = ["ConsoleLogs", "LogPart", "cut_logs", "place"]
 
-_BLOCK = 1 << 16
+_BLOCK = 4096
 
 
 @dataclass(frozen=True)

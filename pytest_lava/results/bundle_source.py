@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pytest_lava.results.bundle_console import ConsoleLogs
 from pytest_lava.results.bundle_files import DEFAULT_LIMIT, Room
-from pytest_lava.results.bundle_parts import Bundle
+from pytest_lava.results.bundle_parts import Bundle, inside
 from pytest_lava.results.bundle_schema import BundleFormat
 from pytest_lava.results.bundle_target import TargetFacts, targets_of
 from pytest_lava.results.record import Record
@@ -28,6 +28,8 @@ class Source:
     targets: Mapping[str, TargetFacts]
     logs: ConsoleLogs
     room: Room
+    #: files of the run folder that were looked for
+    _paths: dict[str, Path | None] = field(default_factory=dict)
     #: targets of which a run has told in full
     _told: set[str] = field(default_factory=set)
 
@@ -38,6 +40,12 @@ class Source:
         limit = limit if isinstance(limit, int) and limit >= 0 else DEFAULT_LIMIT
         room = Room(folder, limit=limit, url=str(record.head.get("public_url") or ""))
         return cls(record, form, folder, namespace, targets_of(record), ConsoleLogs(folder, limit), room)
+
+    def path(self, name: object) -> Path | None:
+        """The file ``name`` of the run folder, None if there is none: looked up once, as many cases have one log."""
+        if (text := str(name)) not in self._paths:
+            self._paths[text] = inside(self.folder, text)
+        return self._paths[text]
 
     def contexts(self, target: str) -> Bundle:
         """Hardware and software of a target: in full, or if that were too much in all only the first time."""

@@ -55,11 +55,12 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeGuard
 
 from pytest_lava.deadline import monotonic
 from pytest_lava.errors import Bug, ConfigurationError, ErrorInfo, InfrastructureError, of_this_machine
 from pytest_lava.events import utc_now
+from pytest_lava.results.uncollected import uncollected
 
 __all__ = ["VERSION", "Journal", "Line", "journals", "read"]
 
@@ -165,9 +166,14 @@ def read(paths: Path | Sequence[Path]) -> list[Line]:
     Torn lines are skipped. Lines of one file never change places, even if its clock was set back. Of outcomes told
     twice, the last counts. Raises ``ConfigurationError`` for a missing file or one that this version cannot read.
     """
+    with uncollected():
+        return _read_all(journals([paths] if isinstance(paths, Path) else paths))
+
+
+def _read_all(paths: Iterable[Path]) -> list[Line]:
     found: list[tuple[str, Line]] = []
     shared: dict[str, str] = {}
-    for path in journals([paths] if isinstance(paths, Path) else paths):
+    for path in paths:
         moment = ""
         for line in _read(path):
             _share(line, shared)
@@ -216,11 +222,11 @@ def _parse(raw: bytes) -> Line | None:
         except (ValueError, RecursionError):
             continue
         if _is_line(line):
-            return dict(line)
+            return line
     return None
 
 
-def _is_line(line: Any) -> bool:
+def _is_line(line: Any) -> TypeGuard[Line]:
     return (
         isinstance(line, dict)
         and "v" in line
@@ -236,10 +242,10 @@ def _share(line: Line, shared: dict[str, str]) -> None:
         text = line.get(key)
         if isinstance(text, str):
             line[key] = shared.setdefault(text, text)
-    sections = line.get("sections")
-    for pair in sections if isinstance(sections, list) else ():
-        if isinstance(pair, list) and pair and isinstance(pair[-1], str):
-            pair[-1] = shared.setdefault(pair[-1], pair[-1])
+    for pairs in (line.get("sections"), line.get("properties")):
+        for pair in pairs if isinstance(pairs, list) else ():
+            if isinstance(pair, list):
+                pair[:] = [shared.setdefault(text, text) if isinstance(text, str) else text for text in pair]
 
 
 def _without_repeats(lines: list[Line]) -> list[Line]:

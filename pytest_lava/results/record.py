@@ -21,7 +21,7 @@ _WHENS = ("setup", "call", "teardown", "???")
 _OUTCOMES = ("passed", "failed", "skipped")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """How a case ended.
 
@@ -46,7 +46,7 @@ class Verdict:
         return str(self.line["when"]) if self.line else ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """One test, command or reported case in its last attempt. ``lines`` are its outcomes, at most one for each part."""
 
@@ -99,7 +99,10 @@ class Case:
 
     def last(self, key: str) -> Any:
         """The newest value of a field of the outcome lines that is not null."""
-        return next((line[key] for line in reversed(self.lines) if line.get(key) is not None), None)
+        for line in reversed(self.lines):  # a loop: asked for a dozen times of each of thousands of cases
+            if (value := line.get(key)) is not None:
+                return value
+        return None
 
 
 @dataclass(frozen=True)
@@ -327,7 +330,10 @@ def _message(line: Line) -> str:
 
 
 def _any(lines: Sequence[Line], key: str) -> str:
-    return next((str(line[key]) for line in lines if line.get(key)), "")
+    for line in lines:
+        if value := line.get(key):
+            return str(value)
+    return ""
 
 
 def _rank(line: Line) -> int:

@@ -23,11 +23,15 @@ def strip_ansi(text: str) -> str:
 
 def plain(text: str) -> str:
     """``text`` that a database takes: control characters and lone surrogates become visible ``\\x00`` escapes."""
+    if text.isprintable():
+        return text
     return _CONTROL.sub(_escape, strip_ansi(text).replace("\r\n", "\n"))
 
 
 def ascii_only(text: str) -> str:
     """``text`` with everything beyond printable ASCII escaped; dashboards apply ``str()`` to attribute values."""
+    if text.isascii() and text.isprintable():
+        return text
     return _NOT_ASCII.sub(_escape, strip_ansi(text).replace("\r\n", "\n"))
 
 
