@@ -9,11 +9,12 @@ from contextlib import contextmanager, suppress
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.console.console import Console
 from pytest_lava.console.ladder import Ladder
+from pytest_lava.deadline import Deadline
 from pytest_lava.deploy.api import Deployment
 from pytest_lava.errors import BootFailed, Hang, InfrastructureError, KernelCrash, LavaError, Timeout
 from pytest_lava.responsiveness import Responsiveness, Verdict
 
-__all__ = ["blamed"]
+__all__ = ["blamed", "in_a_hurry"]
 
 
 @contextmanager
@@ -34,6 +35,18 @@ def blamed(config: BoardConfig, deployment: Deployment, console: Console) -> Ite
         told = f"{found}\n{found.sysrq}\n" if found.sysrq else ""
         message = _no_prompt(config, error) + _kernel(found)
         raise kind(message, evidence=told + error.evidence, responsiveness=found) from error
+
+
+@contextmanager
+def in_a_hurry(config: BoardConfig, limit: Deadline | None) -> Iterator[None]:
+    """Around a boot: who gave it less time than its board file does is to blame if that did not do, not the lab."""
+    try:
+        yield
+    except InfrastructureError as error:
+        if not config.hurried or limit is None or not limit.expired or type(error) is not InfrastructureError:
+            raise
+        why = f"{config.name} has not booted within --boot-timeout {config.hurried:g}: allow it more time; {error}"
+        raise BootFailed(why, evidence=error.evidence, responsiveness=error.responsiveness) from error
 
 
 def _ask_kernel(console: Console) -> Responsiveness:

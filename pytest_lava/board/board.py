@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
-from pytest_lava.board.blame import blamed
+from pytest_lava.board.blame import blamed, in_a_hurry
 from pytest_lava.board.carrying import give_files
 from pytest_lava.board.line import BoardLine
 from pytest_lava.board.record import Booted, BootRecord, check_release, record_boot
-from pytest_lava.board.revival import await_restart, may_reset, own_restart, reset_by_kernel, shell_again
+from pytest_lava.board.revival import answers, await_restart, may_reset, own_restart, reset_by_kernel, shell_again
 from pytest_lava.board.snapshots import snapshots_of
 from pytest_lava.board.switching import Switch
 from pytest_lava.boot.api import Boot, BootContext, Bootloader
@@ -24,7 +24,6 @@ from pytest_lava.deploy.api import Deploy, DeployContext, Deployment
 from pytest_lava.errors import (
     BootFailed,
     ConfigurationError,
-    ConsoleLost,
     Hang,
     KernelCrash,
     LavaError,
@@ -40,7 +39,6 @@ from pytest_lava.transfer.api import TransferPolicy
 
 __all__ = ["Board", "BootRecord", "State"]
 
-_PROBE = 5.0  # seconds that a shell has to show that it is alive
 _LEAVE = 1.0  # seconds that a line has to take our farewell
 
 
@@ -105,8 +103,15 @@ class Board:
         self._line = BoardLine(config.name, config.model.console, self.console, self._power, guard)
         self.snapshots = snapshots_of(config, self._power, shelf, self.events) if snapshots else None
         self.console.on_mark = lambda text: self.events.emit(text, level="input")
+        its = config.model
         self._boot_context = BootContext(
-            config.name, self.console, config.model.login, self.events, config.model.timeouts.command, self._line.tag
+            config.name,
+            self.console,
+            its.login,
+            self.events,
+            its.timeouts.command,
+            self._line.tag,
+            its.timeouts.silence,
         )
         self._boot: Boot = config.boot.driver(config.boot.options, self._boot_context)
         self._switch = Switch(self._power, self._line, self.console, self.events, attaches=self._boot.attaches)
@@ -176,16 +181,7 @@ class Board:
 
     def answers(self) -> bool:
         """Whether the shell answers now; one command."""
-        if self._shell is None or not self.console.attached:
-            return False
-        try:
-            with self.console.typed.aside(heard=True):
-                return self._shell.run("true", timeout=_PROBE).returncode == 0
-        except Hang as hang:
-            self.events.emit(f"the shell hangs: {hang}", level="warning", **hang.facts)
-            return False
-        except (Timeout, ConsoleLost, KernelCrash):
-            return False
+        return self._shell is not None and answers(self._shell, self.console, self.events)
 
     def lose(self, why: str) -> None:
         """The board cannot be trusted any more: :meth:`recover` it before it is used again."""
@@ -233,10 +229,12 @@ class Board:
         self._restarted(lambda: reset_by_kernel(self.console, limit))
 
     @property
-    def restarts(self) -> bool:
-        """Whether it has said since its last boot that it restarts by itself, or has begun to."""
-        own = self.console.attached and not self._line.is_process and not self._boot.attaches
-        return own and own_restart(self.console, self._since) is not None
+    def restarts_in(self) -> float | None:
+        """The seconds until it restarts by itself, as it has said since its last boot; None if it does not."""
+        if not self.console.attached or self._line.is_process or self._boot.attaches:
+            return None
+        restart = own_restart(self.console, self._since)
+        return restart.seconds if restart else None
 
     def await_restart(self) -> None:
         """Walk a lost board that restarts by itself to its shell. What its memory holds stays there."""
@@ -291,7 +289,8 @@ class Board:
         before, boot = self.total, self.config.model.timeouts.boot
         self.total = self._limit(boot) if boot else before
         try:
-            yield
+            with in_a_hurry(self.config, self.total):
+                yield
         except BaseException:  # an interrupt or a time limit leaves the board somewhere as well
             self.state, self._shell, self._bootloader = State.LOST, None, None
             raise

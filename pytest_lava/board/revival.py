@@ -14,10 +14,12 @@ from pytest_lava.console.kernel_records import excise
 from pytest_lava.console.shell import Shell
 from pytest_lava.console.watch import FindingKind
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import ConsoleLost, InfrastructureError, KernelCrash, LavaError, Timeout
+from pytest_lava.errors import ConsoleLost, Hang, InfrastructureError, KernelCrash, LavaError, Timeout
+from pytest_lava.events import EventLog
 
-__all__ = ["await_restart", "may_reset", "own_restart", "reset_by_kernel", "shell_again"]
+__all__ = ["answers", "await_restart", "may_reset", "own_restart", "reset_by_kernel", "shell_again"]
 
+_PROBE = 5.0  # seconds that a shell has to show that it is alive
 _SAME = 0.5  # seconds that the shell we know has to answer, which is at its prompt if all is well
 _STIRS = 1.0  # seconds until a shell or getty answers a newline at least with its prompt
 _OTHER = 6.0  # seconds that another one has to be found and taken over
@@ -27,7 +29,6 @@ _REBOOT = 128  # of kernel.sysrq (Documentation/admin-guide/sysrq.rst)
 _RESETTING = re.compile(rb"sysrq: Resetting")
 _REBOOTING = re.compile(rb"Rebooting in (\d+) seconds?\.\.")  # kernel/panic.c, with panic=SECONDS
 _STAYS_OFF = re.compile(r"Power down|System halted")  # kernel/reboot.c
-_LONGEST = 60  # seconds that a power cycle is not quicker than
 _FIRMWARE = 15.0  # seconds until firmware says something
 _LAST_WORDS = 1 << 16  # bytes of a panic
 _SIGN = re.compile(rb"\S")
@@ -39,6 +40,20 @@ class _Restart:
 
     offset: int
     seconds: float
+
+
+def answers(shell: Shell, console: Console, events: EventLog) -> bool:
+    """Whether a shell answers now; one command, of which reports tell nothing."""
+    if not console.attached:
+        return False
+    try:
+        with console.typed.aside(heard=True):
+            return shell.run("true", timeout=_PROBE).returncode == 0
+    except Hang as hang:
+        events.emit(f"the shell hangs: {hang}", level="warning", **hang.facts)
+        return False
+    except (Timeout, ConsoleLost, KernelCrash):
+        return False
 
 
 def shell_again(context: BootContext, shell: Shell | None, limit: Deadline) -> Shell:
@@ -86,7 +101,7 @@ def own_restart(console: Console, since: int) -> _Restart | None:
         if finding.kind is FindingKind.BOOT:
             return None if _STAYS_OFF.search(finding.message) else _Restart(finding.offset, 0.0)
         said = console.read(finding.offset, finding.offset + _LAST_WORDS)
-        if (match := _REBOOTING.search(said)) and int(match[1]) <= _LONGEST:
+        if match := _REBOOTING.search(said):
             return _Restart(finding.offset + match.end(), float(match[1]))
     return None
 

@@ -153,7 +153,8 @@ class Snapshots:
     def take_up(self, snapshot: Snapshot, console: Console) -> AgentShell:
         """The shell of a board that was just resumed, whose agent lives on. ``ConsoleLost`` if it does not answer."""
         console.calm(snapshot.uptime + _CALM)
-        shell = AgentShell(console, timeout=self._config.model.timeouts.command)
+        limits = self._config.model.timeouts
+        shell = AgentShell(console, timeout=limits.command, silence=limits.silence)
         # the tty is as the agent left it, so there is nothing to heal
         if not (shell.ping(Deadline.after(_PING)) or shell.alive(Deadline.after(_PROBE))):
             raise ConsoleLost("the shell does not answer")

@@ -28,6 +28,8 @@ class BootContext:
     command_timeout: float
     #: what names of our files on the board begin with
     tag: str = ""
+    #: seconds that a command may be silent; None: as long as it may take
+    silence: float | None = None
 
 
 class Bootloader(Protocol):

@@ -141,7 +141,7 @@ def _take_over(context: BootContext, deadline: Deadline) -> Shell:
         context.console.write(_exports(context.login.environment), deadline)
     wanted = context.login.protocol
     if wanted != "marker":
-        agent = AgentShell(context.console, timeout=context.command_timeout, tag=context.tag)
+        agent = AgentShell(context.console, timeout=context.command_timeout, silence=context.silence, tag=context.tag)
         try:
             agent.take_over(deadline)
         except AgentUnfit as error:
@@ -160,6 +160,8 @@ def _take_over(context: BootContext, deadline: Deadline) -> Shell:
             )
         else:
             return agent
+    if context.silence is not None:
+        context.events.emit("[timeouts] silence does not hold: without an agent output is not live", level="warning")
     markers = MarkerShell(context.console, timeout=context.command_timeout, tag=context.tag)
     markers.take_over(deadline.at_most(_ANSWER))
     return markers

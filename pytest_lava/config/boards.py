@@ -133,7 +133,8 @@ class BoardFiles:
         machine = platform.machine()
         arch = _HOST_ARCH.get(machine, machine) if model.arch == "host" else model.arch
         chain = tuple(dict.fromkeys(source.name for source in sources))
-        return BoardConfig(name, chain, sources[0].path, model, arch, **drivers, watch=watch)
+        power, deploy, boot = (drivers[kind] for kind in ("power", "deploy", "boot"))
+        return BoardConfig(name, chain, sources[0].path, model, arch, power, deploy, boot, watch)
 
     def _listed(self) -> str:
         return ", ".join(self.names())

@@ -91,9 +91,11 @@ def _unheard(data: bytes) -> None:
 class AgentShell(Interactive):
     """A shell whose answers are proven; see :class:`pytest_lava.console.shell.Shell`."""
 
-    def __init__(self, console: Console, *, timeout: float = DEFAULT_TIMEOUT, tag: str = "") -> None:
+    def __init__(
+        self, console: Console, *, timeout: float = DEFAULT_TIMEOUT, silence: float | None = None, tag: str = ""
+    ) -> None:
         super().__init__(console)
-        self._tag = tag
+        self._tag, self._silence = tag, silence
         self._timeout = timeout
         self.prompt = f"lava-{secrets.token_hex(3)}# "
         self._asking = Asking(console)
@@ -224,9 +226,11 @@ class AgentShell(Interactive):
             raise ValueError(f"max_output must not be negative, got {max_output}")
         if silence is not None and not silence > 0:
             raise ValueError(f"silence must be greater than 0 s, got {silence:g}")
+        timeout = self._timeout if timeout is None else timeout
+        if silence is None and self._silence is not None and self._silence < timeout:
+            silence = self._silence
         if silence is not None and on_output is None:
             on_output = _unheard
-        timeout = self._timeout if timeout is None else timeout
         deadline = Deadline.after(timeout)
         refuse_if_hung(self._console, lambda _, limit: self.alive(limit))
         self._console.mark(f"$ {command}")

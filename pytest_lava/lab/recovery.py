@@ -32,6 +32,7 @@ from pytest_lava.responsiveness import Verdict
 __all__ = ["Death", "Recovery", "Rescue", "Rung", "death_of", "not_tried"]
 
 _RESYNC = 8.0  # seconds; another shell at its prompt is found in one, and else each costs the next rung
+_PATIENCE = 30.0  # seconds until a restart of its own that is worth it: a power cycle loses what memory holds
 _FIRST_LINE = 300  # characters of a reason
 
 
@@ -166,9 +167,10 @@ class Rescue:
         if death is Death.SHELL and goal is State.SHELL and board.had_shell:
             yield _Try("resync", self._resync)
         if goal is State.SHELL and (board.snapshots is None or self._by_boot):
-            if board.restarts:
+            seconds = board.restarts_in
+            if seconds is not None and seconds <= _PATIENCE:
                 yield _Try("restart of its own", self._await_restart)
-            elif board.may_reset:
+            elif seconds is None and board.may_reset:  # a panicked kernel that counts down does nothing else
                 yield _Try("restart by SysRq", self._reset)
         yield _Try("power cycle" if board.switched else "attach again", lambda: self._power_cycle(goal))
         if self._mode == "redeploy" and board.switched:

@@ -64,10 +64,10 @@ def other_debian_deb() -> Path:
 
 
 @functools.cache
-def debian_modules(*names: str) -> dict[str, bytes]:
-    """Modules of the boards' default kernel for arm64: by name, their content."""
+def debian_modules(*names: str, arch: str = "arm64") -> dict[str, bytes]:
+    """Modules of the boards' default kernel: by name, their content."""
     wanted = tuple(f"/{name}.ko" for name in names)
-    return {Path(path).stem: content for path, content in unpack(debian_deb(), lambda path: path.endswith(wanted))}
+    return {Path(path).stem: content for path, content in unpack(debian_deb(arch), lambda path: path.endswith(wanted))}
 
 
 def sha256(path: Path) -> str:

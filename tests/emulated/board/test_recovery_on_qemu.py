@@ -1,4 +1,4 @@
-"""A panicked kernel restarts the board when asked over the line; where it is not allowed to, the power is switched."""
+"""A kernel that died restarts the board by itself or when asked over the line; else the power is switched."""
 
 from __future__ import annotations
 
@@ -14,14 +14,25 @@ from pytest_lava.lab.recovery import Death, Rescue
 pytestmark = pytest.mark.emulated
 
 
-def test_restart_by_the_panicked_kernel_and_then_by_power(tmp_path: Path) -> None:
+CRASH = "echo c >/proc/sysrq-trigger"
+DEATHS = [
+    ("restart by SysRq", CRASH),
+    ("restart of its own", f"echo 1 >/proc/sys/kernel/panic; {CRASH}"),
+    ("restart of its own", "reboot -f"),
+    ("power cycle", f"echo 3600 >/proc/sys/kernel/panic; {CRASH}"),  # until then it answers nothing
+    ("power cycle", "poweroff -f"),
+    ("power cycle", CRASH),
+]
+
+
+def test_restart_by_itself_by_the_panicked_kernel_or_by_power(tmp_path: Path) -> None:
     with open_board(tmp_path, "qemu-arm64") as board:
-        for rung, forbidden in (("restart by SysRq", False), ("power cycle", True)):
+        for number, (rung, death) in enumerate(DEATHS, 1):
             with pytest.raises(KernelCrash):
-                board.shell.run("echo c >/proc/sysrq-trigger", timeout=20)
+                board.shell.run(death, timeout=20)
             board.lose("it panicked")
             before = board.boot_id
-            if forbidden:
+            if number == len(DEATHS):
                 board.console.sysrq = "0"  # as a kernel told that was booted with sysrq=0
             recovery = Rescue(board, "reboot", lambda: None).climb(Death.KERNEL, "it panicked")
             assert [(one.name, one.worked) for one in recovery.rungs] == [(rung, True)]
