@@ -140,11 +140,9 @@ class Board:
                     self.power_off()
 
     def reach(self, state: State) -> None:
-        """Walk forward to ``bootloader`` or ``shell``. ``BootFailed`` or an ``InfrastructureError`` if it cannot."""
+        """Walk forward to ``bootloader``, ``kernel`` or ``shell``. ``BootFailed`` or an ``InfrastructureError``."""
         with self._lost_if_it_fails():
-            if state not in (State.BOOTLOADER, State.SHELL):
-                raise ValueError(f"cannot walk to {state}")
-            (self._reach_shell if state is State.SHELL else self._reach_bootloader)()
+            self._reach_bootloader() if state is State.BOOTLOADER else self._reach_kernel(state)
 
     @property
     def shell(self) -> Shell:
@@ -315,28 +313,30 @@ class Board:
             self._bootloader = self._boot.bootloader(self._limit(self.config.model.timeouts.bootloader))
         self.state = State.BOOTLOADER
 
-    def _reach_shell(self) -> None:
-        if self.state is State.SHELL:
+    def _reach_kernel(self, goal: State) -> None:
+        if self.state in (goal, State.SHELL):
             return
         if self.state is State.LOST:
             self.power_off()
         from_off = self.state is State.OFF
         start = self.console.end
-        if from_off and self._resume():
+        if from_off and goal is State.SHELL and self._resume():
             return
         if self._boot.has_bootloader and not self._boot.attaches:
             self._reach_bootloader()
         elif self.state is State.OFF:
             self._switch_on()
-        self._boot_on(start, keep=from_off)
+        self._boot_on(start, goal, keep=from_off)
 
-    def _boot_on(self, start: int, *, keep: bool = False) -> None:
-        """From the boot loader, or where there is none from power-on, to the shell."""
+    def _boot_on(self, start: int, goal: State = State.SHELL, *, keep: bool = False) -> None:
+        """From the boot loader, or where there is none from power-on, to the kernel or on to the shell."""
         limits = self.config.model.timeouts
         self.console.arm(FindingKind.FATAL)
         with self.events.phase("boot.kernel"), blamed(self.config, self.deployment, self.console):
             self._boot.kernel(self._bootloader, self.deployment, self._limit(limits.kernel))
         self.state, self._bootloader = State.KERNEL, None
+        if goal is State.KERNEL:
+            return
         with self.events.phase("boot.login"), blamed(self.config, self.deployment, self.console):
             self._shell = self._boot.shell(self._limit(limits.kernel + limits.login))
             self._give_files(self._shell)

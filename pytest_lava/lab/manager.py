@@ -88,9 +88,16 @@ class BoardManager:
 
     def with_bootloader(self, target: Target) -> Board:
         """The same at the boot loader's prompt. ``BoardUnavailable``."""
+        return self._with(target, State.BOOTLOADER)
+
+    def with_kernel(self, target: Target) -> Board:
+        """The same with its kernel started, which may never offer a shell. ``BoardUnavailable``."""
+        return self._with(target, State.KERNEL)
+
+    def _with(self, target: Target, state: State) -> Board:
         board = self.ready(target)
-        self._recover(target, board, State.BOOTLOADER)
-        self._try("boot", target, lambda: self._again("boot", target, lambda _: board.reach(State.BOOTLOADER)))
+        self._recover(target, board, state)
+        self._try("boot", target, lambda: self._again("boot", target, lambda _: board.reach(state)))
         return board
 
     def suspect(self) -> None:

@@ -137,6 +137,10 @@ class Boards:
         """The boot loader's prompt, or the item is skipped."""
         return self._or_skip(self.manager(target).with_bootloader, target).bootloader
 
+    def kernel(self, target: Target) -> Board:
+        """A board whose kernel was started, or the item is skipped."""
+        return self._or_skip(self.manager(target).with_kernel, target)
+
     def fetch(self, text: str, limit: float) -> Path:
         """See :meth:`pytest_lava.preparation.Preparation.fetch`."""
         return self._context.preparation.fetch(text, limit)

@@ -19,6 +19,7 @@ __all__ = [
     "bootloader",
     "image",
     "kernel",
+    "lava_booting",
     "lava_shell",
     "lava_target",
     "record_file",
@@ -99,6 +100,14 @@ def record_file(request: pytest.FixtureRequest, shell: Shell) -> RecordFile:
     from pytest_lava.plugin.attaching import Attaching, RecordFile
 
     return RecordFile(request.config.stash[Attaching.key], request.node)
+
+
+@pytest.fixture
+def lava_booting(request: pytest.FixtureRequest, board: BoardView, lava_target: Target) -> None:
+    """A board whose kernel was started and that nobody logs in to, for the monitors of LAVA jobs."""
+    from pytest_lava.plugin.boards import Boards
+
+    request.config.stash[Boards.key].kernel(lava_target)
 
 
 @pytest.fixture
