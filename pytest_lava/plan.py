@@ -129,11 +129,15 @@ class BoardRequest:
 
 @dataclass(frozen=True)
 class OfJob:
-    """The stage of a LAVA job that a target is for. ``attributes`` go with its results."""
+    """The stage of a LAVA job that a target is for. ``attributes`` go with its results.
+
+    ``story`` is the same for all stages that are one run of the job: on one board, with one kernel.
+    """
 
     key: str
     file: Path
     attributes: Mapping[str, str] = field(default_factory=dict)
+    story: str = ""
 
 
 @dataclass(frozen=True, repr=False)

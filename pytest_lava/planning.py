@@ -234,7 +234,9 @@ def _targets(asked: _Asked, cache: Path, guard: Guard, mistakes: Mistakes) -> tu
                     parts.append(kernel_plan.name)
                 if len(images) > 1 and image:
                     parts.append(image.name)
-                targets.append(Target("-".join(parts), request, kernel_plan, image, asked.want.job, additions))
+                name, job = "-".join(parts), asked.want.job
+                job = replace(job, story=f"{job.file}:{name}") if job else None
+                targets.append(Target(name, request, kernel_plan, image, job, additions))
     return targets, remarks
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_lava.plugin.named_files import jobs_named
+
 __all__ = ["begin", "choose", "remove_empty", "runs_tests"]
 
 
@@ -18,7 +20,8 @@ def choose(config: pytest.Config) -> Path:
     """The run folder, ours from now on; ``pytest.UsageError`` if it cannot be made."""
     if config.option.lava_dir:
         return _named_folder(config)
-    board = re.sub(r"[^\w.-]", "_", (config.option.lava_board or ["none"])[0])
+    named = [*(config.option.lava_board or ()), *(path.stem for path in jobs_named(config)), "none"]
+    board = re.sub(r"[^\w.-]", "_", named[0])
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{board}"
     # without a configuration file pytest guesses, and `--kernel /boot/vmlinuz` makes it guess the root folder
     parent = (config.rootpath if config.inipath else Path(config.invocation_params.dir)) / "lava-runs"

@@ -14,6 +14,7 @@ import pytest
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, FetchFailed, LavaError, OperationFailed, Timeout, first_line
 from pytest_lava.plan import Target
+from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.job_targets import job_suite_of
 from pytest_lava.plugin.named_files import may_be_job
 from pytest_lava.suites.api import Suite, Surroundings
@@ -64,10 +65,12 @@ class Jobs:
         self._run = run
         self._jobs = {job.path: job for job in jobs}
         self._checkouts: Checkouts | None = None
-        #: limits that have begun: of jobs by their files, of blocks by their keys
+        #: limits that have begun: of jobs by their stories, of blocks by those and their keys
         self._clocks: dict[object, Deadline] = {}
-        #: why nothing more of a job is run
-        self._ended: dict[Path, str] = {}
+        #: why a suite cannot be run, by its id
+        self._failed: dict[int, str] = {}
+        #: why nothing more of a story is run
+        self._ended: dict[str, str] = {}
         #: up to where the console was read on each target, in which boot
         self._read: dict[str, tuple[object, int]] = {}
 
@@ -83,28 +86,37 @@ class Jobs:
         """A job that has ended is not gone on with; what the first item of a job needs from elsewhere, all need."""
         __tracebackhide__ = True
         suite = job_suite_of(item)
+        story = _story(target_of(item))
         if suite is None:
             return
-        if why := self._ended.get(suite.source):
+        if why := self._ended.get(story):
             pytest.skip(why)
-        self._clock(suite.source, self._jobs[suite.source].limit)
-        with self._run.events.phase("fetch"):
-            for other in {id(one): one for one in map(job_suite_of, self._run.reporting.items)}.values():
-                if other is not None and other.source == suite.source and other is not suite:
-                    self._locate(other, raising=False)
-            self._locate(suite, raising=True)
+        self._clock(story, self._jobs[suite.source].limit)
+        if missing := self._missing(suite.source):
+            with self._run.events.phase("fetch"):
+                for other in missing:
+                    self._locate(other)
+        if isinstance(suite.suite, SourcedDefinition):
+            raise FetchFailed(self._failed[id(suite)])
 
-    def _locate(self, suite: JobSuite, *, raising: bool) -> None:
-        if not isinstance(suite.suite, SourcedDefinition):
-            return
+    def _missing(self, job: Path) -> list[JobSuite]:
+        """What this run still needs of a job's sources; what failed is not tried again."""
+        suites = {id(one): one for item in self._run.reporting.items if (one := job_suite_of(item)) is not None}
+        return [
+            one
+            for number, one in suites.items()
+            if one.source == job and isinstance(one.suite, SourcedDefinition) and number not in self._failed
+        ]
+
+    def _locate(self, suite: JobSuite) -> None:
+        assert isinstance(suite.suite, SourcedDefinition)
         if self._checkouts is None:
             folder = self._run.folder / f"checkouts-{self._run.worker}"
             self._checkouts = Checkouts(folder, self._fetch)
         try:
             suite.become(suite.suite.located(self._checkouts.get(suite.suite.wanted)))
-        except FetchFailed:
-            if raising:
-                raise
+        except FetchFailed as error:
+            self._failed[id(suite)] = str(error)
 
     def _fetch(self, url: str) -> Path:
         boards = self._run.boards
@@ -131,7 +143,8 @@ class Jobs:
 
     def _around(self, suite: JobSuite, target: Target, board: Board, around: Surroundings) -> Surroundings:
         job = self._jobs[suite.source]
-        clocks = [self._clock(job.path, job.limit), self._clock(suite.place.block.key, suite.place.block.limit)]
+        story, block = _story(target), suite.place.block
+        clocks = [self._clock(story, job.limit), self._clock((story, block.key), block.limit)]
         left = min((clock.remaining() for clock in clocks if clock is not None), default=around.timeout)
         if left <= 0:
             pytest.skip(
@@ -152,7 +165,7 @@ class Jobs:
         """What came on the console is no other one's, and an error may end the job."""
         self._read[target.id] = (board.boot_id, board.console.boundary), board.console.end
         if suite.broke is not None and _ends(suite, suite.broke):
-            self._ended[suite.source] = f"the job ended with {suite.name}: {first_line(suite.broke)}"
+            self._ended[_story(target)] = f"the job ended with {suite.name}: {first_line(suite.broke)}"
 
     # -- the end ------------------------------------------------------------------------------------------------
 
@@ -161,6 +174,11 @@ class Jobs:
         """What was fetched goes."""
         if self._checkouts is not None:
             self._checkouts.close()
+
+
+def _story(target: Target | None) -> str:
+    """What is one run of a job."""
+    return target.job.story if target and target.job else ""
 
 
 def _ends(suite: JobSuite, error: LavaError) -> bool:

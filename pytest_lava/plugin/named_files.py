@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["definition_without_board", "may_be_job", "names_job"]
+__all__ = ["definition_without_board", "jobs_named", "may_be_job"]
 
 _LOOK = 4 << 20  # bytes of a file
 _JOB = re.compile(rb"^[\s{,]*[\"']?job_name[\"']?\s*:", re.MULTILINE)
 
 
-def names_job(config: pytest.Config) -> bool:
-    """Whether a file is named that looks like a LAVA job, which brings its board along."""
-    return any(may_be_job(path) for _, path in _named(config))
+def jobs_named(config: pytest.Config) -> list[Path]:
+    """Files that look like LAVA jobs, which bring their board along."""
+    return [path for _, path in _named(config) if may_be_job(path)]
 
 
 def may_be_job(path: Path) -> bool:

@@ -37,7 +37,10 @@ class Telling:
         assert run.journal is not None
         board = run.boards.board(target) if run.boards else None
         log = run.log_name(board.console.log if board else None)
-        run.journal.write("target", **told_target(target.id, config, prepared), console_log=log)
+        about = told_target(target.id, config, prepared)
+        if target.job:
+            about["job"] = dict(target.job.attributes)
+        run.journal.write("target", **about, console_log=log)
 
     def boot(self, target: Target, board: Board, record: BootRecord) -> None:
         """It is at its shell; what it said on its way there, and of a crash before, comes with it."""

@@ -61,21 +61,18 @@ class Xdist:
         from xdist.scheduler import LoadScopeScheduling
 
         emulated = all(board.model.emulated for target in targets for board in target.request.candidates)
-        alone = len(targets) == 1 and emulated
+        alone = len(targets) == 1 and emulated and targets[0].job is None
         # a job is one story, told on one board
-        jobs = {target.job.file.name for target in targets if target.job and emulated}
+        stories = {target.id: target.job.story for target in targets if target.job and emulated}
         names = sorted((target.id for target in targets), key=len, reverse=True)
 
         class ByTarget(LoadScopeScheduling):  # type: ignore[misc]
             def _split_scope(self, nodeid: str) -> str:
-                file = nodeid.partition("::")[0]
-                if file.rpartition("/")[2] in jobs:
-                    return file
                 parameters = re.search(r"\[(.*)\]$", nodeid)
                 if parameters and not alone:
                     for name in names:
                         if re.search(rf"(^|-){re.escape(name)}(-|$)", parameters[1]):
-                            return str(name)
+                            return stories.get(name, name)
                 return nodeid
 
             def remove_node(self, node: Any) -> str | None:

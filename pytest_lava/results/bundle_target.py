@@ -64,6 +64,7 @@ def _attributes(record: Record, target: str, times: Mapping[str, float]) -> dict
     release = record.kernel_release(target)
     commit = _COMMIT.search(release)
     return {
+        **(line.get("job") or {}),
         "target": target,
         "target.hostname": line.get("board"),
         "target.device_type": line.get("device_type"),
