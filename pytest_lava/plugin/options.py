@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_lava.plugin.named_files import names_job
+from pytest_lava.plugin.named_files import jobs_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,6 +128,11 @@ def _add_items(add: _Add) -> None:
         "--collect-file", action="append", metavar="PATTERN", dest="lava_collect_file",
         help="after each command, script and test definition, keep these files of the board with its result: a whole "
         "path, perhaps with * and ?; repeatable",
+    )  # fmt: skip
+    add(
+        "--suite", action="append", metavar="NAME", dest="lava_suite",
+        help="run the suite of that name: of the project's testsuites folder, the user's, or those that ship (smoke, "
+        "boot, memory, ...); repeatable",
     )  # fmt: skip
     add(
         "--param", action="append", metavar="NAME=VALUE", dest="lava_params", type=_param,
@@ -259,6 +264,10 @@ def _add_submit(add: _Add) -> None:
         dest="lava_submit_strict",
         help="a run whose results were not all sent ends with exit status 1, if nothing else failed",
     )
+    add(
+        "--submit-live", action="store_true", dest="lava_submit_live",
+        help="show results on SQUAD and KCIDB while the run goes on",
+    )  # fmt: skip
     add("--lava-spool", metavar="DIR", dest="lava_spool", help="keep here what is to be sent (default: the user's)")
 
 
@@ -296,9 +305,9 @@ def wanted(config: pytest.Config) -> bool:
     names = (
         "lava_board", "lava_kernel", "lava_kernel_tree", "lava_image", "lava_command", "lava_command_file",
         "lava_host_command", "lava_initrd", "lava_dtb",
-        "lava_modules", "lava_append", "lava_additions", "lava_stress", "lava_until_failure",
+        "lava_modules", "lava_append", "lava_additions", "lava_stress", "lava_suite", "lava_until_failure",
     )  # fmt: skip
-    return any(getattr(option, name, None) for name in names) or names_job(config)
+    return any(getattr(option, name, None) for name in names) or bool(jobs_named(config))
 
 
 def read_options(config: pytest.Config) -> Options:
