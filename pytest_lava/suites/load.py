@@ -7,17 +7,20 @@ from pathlib import Path
 from pytest_lava.suites.api import Suite
 from pytest_lava.suites.definition import is_definition, take_definition
 from pytest_lava.suites.job import Job
+from pytest_lava.suites.job_json import is_json_job, take_json_job
 from pytest_lava.suites.job_reading import is_job, take_job
 from pytest_lava.suites.own import is_own_suite, take_own_suite
 from pytest_lava.suites.running import DefinitionSuite
-from pytest_lava.suites.yamlfile import read_yaml
+from pytest_lava.suites.yamlfile import read_json, read_yaml
 
 __all__ = ["load", "load_job"]
 
 
 def load_job(path: Path) -> Job | None:
     """The LAVA job in a file, or nothing if that is none. ``ConfigurationError`` with its line for what is wrong."""
-    file = read_yaml(path)
+    file = read_json(path) if path.suffix == ".json" else read_yaml(path)
+    if is_json_job(file.data):
+        return take_json_job(file)
     return take_job(file) if is_job(file.data) else None
 
 

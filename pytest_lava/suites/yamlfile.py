@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 
 from pytest_lava.errors import ConfigurationError
 
-__all__ = ["YamlFile", "read_yaml"]
+__all__ = ["YamlFile", "read_json", "read_yaml"]
 
 #: a file larger than this is none that a person wrote
 _LIMIT = 4 << 20
@@ -67,6 +68,23 @@ def read_yaml(path: Path) -> YamlFile:
         raise ConfigurationError(f"{where}: this is no YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: this is no YAML: {str(error).splitlines()[0]}") from None
+    return YamlFile(path, data, dict(islice(_lines(node, ()), _MOST)))
+
+
+def read_json(path: Path) -> YamlFile:
+    """Read a JSON file, which is YAML too but for some of its blanks. ``ConfigurationError`` if it is none."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"{path}:{error.lineno}: this is no JSON: {error.msg}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path}: this cannot be read: {error}") from None
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        node = yaml.compose(text.replace("\t", " ").replace("\\/", "/"), Loader=loader)
+    except (yaml.YAMLError, RecursionError):
+        node = None  # then its mistakes have no lines
     return YamlFile(path, data, dict(islice(_lines(node, ()), _MOST)))
 
 
