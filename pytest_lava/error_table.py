@@ -104,3 +104,5 @@ def _others() -> Iterator[Row]:
     yield Row("any other exception", ours, bug, "error", "error", False, False, "unknown", failed)
     yield Row("an interrupt", "Ctrl-C", "nobody", "ends the run", "ends the run", False, False, "unknown", "2")
     yield Row("a termination", "SIGTERM", "nobody", "ends the run", "ends the run", False, False, "unknown", "143")
+    hung_up = "SIGHUP: its terminal was closed"
+    yield Row("a hang-up", hung_up, "nobody", "ends the run", "ends the run", False, False, "unknown", "129")

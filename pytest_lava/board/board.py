@@ -105,13 +105,7 @@ class Board:
         self.console.on_mark = lambda text: self.events.emit(text, level="input")
         its = config.model
         self._boot_context = BootContext(
-            config.name,
-            self.console,
-            its.login,
-            self.events,
-            its.timeouts.command,
-            self._line.tag,
-            its.timeouts.silence,
+            config.name, self.console, login, self.events, limits.command, self._line.tag, limits.silence
         )
         self._boot: Boot = config.boot.driver(config.boot.options, self._boot_context)
         self._switch = Switch(self._power, self._line, self.console, self.events, attaches=self._boot.attaches)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +37,9 @@ def _boards(arguments: argparse.Namespace) -> int:
     from pytest_lava.lab.quarantine import quarantined
     from pytest_lava.registry import Registry, plugin_manager
 
-    if arguments.release:
-        return _release(arguments.release)
     files = BoardFiles(board_folders(Path.cwd()), Registry(plugin_manager()))
+    if arguments.release:
+        return _release(arguments.release, files.names())
     status, out, names = 0, quarantined(), files.names()
     width = max(map(len, names), default=0)
     for name in names:
@@ -56,14 +58,17 @@ def _boards(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _release(names: list[str]) -> int:
-    from pytest_lava.lab.quarantine import release
+def _release(names: list[str], known: Sequence[str]) -> int:
+    from pytest_lava.config.mistakes import did_you_mean
+    from pytest_lava.lab.quarantine import quarantined, release
 
-    status = 0
+    status, out = 0, quarantined()
     for name in names:
         if release(name):
             print(f"{name} can be used again")
-        else:
-            print(f"{name} is not in quarantine")
-            status = int(ExitStatus.USAGE)
+            continue
+        status = int(ExitStatus.USAGE)
+        what = "is not in quarantine" if name in known else "is no board that is known here, nor in quarantine"
+        near = "" if name in known else did_you_mean(name, [*out, *known])
+        print(f"ERROR: {name} {what}; in quarantine: {', '.join(sorted(out)) or 'none'}{near}", file=sys.stderr)
     return status

@@ -17,7 +17,7 @@ from pytest_lava.images.cache import cache_dir
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.lease import lease
 from pytest_lava.lab.taking import resources
-from pytest_lava.plan import RunPlan
+from pytest_lava.plan import Prepared, RunPlan
 from pytest_lava.planning import Options, make_plan
 from pytest_lava.preparation import Preparation
 from pytest_lava.transfer.api import Mode, TransferPolicy
@@ -111,6 +111,7 @@ class Checkup:
     events: EventLog
     on_step: Callable[[Step], None] = lambda step: None
     on_board: Callable[[Board], None] = lambda board: None
+    on_prepared: Callable[[Prepared], None] = lambda prepared: None
     _steps: list[Step] = field(default_factory=list)
 
     def run(self, wait: Deadline) -> Health:
@@ -150,7 +151,9 @@ class Checkup:
     # -- steps --------------------------------------------------------------------------------------------------
 
     def _files(self, preparation: Preparation) -> str:
-        kernel = preparation.of(self.plan.targets[0]).kernel
+        prepared = preparation.of(self.plan.targets[0])
+        self.on_prepared(prepared)
+        kernel = prepared.kernel
         return f"kernel {kernel.file.release or kernel.name}" if kernel else "the board has its own"
 
     def _deploy(self, board: Board, preparation: Preparation) -> str:

@@ -71,7 +71,9 @@ def check_board(
 
         try:
             told(Step("", "", told=f"{config.name} ({config.model.description or config.arch})"))
-            health = Checkup(config, plan, guardian, events, on_step, journal.board).run(Deadline.after(wait))
+            health = Checkup(config, plan, guardian, events, on_step, journal.board, journal.prepared).run(
+                Deadline.after(wait)
+            )
         finally:
             journal.close(health)
             events.close()

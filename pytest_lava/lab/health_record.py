@@ -33,6 +33,7 @@ class HealthJournal:
         self._target = target
         self._board: Board | None = None
         self._booted = 0
+        self._told = False
         self._journal.write("run", **told_run(sys.argv, Path.cwd(), [target]))
 
     def phase(self, phase: Phase) -> None:
@@ -42,15 +43,20 @@ class HealthJournal:
     def board(self, board: Board) -> None:
         """The board is leased."""
         self._board = board
-        config = board.config
-        self._journal.write(
-            "target", **told_target(self._target, config, Prepared()), console_log=board.console.log.name
-        )
+
+    def prepared(self, prepared: Prepared) -> None:
+        """What it is to boot is here; nothing of it if that failed."""
+        board, self._told = self._board, True
+        if board is not None:
+            about = told_target(self._target, board.config, prepared)
+            self._journal.write("target", **about, console_log=board.console.log.name)
 
     def step(self, step: Step) -> None:
         """One step ended."""
         board, log = self._board, {}
         if board is not None:
+            if not self._told:
+                self.prepared(Prepared())
             log = {"console": list(step.console), "console_log": board.console.log.name}
             self._boot(board)
         self._journal.write(

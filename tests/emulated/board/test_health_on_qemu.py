@@ -38,6 +38,8 @@ def test_every_step_on_the_known_good_kernel(tmp_path: Path, monkeypatch: pytest
     assert [(step.name, step.outcome) for step in health.steps] == [(name, "passed") for name in STEPS], health
     assert health.steps[-1].told == "64 KiB by http"
     record = collect(read(tmp_path / "run"))
+    (told,) = [line for line in read(tmp_path / "run") if line["kind"] == "target"]
+    assert told["kernel"]["release"] == health.steps[2].told.removeprefix("Linux ")
     assert len(record.boots) == 2  # booted twice, and never resumed
     assert not record.resumes
     assert record.end
