@@ -53,6 +53,10 @@ class LiveReading:
             self._live.feed(line)
 
     def _hear(self, case: ParsedCase) -> None:
+        """Only what stands there; and nothing any more once a line seems to be missing."""
+        if self._live.remarks or case.line is None:
+            self._doubtful = True
+            return
         self._heard[_key(case)] += 1
         self._tell(case)
 
