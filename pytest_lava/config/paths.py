@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["board_folders", "shipped"]
+__all__ = ["board_folders", "shipped", "suite_folders"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -18,9 +18,18 @@ def shipped(kind: str) -> Path:
 
 def board_folders(root: Path) -> list[Path]:
     """Folders of board files, nearest first: the project's, the user's, the shipped ones."""
+    return _folders(root, "boards")
+
+
+def suite_folders(root: Path) -> list[Path]:
+    """Folders of suites, likewise."""
+    return _folders(root, "testsuites")
+
+
+def _folders(root: Path, kind: str) -> list[Path]:
     import platformdirs
 
-    return list(_existing(root / "boards", platformdirs.user_config_path("pytest-lava") / "boards", shipped("boards")))
+    return list(_existing(root / kind, platformdirs.user_config_path("pytest-lava") / kind, shipped(kind)))
 
 
 def _existing(*folders: Path) -> Iterator[Path]:
