@@ -62,7 +62,9 @@ _RUN = 'lava_run() { name="${1}"; shift; lava-test-case "$name" --shell "$@"; }'
 def is_json_job(data: object) -> bool:
     """Whether a job names its actions as these did."""
     actions = data.get("actions") if isinstance(data, dict) else None
-    return isinstance(actions, list) and any(isinstance(one, dict) and "command" in one for one in actions)
+    return isinstance(actions, list) and any(
+        isinstance(one, dict) and isinstance(one.get("command"), str) for one in actions
+    )
 
 
 def take_json_job(file: YamlFile) -> Job:

@@ -14,7 +14,7 @@ from pytest_lava.suites.job import Booted, Deployed, Job, Stage, stage_key
 from pytest_lava.suites.job_boot import read_boot
 from pytest_lava.suites.job_deploy import Deploying
 from pytest_lava.suites.job_keys import PLACES
-from pytest_lava.suites.job_runs import Block, JobSuite, Place
+from pytest_lava.suites.job_runs import Block, BootSuite, JobSuite, Place
 from pytest_lava.suites.job_table import Table
 from pytest_lava.suites.job_tests import read_test
 from pytest_lava.suites.qemu_arguments import BadArgument, QemuSettings, read_arguments
@@ -85,7 +85,7 @@ class _Reader:
         if self._wrong:
             raise ConfigurationError("\n".join(dict.fromkeys(self._wrong)))
         if not self._stages:
-            raise table.wrong("nothing of it runs on a board: there is no 'boot' with a 'test'", "actions")
+            raise table.wrong("nothing of it runs on a board: there is no 'boot'", "actions")
         stages = [_completed(stage, settings, append) for stage in self._stages]
         return Job(
             name=name or "",
@@ -166,9 +166,13 @@ class _Reader:
         return name if self._names[name] == 1 else f"{name}-{self._names[name]}"
 
     def _close(self) -> None:
-        """A stage ends; one in which nothing runs is none."""
+        """A stage ends; one without tests has booted."""
         growing = self._growing
-        if growing.booted is not None and growing.suites:
+        if growing.booted is not None:
+            if not growing.suites:
+                place = Place(self._key, Block(self._key), growing.booted.goal)
+                boot = BootSuite(self._file.path)
+                growing.suites.append(JobSuite(boot, self._free(boot.name), place, {}))
             self._stages.append(Stage(self._key, growing.deployed, growing.booted, tuple(growing.suites)))
 
     # -- the rest -----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pytest_lava.suites.definition import Definition, is_definition, take_defini
 from pytest_lava.suites.running import DefinitionSuite
 from pytest_lava.suites.yamlfile import read_yaml
 
-__all__ = ["INSTALLED", "Block", "Changes", "Goal", "JobSuite", "Place", "SourcedDefinition"]
+__all__ = ["INSTALLED", "Block", "BootSuite", "Changes", "Goal", "JobSuite", "Place", "SourcedDefinition"]
 
 
 #: how far a board boots: to a shell, to its boot loader, or only so far that its kernel runs
@@ -99,6 +99,19 @@ class SourcedDefinition:
     def run(self, surroundings: Surroundings, report: Report) -> None:
         """Not this one."""
         raise Bug(f"{self.name} was not fetched")
+
+
+class BootSuite:
+    """A boot that nothing follows: it has passed when the board is where it was to go."""
+
+    def __init__(self, source: Path) -> None:
+        self.name = "boot"
+        self.source = source
+        self.expected: tuple[str, ...] = ()
+        self.metadata: Mapping[str, str] = {"name": "boot"}
+
+    def run(self, surroundings: Surroundings, report: Report) -> None:
+        """There is nothing left to do."""
 
 
 @dataclass(frozen=True)
