@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_lava.board.blame import blamed, in_a_hurry
 from pytest_lava.board.carrying import give_files
 from pytest_lava.board.line import BoardLine
-from pytest_lava.board.record import Booted, BootRecord, check_release, record_boot
+from pytest_lava.board.record import Booted, BootRecord, Resumed, check_release, record_boot
 from pytest_lava.board.revival import answers, await_restart, may_reset, own_restart, reset_by_kernel, shell_again
 from pytest_lava.board.snapshots import snapshots_of
 from pytest_lava.board.switching import Switch
@@ -103,7 +103,7 @@ class Board:
         self._line = BoardLine(config.name, config.model.console, self.console, self._power, guard)
         self.snapshots = snapshots_of(config, self._power, shelf, self.events) if snapshots else None
         self.console.on_mark = lambda text: self.events.emit(text, level="input")
-        its = config.model
+        login, limits = config.model.login, config.model.timeouts
         self._boot_context = BootContext(
             config.name, self.console, login, self.events, limits.command, self._line.tag, limits.silence
         )
@@ -337,7 +337,7 @@ class Board:
             record = self._record(self._shell, start)
         check_release(self.name, record, self.deployment.kernel)
         if keep and self.snapshots:
-            self.snapshots.keep(self._shell)
+            self.snapshots.keep(self._shell, record.inventory)
         self._arrive(self._shell, record)
 
     def _arrive(self, shell: Shell, record: BootRecord) -> None:
@@ -358,7 +358,7 @@ class Board:
             self._switch_on(lambda limit: snapshots.machine.restore(folder, limit))
             shell = snapshots.take_up(snapshot, self.console)
             self._give_files(shell)
-            record = self._record(shell, start, snapshot.saved, snapshots.freshening(snapshot))
+            record = self._record(shell, start, snapshots.resumed(snapshot))
             check_release(self.name, record, self.deployment.kernel)
         except (LavaError, OSError) as error:
             snapshots.discard(folder, str(error))
@@ -382,10 +382,10 @@ class Board:
                 responsiveness=error.responsiveness,
             ) from error
 
-    def _record(self, shell: Shell, start: int, resumed: str = "", before: str = "") -> BootRecord:
+    def _record(self, shell: Shell, start: int, resumed: Resumed | None = None) -> BootRecord:
         self.boot_id += 1
-        booted = Booted(self.boot_id, self._powered_at, start, resumed, before)
-        return record_boot(shell, self.console, booted, self.events)
+        booted = Booted(self.boot_id, self._powered_at, start, self.deployment, resumed)
+        return record_boot(shell, self.console, booted, self.events, self.last_boot)
 
     def _switch_on(self, restore: Callable[[Deadline], None] | None = None) -> None:
         limit = self._limit(self.config.model.timeouts.power)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from pytest_lava.board.inventory import Inventory
+from pytest_lava.board.survey import survey
 from pytest_lava.console.console import Console
 from pytest_lava.console.shell import Shell
 from pytest_lava.deadline import monotonic
+from pytest_lava.deploy.api import Deployment
 from pytest_lava.errors import WrongKernel
 from pytest_lava.events import EventLog
 from pytest_lava.plan import KernelPlan
 
-__all__ = ["BootRecord", "Booted", "check_release", "record_boot"]
+__all__ = ["BootRecord", "Booted", "Resumed", "check_release", "record_boot"]
 
 #: tells whether the kernel would answer SysRq: its silence then proves something. No fork; some shells read one byte
 #: at a time, of which this file has only the first to give.
@@ -25,6 +28,7 @@ class BootRecord:
 
     ``seconds`` are from the moment when switching on began, so a first cycle's time without power is in it.
     ``resumed`` is when the state was kept in which the board was switched on (ISO time): then it has not booted now.
+    ``inventory`` is what the board is made of; of its packages only the first boot of a ``deployment`` tells.
     """
 
     boot_id: int
@@ -34,32 +38,55 @@ class BootRecord:
     machine: str
     console: tuple[int, int]
     resumed: str = ""
+    inventory: Inventory = field(default_factory=Inventory)
+    deployment: Deployment | None = None
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """Of a resumed state: when it was kept (ISO time), commands that set its clock, and what the board is made of."""
+
+    saved: str
+    before: str
+    inventory: Inventory
 
 
 @dataclass(frozen=True)
 class Booted:
     """What is known of a boot before its kernel is asked: its number, when it was switched on (monotonic clock), where
-    its console begins; of a resumed state when it was kept, and the commands that set its clock."""
+    its console begins, and what was deployed."""
 
     boot_id: int
     powered_at: float
     start: int
-    resumed: str = ""
-    before: str = ""
+    deployment: Deployment
+    resumed: Resumed | None = None
 
 
-def record_boot(shell: Shell, console: Console, booted: Booted, events: EventLog) -> BootRecord:
-    """Ask the kernel of a board that has just come to its shell who it is."""
+def record_boot(
+    shell: Shell, console: Console, booted: Booted, events: EventLog, last: BootRecord | None = None
+) -> BootRecord:
+    """Ask a board that has just come to its shell who its kernel is, and what it is made of itself.
+
+    ``last`` is its boot before.
+    """
+    resumed = booted.resumed or Resumed("", "", Inventory())
     # one fork; only the version has spaces
     with console.typed.aside():
-        done = shell.run(f"{booted.before}uname -rvm; {_SYSRQ}", timeout=_ANSWER)
-    if booted.before and done.stderr:
-        events.emit(f"clock or random numbers are those of {booted.resumed}: {done.stderr.strip()}", level="warning")
+        done = shell.run(f"{resumed.before}uname -rvm; {_SYSRQ}", timeout=_ANSWER)
+    if resumed.before and done.stderr:
+        events.emit(f"clock or random numbers are those of {resumed.saved}: {done.stderr.strip()}", level="warning")
     names, _, console.sysrq = done.stdout.strip().partition("\n")
     release, _, rest = names.partition(" ")
     version, _, machine = rest.rpartition(" ")
-    seconds, extent = monotonic() - booted.powered_at, (booted.start, console.end)
-    return BootRecord(booted.boot_id, seconds, release, version, machine, extent, booted.resumed)
+    seconds, inventory = monotonic() - booted.powered_at, resumed.inventory
+    if booted.resumed is None:
+        with console.typed.aside():
+            inventory = survey(shell, events, packages=last is None or last.deployment is not booted.deployment)
+    extent = booted.start, console.end
+    return BootRecord(
+        booted.boot_id, seconds, release, version, machine, extent, resumed.saved, inventory, booted.deployment
+    )
 
 
 def check_release(board: str, record: BootRecord, kernel: KernelPlan | None) -> None:

@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pytest_lava.board.inventory import Inventory
+from pytest_lava.board.record import Resumed
 from pytest_lava.board.reseed import reseeding
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.console import agent
@@ -33,7 +35,7 @@ from pytest_lava.power.api import KeepsState, Power
 
 __all__ = ["Snapshot", "Snapshots", "newest", "snapshots_of"]
 
-_VERSION = 3  # of all that this module writes
+_VERSION = 4  # of all that this module writes
 _ABOUT = "about.json"
 _KEEP = 60.0  # seconds, also for another run that keeps the same state
 _PING = 1.0
@@ -60,6 +62,7 @@ class Snapshot:
     clock: int
     machine: str
     checks: Mapping[str, int]
+    inventory: Inventory
 
 
 def snapshots_of(config: BoardConfig, power: Power, shelf: Shelf, events: EventLog) -> Snapshots | None:
@@ -102,16 +105,16 @@ class Snapshots:
             return None
         try:
             about = json.loads((folder / _ABOUT).read_bytes())
-            snapshot = Snapshot(folder, **about)
+            snapshot = Snapshot(folder, **{**about, "inventory": Inventory.from_json(about["inventory"])})
             for name, check in snapshot.checks.items():
                 if remembered(folder / name, "crc32", _check, self._shelf.folder) != check:
                     raise ValueError(f"{name} has another check value")
-        except (OSError, ValueError, TypeError, ConfigurationError) as error:
+        except (OSError, ValueError, TypeError, KeyError, ConfigurationError) as error:
             self.discard(folder, f"it is damaged: {error}")
             return None
         return snapshot
 
-    def keep(self, shell: Shell) -> None:
+    def keep(self, shell: Shell, inventory: Inventory) -> None:
         """Keep the state of the board that has just booted as what :meth:`find` looked for, unless it is there.
 
         ``PowerError`` only if the board does not go on.
@@ -128,7 +131,7 @@ class Snapshots:
             saved, (clock, uptime, machine) = utc_now(), _facts(shell)
             self.machine.keep(folder, limit)
             checks = {path.name: _check(path) for path in sorted(folder.iterdir())}
-            about = asdict(Snapshot(folder, self._config.name, saved, uptime, clock, machine, checks))
+            about = asdict(Snapshot(folder, self._config.name, saved, uptime, clock, machine, checks, inventory))
             del about["folder"]
             (folder / _ABOUT).write_text(json.dumps(about))
             for path in folder.iterdir():
@@ -160,7 +163,11 @@ class Snapshots:
             raise ConsoleLost("the shell does not answer")
         return shell
 
-    def freshening(self, snapshot: Snapshot) -> str:
+    def resumed(self, snapshot: Snapshot) -> Resumed:
+        """What is known of a board in that state without asking it."""
+        return Resumed(snapshot.saved, self._freshening(snapshot), snapshot.inventory)
+
+    def _freshening(self, snapshot: Snapshot) -> str:
         """Commands that set the clock of a resumed board and its random numbers; on stderr is what went wrong."""
         now = round(time.time() + snapshot.clock)  # to the nearest second: what a command takes is of that order
         noise = secrets.token_bytes(_ENTROPY)

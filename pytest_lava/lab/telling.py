@@ -47,6 +47,7 @@ def told_boot(record: BootRecord) -> dict[str, Any]:
         "seconds": round(record.seconds, 6),
         "uname": {"release": record.release, "version": record.version, "machine": record.machine},
         "console": list(record.console),
+        **({"inventory": told} if (told := record.inventory.told()) else {}),
     }
 
 

@@ -81,8 +81,9 @@ def _devices(line: Line, told: Line, target: str, *, brief: bool) -> list[Bundle
         devices.append(_device("mem", f"{memory / (1 << 20):.0f} MiB of memory", {"bytes": int(memory)}))
     if brief:
         return devices
-    for count, core in enumerate(_tables(told.get("cpus"))):
-        facts = {"processor": core.get("id", count), **{key: core.get(key) for key in ("model", "part", "features")}}
+    for count, core in enumerate(_tables(told.get("cores"))):
+        facts = {"processor": core.get("id", count), "model": core.get("model"), "part": core.get("part")}
+        facts["features"] = told.get("features")
         devices.append(_device("cpu", str(core.get("model") or "a processor core"), facts))
     for usb in _tables(told.get("usb")):
         facts = {key: usb.get(key) for key in ("id", "vendor", "bus", "speed")}

@@ -16,7 +16,9 @@ target   one for each (board, kernel, image) used: ``target`` (id), ``board``, `
          ``image``? {name, path, sha256}, ``emulated`` (bool), ``console_log``? (file name in the run folder),
          ``features``? [word], ``added``? [{kind, name, option, target, sha256, version}]
 boot     ``target``, ``boot_id`` (int), ``seconds``, ``uname``? {release, version, machine}, ``console``,
-         ``console_log``?, ``kernel_messages``? (as in outcome)
+         ``console_log``?, ``kernel_messages``? (as in outcome), ``inventory``? {model, vendor, version, firmware,
+         compatible [text], cores [{id, model, part}], features, memory (bytes), usb [{bus, id, name, vendor, speed}],
+         cmdline, system, packages [[name, version]]}, each only if it is known
 resume   the same of a board that was switched on in a state kept earlier, and did not boot; ``resumed`` (ISO time)
 phase    ``target``, ``name`` (events.PHASES), ``start``, ``seconds``,
          ``error``? {type, message, blame, effect, result, evidence, facts?}
@@ -172,11 +174,11 @@ def read(paths: Path | Sequence[Path]) -> list[Line]:
 
 def _read_all(paths: Iterable[Path]) -> list[Line]:
     found: list[tuple[str, Line]] = []
-    shared: dict[str, str] = {}
+    sharing = _Sharing()
     for path in paths:
         moment = ""
         for line in _read(path):
-            _share(line, shared)
+            sharing.share(line)
             moment = max(moment, line["time"])
             found.append((moment, line))
     found.sort(key=lambda pair: pair[0])
@@ -236,16 +238,31 @@ def _is_line(line: Any) -> TypeGuard[Line]:
     )
 
 
-def _share(line: Line, shared: dict[str, str]) -> None:
-    """One copy of texts that come again: names, and the output that pytest repeats in later reports of a test."""
-    for key in _SHARED:
-        text = line.get(key)
-        if isinstance(text, str):
-            line[key] = shared.setdefault(text, text)
-    for pairs in (line.get("sections"), line.get("properties")):
-        for pair in pairs if isinstance(pairs, list) else ():
-            if isinstance(pair, list):
-                pair[:] = [shared.setdefault(text, text) if isinstance(text, str) else text for text in pair]
+class _Sharing:
+    """One copy of what comes again: names, and what pytest repeats in later reports of a test."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+        self._before: dict[str, object] = {}
+
+    def share(self, line: Line) -> None:
+        """Put the copies into a line."""
+        texts = self._texts
+        for key in _SHARED:
+            text = line.get(key)
+            if isinstance(text, str):
+                line[key] = texts.setdefault(text, text)
+        for key in ("sections", "properties"):
+            pairs = line.get(key)
+            if not isinstance(pairs, list):
+                continue
+            if pairs == self._before.get(key):
+                line[key] = self._before[key]
+                continue
+            self._before[key] = pairs
+            for pair in pairs:
+                if isinstance(pair, list):
+                    pair[:] = [texts.setdefault(text, text) if isinstance(text, str) else text for text in pair]
 
 
 def _without_repeats(lines: list[Line]) -> list[Line]:
