@@ -19,6 +19,7 @@ from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.facts import FACTS, release_of
 from pytest_lava.plugin.functions import made_function
 from pytest_lava.plugin.job_targets import job_body
+from pytest_lava.plugin.named_cases import take_cases
 from pytest_lava.results.record import DEFINITION
 from pytest_lava.suites.api import STDOUT, Attachment, Case, Suite, Surroundings
 
@@ -58,23 +59,17 @@ class Suites:
 
     def _take_arguments(self, config: pytest.Config) -> None:
         """A case's node id runs its definition: pytest knows only the file. What is wrong in a file is told now."""
-        wrong: list[str] = []
-        for number, argument in enumerate(config.args):
-            name, *rest = argument.split("::")
-            path = (config.invocation_params.dir / name).resolve()
-            if (path.suffix not in _SUFFIXES and path not in self._loaded) or not path.is_file():
-                continue
-            try:
-                names = {_slug(suite.name) for suite in self.load(path)}
-            except ConfigurationError as error:
-                wrong += [text for text in str(error).splitlines() if text not in wrong]
-                continue
-            case = re.sub(r"\[[^\[\]]*\]$", "", "::".join(rest))
-            if case and case not in names:
-                config.args[number] = name
-                self._chosen.setdefault(path, set()).add(case)
-        if wrong:
-            raise pytest.UsageError("\n".join(wrong))
+        targets = [target.id for target in self._run.plan.targets]
+        try:
+            config.args[:], self._chosen = take_cases(config.args, self._items_of, targets)
+        except ConfigurationError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def _items_of(self, name: str) -> tuple[Path, list[str]] | None:
+        path = (self._run.config.invocation_params.dir / name).resolve()
+        if (path.suffix not in _SUFFIXES and path not in self._loaded) or not path.is_file():
+            return None
+        return path, [_slug(suite.name) for suite in self.load(path)]
 
     def load(self, path: Path) -> tuple[Suite, ...]:
         """What a file holds; read when it is needed first. ``ConfigurationError`` with its line for what is wrong."""
@@ -134,8 +129,8 @@ class Suites:
         try:
             with self._jobs.running(suite, target, board, surroundings) as around:
                 suite.run(around, cases.report)
-        except LavaError:
-            cases.broke = True
+        except LavaError as error:
+            cases.broke, cases.died = True, error.recovers
             raise
         cases.judge()
 
@@ -155,7 +150,7 @@ class Suites:
             facts["attachments"] = [*(facts.get("attachments") or ()), *cases.files()]
             if call.excinfo and isinstance(call.excinfo.value, LavaError):
                 report.longrepr = str(call.excinfo.value)
-            if not cases.broke:
+            if not cases.died:  # its message has the end of its output, and its files all of it
                 report.sections = [pair for pair in report.sections if not pair[0].startswith("Console")]
         return report
 
@@ -176,7 +171,7 @@ class _Cases:
         #: node ids of cases by their plain id, and files of the whole run
         self._ids: dict[str, str] = {}
         self._files: list[dict[str, str]] = []
-        self.broke = False
+        self.broke = self.died = False
         suite = suite_of(item)
         assert suite is not None
         self._suite = item.config.stash[_FACE].named(suite)
@@ -315,12 +310,13 @@ def _properties(case: Case) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in told.items() if value is not None]
 
 
-def _environment(board: Board, run: str) -> dict[str, str]:
-    """What LAVA's tests find; a job's id is a number there."""
+def _environment(board: Board, run: str, release: str | None) -> dict[str, str]:
+    """What LAVA's tests find (a job's id is a number there), and what only this side knows of kernel and boot."""
+    boot = board.last_boot
     return {
-        "LAVA_JOB_ID": str(int(run.replace("-", "")[:7], 16)),
         "LAVA_KERNEL_RELEASE": release or "",
         "LAVA_BOOT_SECONDS": f"{boot.seconds:.3f}" if boot and not boot.resumed else "",
+        "LAVA_JOB_ID": str(int(run.replace("-", "")[:7], 16)),
         "LAVA_DEVICE_HOSTNAME": board.name,
         "LAVA_DEVICE_TYPE": board.config.device_type,
     }
