@@ -29,8 +29,8 @@ _WORDS = {
     "model_type": "this has to be a mapping of keys to values", "model_attributes_type": "this has to be a mapping of "
     "keys to values", "mapping_type": "this has to be a mapping of keys to values",
     "tuple_type": "this has to be a list", "too_short": "there has to be one at least",
-    "greater_than": "write a number above {gt}", "less_than_equal": "write a number of at most {le}",
-    "greater_than_equal": "write a number of at least {ge}",
+    "greater_than": "write a number above {gt:g}", "less_than_equal": "write a number of at most {le:g}",
+    "greater_than_equal": "write a number of at least {ge:g}",
 }  # fmt: skip
 #: the model of a key's value
 _MODELS: Mapping[str, type[BaseModel]] = {
@@ -50,7 +50,10 @@ def take_own_suite(file: YamlFile) -> OwnSuite:
     try:
         return OwnSuite(SuiteModel.model_validate(file.data), file.path)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(dict.fromkeys(_told(file, one) for one in error.errors()))) from None
+        problems = error.errors()
+        deeper = {one["loc"][0] for one in problems if len(one["loc"]) > 1}
+        told = (_told(file, one) for one in problems if len(one["loc"]) != 1 or one["loc"][0] not in deeper)
+        raise ConfigurationError("\n".join(dict.fromkeys(told))) from None
 
 
 def _told(file: YamlFile, problem: Any) -> str:
