@@ -49,24 +49,17 @@ def submission(config: pytest.Config, registry: Registry) -> Submission:
         settings = Settings(settings_files(base, config.rootpath))
         choices = SinkChooser(settings, registry, secrets, base).choose(option.lava_submit)
         option.lava_submit = [without_secret(text) for text in option.lava_submit]
-    wait = option.lava_submit_wait
-    if wait is None:
-        terminal = config.pluginmanager.getplugin("terminalreporter")
-        elsewhere = _ON_TERMINAL if getattr(terminal, "isatty", False) else _ELSEWHERE
-        wait = _IN_CI if os.environ.get("CI") else elsewhere
-    return Submission(choices, secrets, Spool(folder, secrets.mask), registry, 0.0 if option.lava_offline else wait)
+    return Submission(choices, secrets, Spool(folder, secrets.mask), registry)
 
 
 class Submission:
     """Of one run. ``choices`` are the sinks it goes to; what older runs left in the spool is sent beside it."""
 
-    def __init__(
-        self, choices: Sequence[SinkChoice], secrets: FoundSecrets, spool: Spool, registry: Registry, wait: float
-    ) -> None:
+    def __init__(self, choices: Sequence[SinkChoice], secrets: FoundSecrets, spool: Spool, registry: Registry) -> None:
         self.choices = tuple(choices)
         self.secrets = secrets
         self.problem = ""
-        self._spool, self._wait, self._registry = spool, wait, registry
+        self._spool, self._registry = spool, registry
         self._outcomes: list[Outcome] = []
         self._older = _Older(spool, Sender(spool, registry, secrets))
         self._hidden: dict[str, str] = {}
@@ -156,14 +149,12 @@ class Submission:
         tries = max((board.model.retry.submit for target in run.plan.targets for board in target.request.candidates),
                     default=1)  # fmt: skip
         sender = Sender(self._spool, self._registry, self.secrets, failed.append)
-        interrupted = status == pytest.ExitCode.INTERRUPTED or status > 128
-        deadline = Deadline.after(min(self._wait, _INTERRUPTED) if interrupted else self._wait)
+        deadline = Deadline.after(_patience(run.config, status))
         self._say(run, deadline)
         self._waiting = True
         try:
-            if self._wait:
-                for item in items:
-                    sender.send(item, deadline, tries=tries, at_once=True)
+            for item in items if not deadline.expired else ():
+                sender.send(item, deadline, tries=tries, at_once=True)
         finally:
             self._waiting = False
             wanted = self.stored
@@ -197,6 +188,19 @@ class Submission:
             terminal.ensure_newline()
             names = ", ".join(choice.name for choice in self.choices)
             terminal.write_line(f"submitting to {names} (for at most {deadline.remaining():.0f} s, --submit-wait)")
+
+
+def _patience(config: pytest.Config, status: int) -> float:
+    """Seconds that sending may take now; 0: nothing is tried."""
+    if config.option.lava_offline:
+        return 0.0
+    wait: float | None = config.option.lava_submit_wait
+    if wait is None:
+        terminal = config.pluginmanager.getplugin("terminalreporter")  # only now: it is made after us
+        elsewhere = _ON_TERMINAL if getattr(terminal, "isatty", False) else _ELSEWHERE
+        wait = _IN_CI if os.environ.get("CI") else elsewhere
+    interrupted = status == pytest.ExitCode.INTERRUPTED or status > 128
+    return min(wait, _INTERRUPTED) if interrupted else wait
 
 
 def _tell_tries(run: Run, failed: Sequence[Try], tries: int) -> None:

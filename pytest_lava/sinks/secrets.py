@@ -17,7 +17,7 @@ __all__ = ["PREFIX", "FoundSecrets", "variable"]
 
 #: how variables of the environment begin that hold secrets
 PREFIX = "PYTEST_LAVA_TOKEN_"
-_MASK = "<hidden>"
+_MASK = "[hidden]"  # without angle brackets, as these are taken out of pages
 _SHORT = 4  # characters; masking less would blacken ordinary text, and hide nothing
 
 

@@ -28,6 +28,7 @@ __all__ = ["Outcome", "Sender", "Try", "pause_after"]
 _LONGEST_PAUSE = 3600.0  # seconds that we choose ourselves
 _LONGEST_ASKED = 86400.0  # seconds that a server may ask for
 _GRACE = 0.3  # seconds in which a try that its deadline ended writes down what came of it
+_WORTH = 0.5  # seconds that have to be left for another try
 _LOCK_PAUSE = 0.05
 
 
@@ -137,7 +138,7 @@ class Sender:
             start, t0 = utc_now(), monotonic()
             before = item.state(entry)
             state, error = self._try(item, entry, before, deadline)
-            more = state.status == "waiting" and number < tries and state.pause < deadline.remaining()
+            more = state.status == "waiting" and number < tries and state.pause + _WORTH < deadline.remaining()
             try:
                 item.write_state(entry, state)
             except OSError as full:

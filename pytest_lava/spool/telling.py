@@ -15,13 +15,11 @@ __all__ = ["ago", "command", "line", "refused_command", "waiting_command"]
 
 def line(outcome: Outcome) -> str:
     """Sink, where its server has it, or why not and when it is tried again."""
-    text = f"{outcome.sink}: {outcome.where}" if outcome.where else outcome.sink
     if outcome.status == "sent":
-        return text
-    reason = outcome.reason or "it was not tried yet"
-    if outcome.status == "failed":
-        return f"{outcome.sink}: {reason}"
-    return f"{outcome.sink}: {reason} (due in {_seconds(outcome.pause)})" if outcome.pause >= 1 else f"{text}: {reason}"
+        return f"{outcome.sink}: {outcome.where}" if outcome.where else outcome.sink
+    reason = outcome.reason or f"{outcome.where} was not tried yet"
+    later = f" (due in {_seconds(outcome.pause)})" if outcome.status == "waiting" and outcome.pause >= 1 else ""
+    return f"{outcome.sink}: {reason}{later}"
 
 
 def waiting_command(folder: Path) -> str:
