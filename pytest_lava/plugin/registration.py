@@ -21,6 +21,7 @@ from pytest_lava.plugin.scripts import Scripts
 from pytest_lava.plugin.session import Run
 from pytest_lava.plugin.stress import Stress
 from pytest_lava.plugin.submit import submission
+from pytest_lava.plugin.submit_live import LiveSubmission, check_live
 from pytest_lava.plugin.suites import Suites
 from pytest_lava.plugin.terminal import Terminal
 
@@ -40,6 +41,8 @@ def take_part(config: pytest.Config) -> None:
         mistakes.append(str(error))
     try:
         submitted = None if given else submission(config, registry(config))
+        if submitted is not None:
+            check_live(config, submitted.choices)
     except ConfigurationError as error:
         mistakes.append(str(error))
     if mistakes or plan is None:
@@ -76,6 +79,9 @@ def _register(run: Run, guardian: Guardian, jobs: Jobs) -> None:
     if not run.is_worker:
         register(Terminal(run), "lava-terminal")
         register(HealthAfterTrouble(run), "lava-health")
+    if run.submission is not None and config.option.lava_submit_live:
+        run.live = LiveSubmission(run, run.submission.choices)
+        register(run.live, "lava-submit-live")
     if not run.is_worker and config.pluginmanager.hasplugin("html"):
         from pytest_lava.plugin.html import Html
 

@@ -45,6 +45,7 @@ from pytest_lava.transfer.api import TransferPolicy
 if TYPE_CHECKING:
     from pytest_lava.plugin.html import Html
     from pytest_lava.plugin.submit import Submission
+    from pytest_lava.plugin.submit_live import LiveSubmission
     from pytest_lava.plugin.timeouts import TimeLimits
 
 __all__ = ["Run"]
@@ -90,6 +91,8 @@ class Run:
         self._forget_cache: Callable[[], None] = lambda: None
         #: where results go; a worker leaves that to its controller
         self.submission: Submission | None = None
+        #: with ``--submit-live``
+        self.live: LiveSubmission | None = None
 
     # -- beginning ----------------------------------------------------------------------------------------------
 
@@ -126,7 +129,8 @@ class Run:
 
     def submitted(self) -> list[tuple[str, str]]:
         """What became of the results: a title and a line for each sink."""
-        return list(self.submission.told(self)) if self.submission else []
+        told = list(self.submission.told(self)) if self.submission else []
+        return [*told, *(self.live.told() if self.live else ())]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:

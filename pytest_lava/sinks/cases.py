@@ -2,17 +2,66 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 from pytest_lava.results.kernel_messages import kernel_messages, kernel_traces
 from pytest_lava.results.record import DEFINITION, LAVA, Case, Record
 from pytest_lava.results.text import plain, tail
 
-__all__ = ["LOG_LIMIT", "case_log", "log_limit", "shown_cases"]
+__all__ = ["LOG_LIMIT", "Size", "case_log", "finite", "log_limit", "measured_as_a_whole", "shown_cases", "sizes"]
 
 #: characters of one log; KCIDB takes no more than that
 LOG_LIMIT = 16 << 10
 #: of all logs of a run together, but for the least
 _ALL, _LEAST = 32 << 20, 256
 _MARGIN = 80  # for the line that says how much was cut
+
+
+@dataclass(frozen=True)
+class Size:
+    """A number that a test recorded beside its result; ``bounded``: it is good or bad, by ``result``."""
+
+    name: str
+    value: float
+    unit: str
+    result: str
+    message: str
+    bounded: bool
+
+
+def sizes(case: Case) -> list[Size]:
+    """The numbers that a case recorded, each a result of its own."""
+    return [
+        Size(
+            str(line.get("name") or ""),
+            size,
+            plain(str(line.get("units") or "")),
+            "fail" if line.get("result") == "fail" else "pass",
+            plain(str(line.get("message") or "")),
+            line.get("low") is not None or line.get("high") is not None,
+        )
+        for line in case.measured
+        if (size := finite(line.get("value"))) is not None
+    ]
+
+
+def measured_as_a_whole(case: Case) -> tuple[float, str] | None:
+    """The number and unit that the result of a case is, if it is one."""
+    values = dict(case.properties)
+    size = finite(values.get("measurement"))
+    return (size, plain(str(values.get("units") or ""))) if size is not None else None
+
+
+def finite(value: object) -> float | None:
+    """``value`` if it is a number, also one in a text, that JSON can have."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
 
 
 def shown_cases(record: Record, *, live: bool) -> list[Case]:

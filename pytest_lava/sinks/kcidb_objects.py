@@ -15,11 +15,10 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pytest_lava.errors import Blame
 from pytest_lava.results.bundle_context import inventory_of
-from pytest_lava.results.bundle_parts import measurement
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import Case, Record, number
 from pytest_lava.results.text import plain
-from pytest_lava.sinks.cases import case_log, log_limit, shown_cases
+from pytest_lava.sinks.cases import case_log, log_limit, measured_as_a_whole, shown_cases, sizes
 from pytest_lava.sinks.placeholders import facts, fill
 
 __all__ = ["Naming", "objects"]
@@ -55,7 +54,9 @@ def objects(record: Record, naming: Naming, *, live: bool = False) -> dict[str, 
     }
     boots = [line for line in record.boots if line.get("target") in targets]
     tests = [source.boot(targets[str(line["target"])], line) for line in boots]
-    tests += [source.test(targets[case.target], case, limit) for case in cases if case.target in targets]
+    for case in cases:
+        if case.target in targets:
+            tests += source.tests(targets[case.target], case, limit)
     own = [] if naming.build else list(targets.values())
     return {
         "checkouts": _each_once(one.checkout for one in own),
@@ -128,26 +129,37 @@ class _Source:
             misc=_known(run=self.record.run, target=line.get("target")),
         )
 
-    def test(self, target: _Target, case: Case, limit: int) -> dict[str, Any]:
-        """One result."""
-        status, values = _status(case), dict(case.properties)
-        size = measurement(values.get("measurement"))
-        unit = str(values.get("units") or "")
-        told, measured = status != "PASS", size is not None and status not in ("SKIP", "MISS")
-        return self._test(f"test\0{case.target}\0{case.nodeid}", target) | _known(
-            path=_path(case),
-            status=status,
+    def tests(self, target: _Target, case: Case, limit: int) -> list[dict[str, Any]]:
+        """One result, and one for each number that it recorded."""
+        status, whole = _status(case), measured_as_a_whole(case)
+        told = status != "PASS"
+        about = _known(
             comment=f"{case.suite}: {case.name}" if case.name != case.suite else case.name,
             start_time=_time(case.started),
+        )
+        misc = _known(run=self.record.run, target=case.target, nodeid=case.nodeid, command=case.command)
+        more = _known(
+            outcome=case.verdict.outcome, returncode=case.last("status"), message=case.verdict.message if told else "",
+            error=case.verdict.error.get("type"), blame=case.verdict.error.get("blame"),
+        )  # fmt: skip
+        path, key = _path(case), f"{case.target}\0{case.nodeid}"
+        found = self._test(f"test\0{key}", target) | about | _known(
+            path=path,
+            status=status,
             duration=round(case.seconds, 6),
             log_excerpt=case_log(case, limit) if told else "",
-            number={"value": size, **_known(unit=unit)} if measured else None,
-            misc=_known(
-                run=self.record.run, target=case.target, nodeid=case.nodeid, outcome=case.verdict.outcome,
-                command=case.command, returncode=case.last("status"), message=case.verdict.message if told else "",
-                error=case.verdict.error.get("type"), blame=case.verdict.error.get("blame"),
-            ),
+            number=_number(*whole) if whole and status not in ("SKIP", "MISS") else None,
+            misc=misc | more,
         )  # fmt: skip
+        return [found] + [
+            self._test(f"number\0{key}\0{size.name}", target) | about | _known(
+                path=f"{path}.{_part(size.name) or 'number'}",
+                status={"fail": "FAIL"}.get(size.result, "PASS" if size.bounded else "DONE"),
+                number=_number(size.value, size.unit),
+                misc=misc | _known(measurement=size.name, message=size.message),
+            )
+            for size in sizes(case)
+        ]  # fmt: skip
 
     def _test(self, key: str, target: _Target) -> dict[str, Any]:
         self.seen[key] = count = self.seen.get(key, 0) + 1
@@ -182,6 +194,10 @@ def _status(case: Case) -> str:
     if verdict.outcome == "unfinished" or verdict.error.get("blame") in _HARNESS:
         return "MISS"
     return "ERROR"
+
+
+def _number(value: float, unit: str) -> dict[str, Any]:
+    return {"value": value, **_known(unit=unit)}
 
 
 def _path(case: Case) -> str:

@@ -5,19 +5,20 @@ Source of names and forms: ``doc/intro.rst`` ("Submitting results") and ``squad/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_lava.results.bundle_parts import inside, measurement
+from pytest_lava.results.bundle_parts import inside
 from pytest_lava.results.bundle_target import target_attributes
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import Case, Record, number
 from pytest_lava.results.slug import case_id, shorten
 from pytest_lava.results.slug import slug as lower
 from pytest_lava.results.text import plain
-from pytest_lava.sinks.cases import case_log, log_limit, shown_cases
+from pytest_lava.sinks.cases import case_log, log_limit, measured_as_a_whole, shown_cases, sizes
 from pytest_lava.sinks.placeholders import facts, fill
 from pytest_lava.sinks.squad_names import full_name, names, slug
 
@@ -97,47 +98,62 @@ def per_target(record: Record, form: Form, folder: Path, *, live: bool = False) 
 
 def _testrun(part: _Part, form: Form) -> TestRun:
     values = facts(part.record, part.target)
-    wanted = [_wanted_name(case) for case in part.cases]
-    unique = names([*wanted, *(["lava/boot"] if part.boots and "lava/boot" not in wanted else [])])
-    named = list(zip(part.cases, unique, wanted, strict=False))
+    results = list(_results(part.cases))
+    if part.boots and not any(one.wanted == "lava/boot" for one in results):
+        results.append(_Result("lava/boot", "pass", lambda _: ""))
+    named = list(zip(names([one.wanted for one in results]), results, strict=True))
     limit = log_limit(len(named))
-    tests = {name: _test(case, name, asked, limit) for case, name, asked in named}
-    tests |= {name: {"result": "pass"} for name in unique[len(named) :]}
     job = case_id(part.target or "host", limit=80).replace("/", "-")
     return TestRun(
         job_id=shorten(f"{part.record.run}.{job}", 128, part.target),
         build=slug(fill(form.build, values) or values["kernel"] or values["image"]) or "unknown",
         environment=slug(fill(form.environment, values)) or slug(part.target) or "host",
-        tests=tests,
-        metrics=_metrics(part, [(case, name) for case, name, _ in named]),
+        tests={name: one.as_test(name, limit) for name, one in named},
+        metrics={name: one.metric for name, one in named if one.metric} | _durations(part),
         metadata=_metadata(part, form, values),
         log=None if part.live else part.console,
         files=() if part.live else tuple(_files(part)),
     )
 
 
-def _wanted_name(case: Case) -> str:
-    if case.command:
-        return full_name("command", lower(case.command))
-    return full_name(case.suite, case.name)
+@dataclass(frozen=True)
+class _Result:
+    """One result, before it has its name. ``log`` gives what is known of it, in at most so many characters."""
+
+    wanted: str
+    result: str
+    log: Callable[[int], str]
+    metric: dict[str, Any] = field(default_factory=dict)
+
+    def as_test(self, name: str, limit: int) -> dict[str, str]:
+        """SQUAD knows pass and fail; all else is shown as skip, and the log says what it was."""
+        result = self.result if self.result in ("pass", "fail") else "skip"
+        log = (f"full name: {self.wanted}\n" if name != self.wanted else "") + self.log(limit)
+        return {"result": result, **({"log": log} if log else {})}
 
 
-def _test(case: Case, name: str, wanted: str, limit: int) -> dict[str, str]:
-    """SQUAD knows pass and fail; all else is shown as skip, and the log says what it was."""
-    result = case.verdict.result if case.verdict.result in ("pass", "fail") else "skip"
-    log = (f"full name: {wanted}\n" if name != wanted else "") + case_log(case, limit)
-    return {"result": result, **({"log": log} if log else {})}
+def _results(cases: Iterable[Case]) -> Iterator[_Result]:
+    for case in cases:
+        wanted = full_name("command", lower(case.command)) if case.command else full_name(case.suite, case.name)
+        whole = measured_as_a_whole(case)
+        log = partial(case_log, case)
+        yield _Result(wanted, case.verdict.result, log, _metric(*whole) if whole else {})
+        base, bracket, parameters = wanted.partition("[")
+        for size in sizes(case):
+            name = f"{base}.{size.name.replace('/', '_')}{bracket}{parameters}"
+            yield _Result(name, size.result, partial(_cut, size.message), _metric(size.value, size.unit))
 
 
-def _metrics(part: _Part, named: Iterable[tuple[Case, str]]) -> dict[str, dict[str, Any]]:
-    """What tests measured, under their names, and how long the phases took, a value for each time."""
-    found: dict[str, dict[str, Any]] = {}
-    for case, name in named:
-        values = dict(case.properties)
-        size = measurement(values.get("measurement"))
-        if size is not None:
-            unit = plain(str(values.get("units") or ""))[:_UNIT]
-            found[name] = {"value": size, **({"unit": unit} if unit else {})}
+def _cut(text: str, limit: int) -> str:
+    return text[:limit]
+
+
+def _metric(value: float, unit: str) -> dict[str, Any]:
+    return {"value": value, **({"unit": unit[:_UNIT]} if unit else {})}
+
+
+def _durations(part: _Part) -> dict[str, dict[str, Any]]:
+    """How long the phases took, a value for each time."""
     seconds: dict[str, list[float]] = {}
     for line in (*part.record.phases, *part.boots):
         took = number(line.get("seconds"))
@@ -145,7 +161,7 @@ def _metrics(part: _Part, named: Iterable[tuple[Case, str]]) -> dict[str, dict[s
         if took is None or line.get("error") or line.get("target") != part.target or phase in _NOT_MEASURED:
             continue
         seconds.setdefault(f"duration/{phase}", []).append(round(took, 6))
-    return found | {name: {"value": values, "unit": "s"} for name, values in seconds.items() if name not in found}
+    return {name: {"value": values, "unit": "s"} for name, values in seconds.items()}
 
 
 def _metadata(part: _Part, form: Form, values: Mapping[str, str]) -> dict[str, Any]:

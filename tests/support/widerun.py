@@ -92,6 +92,11 @@ def write_case(
                 "sections": [["Captured stdout call", "\x1b[1mhällo\x1b[0m \ud800\0\n"]],
                 **more,
             }
+            if suite == "smoke":
+                bounds = {"low": None, "high": 5, "result": "fail", "message": "6 is above 5"}
+                journal.write(
+                    "measurement", nodeid=nodeid, target=target, name="heat/cpu", value=6, units="°C", **bounds
+                )
         outcome = word if when == "call" else "passed"
         journal.write("outcome", board="q1", nodeid=nodeid, when=when, outcome=outcome, **line)
 

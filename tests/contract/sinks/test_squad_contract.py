@@ -155,10 +155,12 @@ def test_names_are_shortened_and_none_is_lost(squad: SquadPlace, tmp_path: Path)
     sink = sink_for(squad)
     send_until_done(sink, packed(sink, results, tmp_path / "parcel"), results.uuid, tries=1)
     [stored] = squad.testruns(results.uuid)
-    assert len(stored.tests) == len({name for name, _ in stored.tests}) == 15
+    assert len(stored.tests) == len({name for name, _ in stored.tests}) == 19
     names = [name for name, _ in stored.tests]
     assert {"smoke/same", "smoke/same-2", "tests/test_mm.py/TestMm/test_huge[2 MB/4 KB]"} <= set(names)
     assert all(len(part) <= 256 for name in names for part in (name.rpartition("/")[0], name.rpartition("/")[2]))
+    assert ("smoke/speed.heat_cpu", "fail") in stored.tests
+    assert ("smoke/speed.heat_cpu", 6.0, "°C") in stored.metrics
     logs = {one["name"]: one["log"] for one in squad.every(f"testruns/{stored.id}/tests/")}
     cut = [name for name in names if "a-name-without-end" in name]
     assert len(cut) == 3
