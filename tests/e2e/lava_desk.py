@@ -39,7 +39,13 @@ mkdir -p "$PWD/../state"
 off() {
     [ -f "$state.pid" ] && kill -9 $(cat "$state.pid") 2>/dev/null
     # a board's memory goes with its power
-    [ -f "$state.shell" ] && { pkill -9 -s $(cat "$state.shell"); rm -f /dev/shm/.lava$(cat "$state.shell")*; }
+    if [ -f "$state.shell" ]; then
+        shell=$(cat "$state.shell")
+        pkill -9 -s $shell
+        # what is killed may make one file more; a zombie does not
+        for try in 1 2 3 4 5 6 7 8 9; do pgrep -s $shell -r R,S,D >/dev/null || break; sleep 0.02; done
+        rm -f /dev/shm/.lava$shell /dev/shm/.lava$shell.*
+    fi
     rm -f "$state.pid" "$state.line" "$state.shell"
 }
 case $1 in

@@ -15,7 +15,9 @@ from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.deb import unpack
 from pytest_lava.images.debian import fetch
 
-__all__ = ["RELEASE", "arm64_image", "debian_deb", "debian_modules", "make_deb", "other_debian_deb", "sha256"]
+__all__ = [
+    "RELEASE", "arm64_image", "debian_deb", "debian_modules", "make_deb", "other_debian_deb", "sha256", "x86_kernel",
+]  # fmt: skip
 
 #: before a test has one of its own
 _CACHE = cache_dir()
@@ -27,6 +29,19 @@ def arm64_image(release: str = RELEASE, build: str = "#7 SMP Mon Jan  5 10:00:00
     header = struct.pack("<IIQQQQQQ4sI", 0, 0, 0, 0x10000, 0xA, 0, 0, 0, b"ARM\x64", 0)
     banner = f"Linux version {release} (me@here) (gcc (Debian) 12.2.0, GNU ld 2.40) {build}\n".encode()
     return header + bytes(4096) + banner + random.Random(1).randbytes(20000)
+
+
+def x86_kernel(path: Path) -> Path:
+    """As much of a bzImage as tells what it is (Documentation/arch/x86/boot.rst)."""
+    data = bytearray(0x4000)
+    data[0x1F1], data[0x1FE:0x200], data[0x202:0x206] = 4, b"\x55\xaa", b"HdrS"
+    struct.pack_into("<H", data, 0x206, 0x20F)
+    struct.pack_into("<H", data, 0x20E, 0x1000)
+    struct.pack_into("<H", data, 0x236, 1)
+    data[0x211] = 1
+    data[0x1200:0x1210] = b"6.12.0 (me@here)"
+    path.write_bytes(data)
+    return path
 
 
 def make_deb(folder: Path, files: dict[str, bytes], *, name: str, arch: str = "arm64", sums: bool = True) -> Path:

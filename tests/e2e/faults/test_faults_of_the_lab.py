@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from lava_desk import Desk, bench_board
 from matrix import SKIPPED, Fault, check, nothing_is_left
 from support.face import Face
+from support.kernels import arm64_image, x86_kernel
 
 LOCAL = "extends = 'localhost'\n"
 QUICK = "[timeouts]\nkernel = 3\nlogin = 3\npower = 3\n[retry]\npause = 0\n"
@@ -72,6 +77,33 @@ ON_A_BENCH = [
 ]  # fmt: skip
 
 
+IMAGE = "[deploy]\nmethod = 'command'\ncommands = ['true {image}']\n"
+#: what is deployed to it is no good, or cannot be made good here
+DEPLOYED = [
+    Fault("something is in the way in the image", "InjectFailed", "job", "fail", 1, where="deploy", others=SKIPPED,
+          options=("--image=small.ext4", "--file=image:/one", "--file=image:/one/two"), says="no folder"),
+    Fault("a program of this machine is missing", "ToolMissing", "configuration", "unknown", 4, where="deploy",
+          others=SKIPPED, options=("--image=small.fat", "--file=image:/file"), says="apt-get install mtools"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", DEPLOYED, ids=str)
+def test_what_is_deployed(face: Face, bench: str, row: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    (face.path / "image").write_bytes(bytes(5000))
+    for name, maker in (("small.ext4", ["mke2fs", "-q"]), ("small.fat", ["mformat", "-C", "-T", "2048", "::", "-i"])):
+        path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+        size = ["1M"] if maker[0] == "mke2fs" else []
+        subprocess.run([*maker, name, *size], cwd=face.path, check=True, env=os.environ | {"PATH": path})
+    if row.kind == "ToolMissing":
+        programs = face.path / "programs"
+        programs.mkdir()
+        for program in Path("/usr/bin").iterdir():
+            if program.name not in ("mtools", "mcopy", "mdir", "mformat", "mmd"):
+                (programs / program.name).symlink_to(program)
+        monkeypatch.setenv("PATH", str(programs))
+    check(face, replace(row, board=bench.replace("[timeouts]", IMAGE + "[timeouts]")))
+
+
 @pytest.mark.parametrize("row", ON_A_BENCH, ids=str)
 def test_on_a_bench(face: Face, bench: str, row: Fault) -> None:
     check(face, replace(row, board=bench))
@@ -110,6 +142,9 @@ ELSEWHERE = [
           do="shell.sendline('cat')\nshell.expect('x', timeout=1)"),
     Fault("deployment fails", "DeployFailed", "job", "fail", 1, DEPLOYS % "false", where="deploy", others=SKIPPED,
           options=("--image=image",)),
+    Fault("another kernel runs than the one deployed", "WrongKernel", "job", "fail", 1,
+          LOCAL + QUICK + "[deploy]\nmethod = 'command'\ncommands = ['true {kernel}']\n", where="boot", others=SKIPPED,
+          options=("--kernel=Image",), says="b booted another kernel than the one deployed"),
     Fault("wrong checksum", "FetchFailed", "job", "fail", 1, DEPLOYS % "true", where="deploy", others=SKIPPED,
           options=("--image=image#sha256=" + "0" * 64,)),
 ]  # fmt: skip
@@ -119,4 +154,6 @@ ELSEWHERE = [
 def test_elsewhere(face: Face, row: Fault) -> None:
     (face.path / "image").write_bytes(bytes(5000))
     (face.path / "noise.py").write_text(NOISE)
+    kernel = face.path / "Image"
+    x86_kernel(kernel) if platform.machine() == "x86_64" else kernel.write_bytes(arm64_image())
     check(face, row)

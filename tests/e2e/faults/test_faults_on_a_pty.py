@@ -82,6 +82,16 @@ ROWS = [
         others=SKIPPED, attempts=2,
     ),
     Fault(
+        "program of the power is missing", "ConfigurationError", "configuration", "unknown", 4,
+        POWERED + "on = 'true && nosuch-pdu on 3'\noff = 'true'\n" + QUICK, where="boot", says="needs a program",
+        others=SKIPPED,
+    ),
+    Fault(
+        "less time for a boot than it needs", "BootFailed", "job", "fail", 1, LOCAL + "console = 'exec:sleep 60'\n",
+        where="boot", says="b has not booted within --boot-timeout 0.2: allow it more time", others=SKIPPED,
+        options=("--boot-timeout=0.2",),
+    ),
+    Fault(
         "nobody at the other end of the line", "NetworkError", "infrastructure", "unknown", 69,
         POWERED + "on = 'true'\noff = 'true'\n" + QUICK, where="boot", says="cannot connect",
         others=SKIPPED, attempts=2,

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import os
-import struct
-from pathlib import Path
 
 import pytest
 from support.face import Face
-
-
-def x86_kernel(path: Path) -> Path:
-    """As much of a bzImage as tells what it is (Documentation/arch/x86/boot.rst)."""
-    data = bytearray(0x4000)
-    data[0x1F1], data[0x1FE:0x200], data[0x202:0x206] = 4, b"\x55\xaa", b"HdrS"
-    struct.pack_into("<H", data, 0x206, 0x20F)
-    struct.pack_into("<H", data, 0x20E, 0x1000)
-    struct.pack_into("<H", data, 0x236, 1)
-    data[0x211] = 1
-    data[0x1200:0x1210] = b"6.12.0 (me@here)"
-    path.write_bytes(data)
-    return path
+from support.kernels import x86_kernel
 
 
 def test_unknown_board_lists_what_there_is(face: Face) -> None:
