@@ -13,6 +13,7 @@ from benchmarks.deploy import ROWS as DEPLOY_ROWS
 from benchmarks.deploy import deploy
 from benchmarks.idle import idle
 from benchmarks.items import items
+from benchmarks.results import results
 from benchmarks.roundtrip import roundtrip
 from benchmarks.transfer import transfer
 
@@ -24,6 +25,7 @@ _ALL: dict[str, Callable[[int, Path], str]] = {
     "transfer": transfer,
     "console": console,
     "deploy": deploy,
+    "results": results,
 }
 _ROWS = {f"console-{name}": row for name, row in ROWS.items()}  # of console, each by itself
 _ROWS |= {f"deploy-{name}": row for name, row in DEPLOY_ROWS.items()}

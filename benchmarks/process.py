@@ -30,6 +30,8 @@ class Measured:
     ended: float
     cpu: float
     cpu_all: float
+    #: most memory that it, or a process that it waited for, had at once, in bytes
+    rss: int = 0
 
     @property
     def wall(self) -> float:
@@ -60,7 +62,9 @@ def measure(argv: Sequence[str | Path], *, folder: Path, output: Path | None = N
         own = _cpu(_stat(process.pid))
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Measured(process.returncode, began, ended, own + helpers.cpu, usage.ru_utime + usage.ru_stime)
+    return Measured(
+        process.returncode, began, ended, own + helpers.cpu, usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10
+    )
 
 
 class _Helpers:

@@ -34,14 +34,16 @@ def finish(run: Run, status: int, seconds: float) -> int:
 
 
 def write(run: Run) -> None:
-    """Bundle and JUnit, as far as the journal has come."""
+    """Bundle and JUnit, as far as the journal has come; then the bundle is checked (``Bug``)."""
     from pytest_lava.results import bundle, junit
 
     lines = read(run.folder)
     run.plan.bundle.parent.mkdir(parents=True, exist_ok=True)
-    bundle.write(run.plan.bundle, bundle.build(lines, version=run.plan.bundle_format, folder=run.folder))
+    content = bundle.build(lines, version=run.plan.bundle_format, folder=run.folder)
+    bundle.write(run.plan.bundle, content)
     junit.write(lines, run.folder / "junit.xml", folder=run.folder)
     run.written = True
+    bundle.validate(content)
 
 
 def _remember_unserved(run: Run) -> None:

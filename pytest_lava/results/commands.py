@@ -66,19 +66,18 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def bundle_command(args: argparse.Namespace) -> int:
     """Write the bundle of ``args.journal``. Raises ``ConfigurationError``, ``InfrastructureError``."""
-    from pytest_lava.results.bundle import build, dump, validate, write_atomically
+    from pytest_lava.results.bundle import build, dump, validate, write
     from pytest_lava.results.bundle_schema import DEFAULT_VERSION
 
     lines, folder = _lines(args.journal)
     asked = next((str(line["format"]) for line in lines if line["kind"] == "run" and line.get("format")), "")
     bundle = build(lines, version=args.format or asked or DEFAULT_VERSION, folder=folder)
     validate(bundle)
-    data = dump(bundle).encode("ascii")
     output = args.output or folder / "bundle.json"
     if str(output) == "-":
-        sys.stdout.write(data.decode("ascii"))
+        sys.stdout.write(dump(bundle))
         return 0
-    write_atomically(output, data)
+    write(output, bundle)
     print(f"{output}: {bundle['format']}, {_count(bundle['test_runs'])}")
     return 0
 

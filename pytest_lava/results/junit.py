@@ -17,6 +17,7 @@ from pytest_lava.results.kernel_messages import kernel_attributes, kernel_messag
 from pytest_lava.results.record import LAVA, Case, Record, Verdict, collect, number
 from pytest_lava.results.recoveries import recovery_attributes, told_attempts, told_recoveries
 from pytest_lava.results.text import strip_ansi, tail, xml_text
+from pytest_lava.results.uncollected import uncollected
 
 __all__ = ["document", "write"]
 
@@ -37,13 +38,14 @@ def document(lines: Iterable[Line], *, folder: Path | None = None, links: Links 
 
     ``folder`` is the run folder, with the files that ``links`` (else those that the run asked for) lead to.
     """
-    record = collect(lines)
-    form = _Form(record, folder, links or Links.of(record.head), _OUTPUT_LIMITS[0])
-    text = _document(form)
-    for limit in _OUTPUT_LIMITS[1:]:
-        if len(text) > _FILE_LIMIT:
-            text = _document(replace(form, limit=limit))
-    return text
+    with uncollected():
+        record = collect(lines)
+        form = _Form(record, folder, links or Links.of(record.head), _OUTPUT_LIMITS[0])
+        text = _document(form)
+        for limit in _OUTPUT_LIMITS[1:]:
+            if len(text) > _FILE_LIMIT:
+                text = _document(replace(form, limit=limit))
+        return text
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ def ascii_only(text: str) -> str:
 
 def xml_text(text: str) -> str:
     """``text`` that is valid in XML 1.0; what is not is shown as ``#x1B``, as pytest itself does."""
+    if text.isprintable():
+        return text
     return _NOT_XML.sub(lambda found: f"#x{ord(found[0]):02X}", strip_ansi(text).replace("\r\n", "\n"))
 
 
