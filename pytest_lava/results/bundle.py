@@ -77,7 +77,7 @@ def _run(run: Bundle) -> Iterator[str]:
             for index, result in enumerate(value):
                 yield f"{',' if index else '['}\n        {encode(result)}"
             yield "\n      ]"
-        elif name == "attachments" and value:
+        elif name == "attachments" and value and isinstance(value, list):  # before 1.1 they are named lines
             for index, attachment in enumerate(value):
                 yield ",\n        " if index else "[\n        "
                 yield from _attachment(attachment, encode)
