@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import ConfigurationError, FetchFailed, LavaError, OperationFailed, Timeout, first_line
+from pytest_lava.errors import (
+    CommandTimeout,
+    ConfigurationError,
+    FetchFailed,
+    LavaError,
+    OperationFailed,
+    Timeout,
+    first_line,
+)
 from pytest_lava.plan import Target
 from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.job_targets import job_suite_of
@@ -30,6 +38,7 @@ __all__ = ["Jobs", "named_jobs"]
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _FETCH = 600.0  # seconds for an archive of definitions
+_NEARLY = 0.1  # seconds with which nothing can be begun
 
 
 def named_jobs(config: pytest.Config) -> tuple[tuple[Job, ...], bool]:
@@ -85,13 +94,12 @@ class Jobs:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """A job that has ended is not gone on with; what the first item of a job needs from elsewhere, all need."""
         __tracebackhide__ = True
-        suite = job_suite_of(item)
-        story = _story(target_of(item))
-        if suite is None:
+        suite, target = job_suite_of(item), target_of(item)
+        if suite is None or target is None:
             return
-        if why := self._ended.get(story):
+        self._clock(_story(target), self._jobs[suite.source].limit)
+        if why := self._ended.get(_story(target)) or self._over(suite, target):
             pytest.skip(why)
-        self._clock(story, self._jobs[suite.source].limit)
         if missing := self._missing(suite.source):
             with self._run.events.phase("fetch"):
                 for other in missing:
@@ -138,18 +146,27 @@ class Jobs:
             return
         try:
             yield self._around(suite, target, board, around)
+        except CommandTimeout as error:  # it names a command of ours
+            over = self._over(suite, target)
+            raise CommandTimeout(over or str(error), evidence=error.evidence) from error
         finally:
             self._note_end(suite, target, board)
+
+    def _over(self, suite: JobSuite, target: Target) -> str:
+        """Which limit is over, if one is."""
+        story, block, job = _story(target), suite.place.block, self._jobs[suite.source]
+        for key, limit, what in ((story, job.limit, "the job"), ((story, block.key), block.limit, "its action")):
+            if limit and (clock := self._clocks.get(key)) is not None and clock.remaining() < _NEARLY:
+                return f"the time of {what} ({limit:g} s) is over"
+        return ""
 
     def _around(self, suite: JobSuite, target: Target, board: Board, around: Surroundings) -> Surroundings:
         job = self._jobs[suite.source]
         story, block = _story(target), suite.place.block
         clocks = [self._clock(story, job.limit), self._clock((story, block.key), block.limit)]
         left = min((clock.remaining() for clock in clocks if clock is not None), default=around.timeout)
-        if left <= 0:
-            pytest.skip(
-                "the time of the job is over" if clocks[0] and clocks[0].expired else "its action's time is over"
-            )
+        if left < _NEARLY:
+            pytest.skip(self._over(suite, target))
         return replace(around, timeout=left, console=board.console, since=self._since(suite, target, board))
 
     def _since(self, suite: JobSuite, target: Target, board: Board) -> int:
@@ -165,7 +182,8 @@ class Jobs:
         """What came on the console is no other one's, and an error may end the job."""
         self._read[target.id] = (board.boot_id, board.console.boundary), board.console.end
         if suite.broke is not None and _ends(suite, suite.broke):
-            self._ended[_story(target)] = f"the job ended with {suite.name}: {first_line(suite.broke)}"
+            over = self._over(suite, target) if isinstance(suite.broke, Timeout) else ""
+            self._ended[_story(target)] = over or f"the job ended with {suite.name}: {first_line(suite.broke)}"
 
     # -- the end ------------------------------------------------------------------------------------------------
 

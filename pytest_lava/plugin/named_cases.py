@@ -19,8 +19,8 @@ def take_cases(
 ) -> tuple[list[str], dict[Path, set[str]]]:
     """Arguments as pytest understands them, and the cases that were asked for, of each file.
 
-    ``FILE::CASE`` becomes the file, ``FILE::CASE[TARGET]`` its items on that target. ``ConfigurationError`` with a
-    sentence for each file that is wrong.
+    ``FILE::CASE`` becomes the file, ``FILE::CASE[TARGET]`` its items on that target, ``FILE::ITEM::CASE`` that item of
+    a file with several. ``ConfigurationError`` with a sentence for each file that is wrong.
     """
     found: list[str] = []
     chosen: dict[Path, set[str]] = {}
@@ -38,6 +38,10 @@ def take_cases(
             continue
         path, names = ours
         chosen.setdefault(path, set()).add(case)
+        item, behind, _ = case.partition("::")
+        if behind and item in names:
+            found.append(f"{file}::{item}[{target}]" if target else f"{file}::{item}")
+            continue
         found += [f"{file}::{name}[{target}]" for name in names] if target else [file]
     if wrong:
         raise ConfigurationError("\n".join(wrong))

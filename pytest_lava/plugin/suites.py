@@ -175,6 +175,10 @@ class _Cases:
         suite = suite_of(item)
         assert suite is not None
         self._suite = item.config.stash[_FACE].named(suite)
+        #: definitions of one job may have cases of the same name
+        self._within = f"{suite.name}::" if target.job else ""
+        if self._within:
+            self._chosen = {name.removeprefix(self._within) for name in chosen if name.startswith(self._within)}
         several = len(run.plan.targets) > 1
         self._where = f"[{target.id}]" if several else ""
 
@@ -191,11 +195,12 @@ class _Cases:
         self._count += 1
         if case.result == "fail":
             self._failed.append(name)
-        nodeid = self._ids[case.id] = f"{self._item.nodeid.partition('::')[0]}::{name}{self._where}"
+        file, shown = self._item.nodeid.partition("::")[0], f"{self._within}{name}{self._where}"
+        nodeid = self._ids[case.id] = f"{file}::{shown}"
         emit_child(
             self._item,
             name=nodeid,
-            title=f"{name}{self._where} ({self._item.path.name})",
+            title=f"{shown} ({self._item.path.name})",
             when="call",
             outcome=_OUTCOMES[case.result],
             reason=self._reason(case),
