@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import re
 import types
-from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pytest_lava.errors import ConfigurationError, LavaError, TestError
-from pytest_lava.plan import Target
-from pytest_lava.plugin.child import emit_child
+from pytest_lava.errors import ConfigurationError, LavaError
 from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.facts import FACTS, release_of
 from pytest_lava.plugin.functions import made_function
 from pytest_lava.plugin.job_targets import job_body
 from pytest_lava.plugin.named_cases import take_cases
+from pytest_lava.plugin.suite_cases import Cases
 from pytest_lava.results.record import DEFINITION
-from pytest_lava.suites.api import STDOUT, Attachment, Case, Suite, Surroundings
+from pytest_lava.suites.api import Suite, Surroundings
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
@@ -32,10 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["SuiteFile", "Suites", "suite_of"]
 
 _FACE = pytest.StashKey["Suites"]()
-_RUNNING = pytest.StashKey["_Cases"]()
+_RUNNING = pytest.StashKey[Cases]()
 _SUFFIXES = (".yaml", ".yml")
-_OUTCOMES: Mapping[str, Any] = {"pass": "passed", "fail": "failed", "skip": "skipped", "unknown": "skipped"}
-_TOLD = 5  # names of cases in the one line that says which failed
 
 
 def suite_of(item: pytest.Item) -> Suite | None:
@@ -111,7 +107,9 @@ class Suites:
         folder = run.folder / "suites" / f"{number}-{_slug(suite.name)[:60]}"
         folder.mkdir(parents=True, exist_ok=True)
         chosen = self._chosen.get(suite.source.resolve(), set())
-        cases = item.stash[_RUNNING] = _Cases(run, item, target, board, folder=folder, chosen=chosen)
+        cases = item.stash[_RUNNING] = Cases(
+            run, item, target, board, suite, named=self.named(suite), folder=folder, chosen=chosen
+        )
         surroundings = Surroundings(
             shell=shell,
             folder=folder,
@@ -155,121 +153,6 @@ class Suites:
         return report
 
 
-class _Cases:
-    """Reports the cases of one item."""
-
-    def __init__(
-        self, run: Run, item: pytest.Item, target: Target, board: Board, *, folder: Path, chosen: set[str]
-    ) -> None:
-        self._run, self._item, self._target, self._board, self._folder = run, item, target, board, folder
-        self._chosen = chosen
-        self._begin = board.console.end
-        self._taken: Counter[str] = Counter()
-        self._failed: list[str] = []
-        self._count = 0
-        self._came: set[str] = set()
-        #: node ids of cases by their plain id, and files of the whole run
-        self._ids: dict[str, str] = {}
-        self._files: list[dict[str, str]] = []
-        self.broke = self.died = False
-        suite = suite_of(item)
-        assert suite is not None
-        self._suite = item.config.stash[_FACE].named(suite)
-        #: definitions of one job may have cases of the same name
-        self._within = f"{suite.name}::" if target.job else ""
-        if self._within:
-            self._chosen = {name.removeprefix(self._within) for name in chosen if name.startswith(self._within)}
-        several = len(run.plan.targets) > 1
-        self._where = f"[{target.id}]" if several else ""
-
-    def report(self, case: Case) -> None:
-        """One case, now."""
-        name = "::".join(part for part in (case.set_name, case.id) if part)
-        self._taken[name] += 1
-        if self._taken[name] > 1:
-            name = f"{name}#{self._taken[name]}"
-        begin, self._begin = self._begin, self._board.console.end
-        if self._chosen and name not in self._chosen:
-            return
-        self._came.add(name)
-        self._count += 1
-        if case.result == "fail":
-            self._failed.append(name)
-        file, shown = self._item.nodeid.partition("::")[0], f"{self._within}{name}{self._where}"
-        nodeid = self._ids[case.id] = f"{file}::{shown}"
-        emit_child(
-            self._item,
-            name=nodeid,
-            title=f"{shown} ({self._item.path.name})",
-            when="call",
-            outcome=_OUTCOMES[case.result],
-            reason=self._reason(case),
-            seconds=max(0.0, case.stop - case.start),
-            stop=case.stop,
-            facts=self._facts(case, name, begin),
-            sections=[("Output", case.output)] if case.output and case.result == "fail" else [],
-            properties=_properties(case),
-            xfail=case.xfail,
-        )
-
-    def _facts(self, case: Case, name: str, begin: int) -> dict[str, Any]:
-        board, log = self._board, self._folder / STDOUT
-        return {
-            "suite": self._suite,
-            "case": name.replace("::", "."),
-            "target": self._target.id,
-            "board": board.name,
-            "release": board.last_boot.release if board.last_boot else None,
-            "console": [begin, self._begin],
-            "console_log": self._run.log_name(board.console.log),
-            "result": case.result,
-            "log_line": case.line if case.line and log.exists() else None,
-            "said": case.message,
-            "parent": self._item.nodeid,
-            "attachments": [self._file(one) for one in case.attachments],
-        }
-
-    @staticmethod
-    def _reason(case: Case) -> str:
-        """Why it did not pass, in one line."""
-        said = case.message or {"fail": "the test says so", "unknown": "the result is unknown"}.get(case.result, "")
-        if case.measurement is not None and case.result == "fail" and f"{case.measurement:g}" not in said:
-            said += f" (measured {case.measurement:g} {case.units})".replace(" )", ")")
-        return said or "skipped by the test"
-
-    def judge(self) -> None:
-        """Fail the item by its cases."""
-        if missing := self._chosen - self._came:
-            raise TestError(f"the definition reported no case {', '.join(sorted(missing))}")
-        if self._failed:
-            names = ", ".join(self._failed[:_TOLD]) + (", ..." if len(self._failed) > _TOLD else "")
-            raise TestError(f"{len(self._failed)} of {self._count} cases failed: {names}")
-
-    def attach(self, case: str, file: Attachment) -> None:
-        """A file that came from the board after the outcome of its case."""
-        about, journal = self._file(file), self._run.journal
-        if case and case in self._ids and journal is not None:
-            journal.write(
-                "evidence",
-                by="test",
-                board=self._board.name,
-                nodeid=self._ids[case],
-                target=self._target.id,
-                sections=[],
-                attachments=[about],
-            )
-        elif not case or not self._chosen:
-            self._files.append(about)
-
-    def _file(self, file: Attachment) -> dict[str, str]:
-        return {"name": file.name, "path": str(file.path.relative_to(self._run.folder)), "mime": file.mime}
-
-    def files(self) -> list[dict[str, str]]:
-        """What belongs to the whole test run: its logs first, as results point into the one of its steps."""
-        logs = sorted(self._folder.glob("*.log"), key=lambda log: log.name != STDOUT)
-        return [*(self._file(Attachment(log.name, log)) for log in logs), *self._files]
-
-
 class SuiteFile(pytest.Module):
     """A file with a function for each suite in it: so parametrisation and grouping are pytest's own."""
 
@@ -300,19 +183,6 @@ def _function(face: Suites, name: str, suite: Suite) -> Callable[..., None]:
 
 def _slug(name: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", name).strip("-") or "definition"
-
-
-def _properties(case: Case) -> list[tuple[str, Any]]:
-    """What a result has beside its outcome."""
-    told = {
-        "measurement": case.measurement,
-        "units": case.units or None,
-        "low": case.low,
-        "high": case.high,
-        "set": case.set_name or None,
-        **case.attributes,
-    }
-    return [(name, value) for name, value in told.items() if value is not None]
 
 
 def _environment(board: Board, run: str, release: str | None) -> dict[str, str]:
