@@ -27,7 +27,7 @@ hookimpl = pluggy.HookimplMarker("pytest_lava")
 def lava_register(registry: Registry) -> None:
     """Add drivers, named the way board files name them: ``registry.add("power", "myrelay", MyRelay)``.
 
-    Called once, when the first driver is looked up. Kinds are ``power``, ``boot`` and ``deploy``.
+    Called once, when the first driver is looked up. Kinds are ``power``, ``boot``, ``deploy`` and ``sink``.
     A driver may be given as the string ``"module:attribute"``, which is imported only when a board uses it.
     A name that is taken raises :class:`pytest_lava.errors.ConfigurationError`.
     """

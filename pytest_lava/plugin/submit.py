@@ -124,9 +124,9 @@ class Submission:
         if self.problem:
             yield "problem", self.problem
         if self.choices and not self._kept:
-            yield "to submit", command(f"submit {run.folder}", self._spool.folder)
+            yield "later", command(f"submit {run.folder}", self._spool.folder)
         elif any(outcome.status == "waiting" for outcome in self._outcomes):
-            yield "to submit", waiting_command(self._spool.folder)
+            yield "later", waiting_command(self._spool.folder)
         if refused := [outcome.item for outcome in self._outcomes if outcome.status == "failed"]:
             yield "mended?", refused_command(self._spool.folder, refused)
         if older := self._older.told:

@@ -10,7 +10,8 @@ kind     fields
 ======== ==========================================================================================================
 run      first line: ``argv``, ``rootdir``, ``host``, ``versions`` {"pytest-lava", "pytest", "python", "qemu"?},
          ``boards`` [name], ``format`` (bundle version asked for), ``attachment_limit``? (bytes of one file in the
-         bundle), ``tags``? [tag], ``public_url``? (where the run folder can be found), ``junit_links``? {dialect, base}
+         bundle), ``tags``? [tag], ``public_url``? (where the run folder can be found), ``junit_links``? {dialect, base},
+         ``sinks``? [{name, kind, options}] (where results are submitted to)
 target   one for each (board, kernel, image) used: ``target`` (id), ``board``, ``device_type``, ``arch``,
          ``kernel``? {name, path, sha256, release?, build?, arch, kind, given (bool: by the user)},
          ``image``? {name, path, sha256}, ``emulated`` (bool), ``console_log``? (file name in the run folder),

@@ -280,4 +280,5 @@ def _reason(error: BaseException) -> str:
         error = inner
     text = str(error.strerror if isinstance(error, OSError) and error.strerror else error) or type(error).__name__
     text = re.sub(r"^\w+\(host=[^)]*\): |\[Errno -?\d+\] |<[^<>]* object at 0x[0-9a-f]+>:? ?", "", text)
+    text = text.removeprefix("Failed to establish a new connection: ")
     return kind + " ".join(text.split())

@@ -79,7 +79,7 @@ def _submit(args: argparse.Namespace) -> int:
     if args.watch:
         return _watch(spool, sender, args.wait)
     items = spool.items() if args.all else _added(args, spool, secrets)
-    outcomes = [outcome for item in items for outcome in _send(spool, sender, item, args.wait)]
+    outcomes = [outcome for item in items for outcome in _send(spool, sender, item, args.wait, again=not args.all)]
     _prune(spool)
     if args.all and not items:
         print("nothing is waiting")
@@ -104,11 +104,16 @@ def _added(args: argparse.Namespace, spool: Spool, secrets: FoundSecrets) -> lis
     return spool.add(results, choices)
 
 
-def _send(spool: Spool, sender: Sender, item: Item, seconds: float, *, at_once: bool = True) -> list[Outcome]:
+def _send(
+    spool: Spool, sender: Sender, item: Item, seconds: float, *, at_once: bool = True, again: bool = False
+) -> list[Outcome]:
+    """Send one item and say what came of it; ``again``: also of sinks that had it before."""
     from pytest_lava.deadline import Deadline
     from pytest_lava.spool.telling import line
 
+    had = [] if again else [entry.name for entry, state in item.states() if state.status != "waiting"]
     outcomes = sender.send(item, Deadline.after(seconds), tries=_TRIES, at_once=at_once)
+    outcomes = [outcome for outcome in outcomes if outcome.sink not in had]
     for outcome in outcomes:
         print(f"{outcome.status:<8} {item.uuid[:8]} {line(outcome)}", flush=True)
     if item.damage:

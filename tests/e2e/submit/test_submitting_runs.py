@@ -118,7 +118,7 @@ def test_a_server_that_is_down_gets_it_with_the_next_run(desk: Desk) -> None:
         code, first = desk.run(*BOARD, "--command=true", "--submit", proxy.url(), "--submit-wait=1s")
         assert code == 0
         assert re.search(r"^waiting  http-127.0.0.1: .*maintenance", first.output, re.MULTILINE), first.output
-        assert re.search(r"^to submit pytest-lava submit --all$", first.output, re.MULTILINE), first.output
+        assert re.search(r"^later    pytest-lava submit --all$", first.output, re.MULTILINE), first.output
         (item,) = new_items(desk)
         code, quiet = desk.run(*BOARD, "--command=sleep 1", "--offline", run="quiet")
         assert "older" not in quiet.output
@@ -173,7 +173,7 @@ def test_no_spool_no_harm(desk: Desk) -> None:
     code, session = desk.run(*BOARD, "--command=true", "--submit=./out", "--lava-spool=file/spool")
     assert code == 0
     assert "problem  the results could not be kept to be submitted: the spool" in session.output
-    told = re.search(r"^to submit pytest-lava (submit \S+) --lava-spool .*$", session.output, re.MULTILINE)
+    told = re.search(r"^later    pytest-lava (submit \S+) --lava-spool .*$", session.output, re.MULTILINE)
     assert told, session.output
     assert desk.cli(*told[1].split()).returncode == 0  # with the spool of the user
     assert (desk.folder / "out" / uuid_of(session) / "bundle.json").is_file()
