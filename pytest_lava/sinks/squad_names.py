@@ -41,10 +41,13 @@ def full_name(suite: str, case: str) -> str:
     >>> full_name("tests/test_a.py", "TestX::test_y[a/b]")
     'tests/test_a.py/TestX/test_y[a/b]'
     """
-    base, bracket, parameters = f"{suite}::{case}".partition("[")
-    path = re.sub(r"/{2,}", "/", " ".join(plain(base).split()).replace("::", "/"))
-    name = path.lstrip("/") + bracket + " ".join(plain(parameters).split())
-    return name.rstrip("/") or "unnamed"
+    base, bracket, parameters = case.partition("[")
+    path = re.sub(r"/{2,}", "/", f"{_one_line(suite)}/{_one_line(base)}".replace("::", "/"))
+    return (path.lstrip("/") + bracket + _one_line(parameters)).rstrip("/") or "unnamed"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(plain(text).split())
 
 
 def names(wanted: Sequence[str]) -> list[str]:
