@@ -13,6 +13,7 @@ import pytest
 from pytest_lava.errors import NO_ROOM, ExitStatus
 from pytest_lava.plugin.crash import ATTACHMENTS
 from pytest_lava.plugin.facts import FACTS
+from pytest_lava.plugin.html_output import ShortOutput
 from pytest_lava.plugin.measuring import shown_measurements
 from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Html"]
 
 _ORANGE = "#b45f06"
+#: one long line would push all columns but the first out of sight
+_WRAPPED = "<style>.logwrapper .log { white-space: pre-wrap; overflow-wrap: anywhere; }</style>"
 #: where pytest-html has the classes whose object collects reports and writes the file
 _REPORTS = ("pytest_html.report", "pytest_html.selfcontained_report")
 
@@ -32,6 +35,7 @@ class Html:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._waiting: list[object] = []
+        self._output = ShortOutput(run.folder, self._link)
         option = run.config.option
         self._ours = not option.htmlpath and run.runs_tests
         if self._ours:
@@ -75,6 +79,7 @@ class Html:
         run = self._run
         if run.journal is None:
             return
+        prefix.append(_WRAPPED)
         if cause := run.root_cause():
             prefix.append(f'<p style="color: red"><b>{html.escape(cause)}</b></p>')
         prefix += [f"<p>resumed: {html.escape(line)}</p>" for line in run.resumes()]
@@ -104,7 +109,10 @@ class Html:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_html(self, report: Any, data: list[str]) -> None:
-        """The reason of a skip as a sentence, where pytest-html shows a Python tuple."""
+        """The reason of a skip as a sentence, where pytest-html shows a Python tuple; of long output only the ends."""
+        shown = report.when not in ("setup", "teardown") or report.outcome != "passed"  # so pytest-html
+        if shown and self._run.journal is not None:
+            self._output.shorten(report.nodeid, data, [("report", report.longreprtext), *report.sections])
         if isinstance(report.longrepr, tuple) and data:
             shown, said = html.escape(report.longreprtext), "{}:{}: {}".format(*report.longrepr)
             data[:] = [text.replace(shown, html.escape(said)) for text in data]
