@@ -1,12 +1,13 @@
-"""What arguments of commands may be: each function reads one, or says what is wrong with it."""
+"""What arguments of commands may be: functions read one, or say what is wrong with it, or make it fit to be shown."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import re
 from contextlib import suppress
 
-__all__ = ["count", "limit", "seconds"]
+__all__ = ["count", "limit", "seconds", "without_secret"]
 
 
 def seconds(text: str) -> float:
@@ -29,3 +30,8 @@ def count(text: str) -> int:
     if text.isascii() and text.isdecimal():
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0 or more")
+
+
+def without_secret(text: str) -> str:
+    """URLs in it as they may be shown: without user and password."""
+    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pytest_lava.arguments import without_secret
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import BoardBusy, ConfigurationError, InfrastructureError
 from pytest_lava.events import EventLog
@@ -52,7 +53,7 @@ class Holder:
     def me(cls, board: str, run: Path | None) -> Holder:
         """This process, now."""
         since = datetime.now().astimezone().isoformat(timespec="seconds")
-        return cls(os.getpid(), _user(), since, board, str(run or ""), shlex.join(sys.orig_argv)[:1000])
+        return cls(os.getpid(), _user(), since, board, str(run or ""), without_secret(shlex.join(sys.orig_argv))[:1000])
 
     def describe(self) -> str:
         """``alice (pid 123, since 10:31, /home/alice/lava-runs/...)``."""

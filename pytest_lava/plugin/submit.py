@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_lava.arguments import without_secret
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, ExitStatus, InfrastructureError, LavaError, of_this_machine
 from pytest_lava.sinks.api import Results
-from pytest_lava.sinks.choosing import SinkChoice, SinkChooser, without_secret
+from pytest_lava.sinks.choosing import SinkChoice, SinkChooser
 from pytest_lava.sinks.secrets import PREFIX, FoundSecrets
 from pytest_lava.sinks.settings import Settings, settings_files
 from pytest_lava.spool.sending import Outcome, Sender, Try
@@ -105,6 +107,8 @@ class Submission:
             pass  # the phase has told it
         except KeyboardInterrupt:
             self.problem = "submitting was interrupted"
+        except Exception as error:  # a bug of ours must not cost a run its end
+            self.problem = self.secrets.mask(f"submitting failed: {type(error).__name__}: {error}")
         with suppress(OSError):
             for removed in self._spool.prune():
                 run.events.emit(f"removed from what was sent, by age or size: {removed}")
@@ -124,7 +128,7 @@ class Submission:
         if self.problem:
             yield "problem", self.problem
         if self.choices and not self._kept:
-            yield "later", command(f"submit {run.folder}", self._spool.folder)
+            yield "later", f"pytest-lava submit {shlex.quote(str(run.folder))}"  # the spool may be what is wrong
         elif any(outcome.status == "waiting" for outcome in self._outcomes):
             yield "later", waiting_command(self._spool.folder)
         if refused := [outcome.item for outcome in self._outcomes if outcome.status == "failed"]:
@@ -221,6 +225,7 @@ class _Older:
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self._outcomes: list[Outcome] = []
+        self._damaged = 0
         self.told = ""
 
     def begin(self) -> None:
@@ -239,8 +244,8 @@ class _Older:
             return ""
         outcomes = list(self._outcomes)
         counts = {how: sum(one.status == how for one in outcomes) for how in ("sent", "waiting", "failed")}
-        words = [f"{count} {how}" for how, count in counts.items() if count]
-        if counts["waiting"] or counts["failed"]:
+        words = [f"{count} {how}" for how, count in {**counts, "damaged": self._damaged}.items() if count]
+        if words and words != [f"{counts['sent']} sent"]:
             words.append(f"see: {command('spool', self._spool.folder)}")
         self.told = ", ".join(words)
         return self.told
@@ -253,6 +258,7 @@ class _Older:
             waiting = [entry.name for entry, state in item.states() if state.status == "waiting"]
             try:
                 outcomes = self._sender.send(item, deadline)
+                self._damaged += bool(item.damage)
                 self._outcomes += [outcome for outcome in outcomes if outcome.sink in waiting]
             except (LavaError, OSError) as error:
                 print(f"pytest-lava: older runs could not be sent: {error}", file=sys.stderr)

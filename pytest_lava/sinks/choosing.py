@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ValidationError
 
+from pytest_lava.arguments import without_secret
 from pytest_lava.config.mistakes import Source, did_you_mean, explain, place_of
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.registry import Registry
@@ -18,7 +19,7 @@ from pytest_lava.sinks.api import Sink
 from pytest_lava.sinks.secrets import FoundSecrets
 from pytest_lava.sinks.settings import FILE, Settings
 
-__all__ = ["SinkChoice", "SinkChooser", "made_from", "without_secret"]
+__all__ = ["SinkChoice", "SinkChooser", "made_from"]
 
 _FOLDERS = ("file", "junit")  # kinds whose URL may be a path
 _PLAIN = {"http": "http", "https": "http", "file": "file"}  # kinds of a URL that names none
@@ -150,11 +151,6 @@ def made_from(stored: Mapping[str, Any], registry: Registry, secrets: FoundSecre
         return SinkChoice(name, kind, driver(name, options, secrets), options)
     except (ValidationError, ImportError) as error:
         raise ConfigurationError(f"the sink {name!r} of kind {kind!r} cannot be used any more: {error}") from None
-
-
-def without_secret(text: str) -> str:
-    """A URL as it may be shown: without user and password."""
-    return re.sub(r"(?<=://)[^/?#\s]*@", "", text)
 
 
 def _split(text: str) -> tuple[str, str]:

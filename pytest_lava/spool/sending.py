@@ -7,6 +7,7 @@ got is still in ``new/``.
 from __future__ import annotations
 
 import random
+import shlex
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -156,7 +157,9 @@ class Sender:
         memory = _Memory(item, entry, tried)
         try:
             if damage := item.damaged(entry):
-                raise SinkRefused(f"{damage}: submit its run folder once more: pytest-lava submit {item.run}")
+                raise SinkRefused(
+                    f"{damage}: submit its run folder once more: pytest-lava submit {shlex.quote(item.run)}"
+                )
             choice = self._made(entry)
             parcel = Parcel(item.uuid, item.parcel(entry), dict(before.progress), memory.remember)
             receipt = choice.sink.send(parcel, deadline)

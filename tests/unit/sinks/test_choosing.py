@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from pytest_lava.arguments import without_secret
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.registry import Registry
-from pytest_lava.sinks.choosing import SinkChoice, SinkChooser, made_from, without_secret
+from pytest_lava.sinks.choosing import SinkChoice, SinkChooser, made_from
 from pytest_lava.sinks.secrets import FoundSecrets
 from pytest_lava.sinks.settings import Settings, settings_files
 
@@ -166,3 +169,13 @@ def test_secrets_are_found_in_this_order(tmp_path: Path) -> None:
     assert secrets.get("other", "nowhere.example") == ""
     for text in ("from-url", "from-netrc", "from-environment"):
         assert text not in secrets.mask(f"-{text}-")
+
+
+def test_who_holds_a_board_tells_no_secret() -> None:
+    """The command line is in the file of each lock, for whoever waits."""
+    program = "from pytest_lava.lab.locks import Holder; print(Holder.me('b', None).command)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--submit", "http://u:s3cret@h/x"], capture_output=True, text=True, check=True
+    )
+    assert "--submit http://h/x" in done.stdout
+    assert "s3cret" not in done.stdout
