@@ -77,6 +77,11 @@ class Face:
     def journal(self, kind: str = "outcome") -> list[dict[str, Any]]:
         return [line for line in read(self.latest) if line["kind"] == kind]
 
+    def events(self) -> list[dict[str, Any]]:
+        """The event logs of all processes of the newest run."""
+        files = sorted(self.latest.glob("events*.jsonl"))
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
     def deployments(self) -> list[str]:
         return [line["target"] for line in self.journal("phase") if line["name"] == "deploy"]
 
