@@ -42,10 +42,10 @@ class Face:
         folder.mkdir(exist_ok=True)
         (folder / f"{name}.toml").write_text(text)
 
-    def run(self, *arguments: object, **counts: int) -> pytest.RunResult:
-        """pytest in a process of its own; ``counts`` as ``assert_outcomes`` takes them. Its bundle is checked."""
+    def run(self, *arguments: object, seconds: float = 120, **counts: int) -> pytest.RunResult:
+        """pytest in a process of its own; ``counts`` as ``assert_outcomes`` takes them. Its bundle is checked; ``seconds`` are its limit."""
         quick = QUICK if self.snapshots else (*QUICK, "--no-snapshot")
-        result = self.pytester.runpytest_subprocess(*quick, *map(str, arguments), timeout=120)
+        result = self.pytester.runpytest_subprocess(*quick, *map(str, arguments), timeout=seconds)
         if counts:
             result.assert_outcomes(**counts)
         if (self.latest / "bundle.json").exists():
