@@ -43,7 +43,10 @@ class Face:
         (folder / f"{name}.toml").write_text(text)
 
     def run(self, *arguments: object, seconds: float = 120, **counts: int) -> pytest.RunResult:
-        """pytest in a process of its own; ``counts`` as ``assert_outcomes`` takes them. Its bundle is checked; ``seconds`` are its limit."""
+        """pytest in a process of its own; ``counts`` as ``assert_outcomes`` takes them. Its bundle is checked.
+
+        ``seconds`` are its limit.
+        """
         quick = QUICK if self.snapshots else (*QUICK, "--no-snapshot")
         result = self.pytester.runpytest_subprocess(*quick, *map(str, arguments), timeout=seconds)
         if counts:
