@@ -286,6 +286,9 @@ class Desk:
                 os.kill(pid, signal.SIGKILL)
         for session in self.sessions:
             session.process.wait(10)
+        for shell in (self.folder / "state").glob("*.shell"):  # of a bench that was not switched off
+            for path in Path("/dev/shm").glob(f".lava{shell.read_text().strip()}*"):
+                path.unlink(missing_ok=True)
 
 
 def bench_board(desk: Desk, name: str, more: Sequence[str] = ()) -> None:
