@@ -24,7 +24,8 @@ __all__ = ["HostResult", "run_here"]
 #: each process of a command has it in its environment, however far it went from the others
 _MARK = "LAVA_HOST_COMMAND"
 _GRACE = 3.0  # seconds from SIGTERM to SIGKILL
-_ROUNDS = 20
+_LONGEST = 1e6  # seconds that the system's clock of a wait can count
+_ROUNDS = 20  # of killing
 _TAIL = 8192  # bytes of each stream that an error shows
 _PROC = Path("/proc")
 
@@ -55,7 +56,7 @@ def run_here(
         begin = monotonic()
         forget, process = _started(command, folder, given, (said, wrong), guard)
         try:
-            in_time = wait_exit(process, Deadline.after(timeout))
+            in_time = wait_exit(process, Deadline.after(min(timeout, _LONGEST)))
             duration = monotonic() - begin
             left = _end_all(process, mark)
         except BaseException:

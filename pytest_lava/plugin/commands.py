@@ -101,7 +101,7 @@ class Commands:
     def _environment(self, board: Board, target: Target) -> dict[str, str]:
         """What a tool needs to find the board and the run."""
         power = board.config.power.options
-        network = " ".join(map(str, getattr(power, "network", ()) or ()))
+        network = " ".join((*getattr(power, "network", ()), *getattr(power, "arguments", ())))
         return {
             "LAVA_BOARD": board.name,
             "LAVA_BOARD_TYPE": board.config.device_type,
