@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import time
@@ -24,6 +25,11 @@ __all__ = ["USAGE", "add_parsers", "bisect"]
 USAGE = ABORT + ExitStatus.USAGE
 
 _OURS = ("--lava-dir", "--snapshot", "--no-snapshot", "--collect-only", "--co", "--setup-plan", "--setup-only")
+#: pytest's options that name what the build has yet to make
+_BUILT = (
+    "--kernel", "--kernel-tree", "--modules", "--dtb", "--initrd", "--vmlinux", "--image", "--deb", "--overlay",
+    "--file",
+)  # fmt: skip
 _SHELL_CANNOT = (126, 127)  # sh: not executable, not found
 _LINES = 20  # of a failed build
 _ASK = 60.0  # seconds for git, and for --uname
@@ -105,6 +111,8 @@ def _bisect(arguments: argparse.Namespace) -> int:
             raise ConfigurationError(
                 f"leave out {argument} behind --: bisect decides that itself (where runs go: --runs DIR)"
             )
+    if refused := _refused(arguments.pytest_args):
+        raise ConfigurationError(f"pytest does not take what is behind --: {refused}")
     commit = _commit()
     processes = Processes()
     begun = monotonic()
@@ -199,6 +207,26 @@ class _Bisection:
         lines = read(folder) if next(folder.glob("journal*.jsonl"), None) else []
         verdict = judge(lines, status, build, folder=folder, skip_boot=self._arguments.boot == "skip")
         return verdict, verdict.status == SKIP and status == ExitStatus.LAB_FAULT
+
+
+def _refused(arguments: Sequence[str]) -> str:
+    """Why pytest cannot run with these arguments, as far as it can be told before the build, which may take an hour."""
+    left, names_built = [], False
+    for argument in arguments:
+        option, equals, _ = argument.partition("=")
+        if not names_built and option not in _BUILT:
+            left.append(argument)
+        names_built = option in _BUILT and not equals
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "pytest", *left, "--collect-only", "-q", "-p", "no:cacheprovider"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_ASK, check=False,
+        )  # fmt: skip
+        if done.returncode == ExitStatus.USAGE:
+            lines = (line.strip() for line in (done.stderr or done.stdout).splitlines())
+            said = [line for line in lines if re.search(r"[Ee]rror: |ERROR", line) and "usage: " not in line]
+            return "; ".join(line.partition(": ")[2] or line for line in said) or "it says nothing about why"
+    return ""
 
 
 def _no_kernel(arguments: Sequence[str]) -> str:

@@ -40,6 +40,8 @@ def choose(config: pytest.Config) -> Path:
 
 def _named_folder(config: pytest.Config) -> Path:
     folder = Path(config.invocation_params.dir, config.option.lava_dir).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise pytest.UsageError(f"--lava-dir {config.option.lava_dir} is no folder: give another one")
     if runs_tests(config):
         try:
             folder.mkdir(parents=True, exist_ok=True)

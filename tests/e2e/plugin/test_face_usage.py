@@ -129,3 +129,18 @@ def test_a_cache_that_goes_with_the_run_and_no_run(face: Face) -> None:
     result = face.here("--board=qemu-arm64", "--no-cache", "--collect-only", "test_it.py")
     assert result.ret == 0
     assert face.untouched
+
+
+def test_limits_of_a_load_that_nothing_makes(face: Face) -> None:
+    face.write(test_it="def test_it(shell): pass")
+    (line,) = face.refused("--board=localhost", "--stress-limit=2h", "--stress-report=5", "test_it.py")
+    assert "--stress-limit and --stress-report: there is no load; add --stress CMD or --until-failure" in line
+    face.write(test_load="import pytest\n\n@pytest.mark.stress\ndef test_load(shell): pass")
+    assert face.here("--board=localhost", "--stress-limit=2h", "--collect-only", "test_load.py").ret == 0
+
+
+def test_a_run_folder_that_is_a_file(face: Face) -> None:
+    (face.path / "run").touch()
+    for look in ((), ("--collect-only",)):
+        (line,) = face.refused("--board=localhost", "--lava-dir=run", *look)
+        assert "--lava-dir run is no folder: give another one" in line

@@ -261,6 +261,18 @@ def test_attached_after_a_run_that_could_not_say_goodbye(tmp_path: Path, running
         assert board.answers()
 
 
+def test_silence_of_commands_is_limited_by_the_board_file(tmp_path: Path) -> None:
+    with open_board(tmp_path, "b", "extends = 'localhost'\n[timeouts]\nsilence = 1\n") as board:
+        begun = time.monotonic()
+        with pytest.raises(CommandTimeout, match="the command wrote nothing for 1 s: sleep 60"):
+            board.shell.run("sleep 60")
+        assert time.monotonic() - begun < 20
+        talks = board.shell.run("for n in 1 2 3 4; do echo $n; sleep 0.4; done", timeout=30)
+        assert talks.stdout == "1\n2\n3\n4\n"
+        assert board.shell.run("sleep 0.2; echo done", timeout=1).stdout == "done\n"
+        assert board.shell.run("sleep 1.5; echo done", silence=20).stdout == "done\n"
+
+
 def test_attached_to_nobody(tmp_path: Path) -> None:
     with (
         open_board(tmp_path, "b", attached("socket://127.0.0.1:9") + "[timeouts]\npower = 0.1\n") as board,

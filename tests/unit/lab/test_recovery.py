@@ -71,6 +71,18 @@ def test_a_shell_that_only_hung_is_the_same_one(tmp_path: Path) -> None:
         assert board.shell.run("echo $$").stdout == pid
 
 
+def test_a_shell_that_is_stopped_is_given_up_soon(tmp_path: Path) -> None:
+    with open_board(tmp_path, "b", LOCAL) as board:
+        board.reach(State.SHELL)
+        with pytest.raises(Hang):
+            board.shell.run("kill -STOP $$; :", timeout=0.5)
+        board.lose("it hangs")
+        recovery, error = climb(board, Death.SHELL)
+        assert [(rung.name, rung.worked) for rung in recovery.rungs] == [("resync", False), ("power cycle", True)]
+        assert error is None
+        assert recovery.rungs[0].seconds < 5  # a shell that says anything is given 8
+
+
 def test_a_crash_needs_a_power_cycle_at_once(tmp_path: Path) -> None:
     with open_board(tmp_path, "b", RESPAWNS) as board:
         dies(board)
