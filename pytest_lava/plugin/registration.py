@@ -19,10 +19,12 @@ from pytest_lava.plugin.jobs import Jobs, named_jobs
 from pytest_lava.plugin.options import read_options
 from pytest_lava.plugin.scripts import Scripts
 from pytest_lava.plugin.session import Run
+from pytest_lava.plugin.sources import Sources
 from pytest_lava.plugin.stress import Stress
 from pytest_lava.plugin.submit import submission
 from pytest_lava.plugin.submit_live import LiveSubmission, check_live
 from pytest_lava.plugin.suites import Suites
+from pytest_lava.plugin.suites_by_name import take_named_suites
 from pytest_lava.plugin.terminal import Terminal
 
 __all__ = ["take_part"]
@@ -30,6 +32,7 @@ __all__ = ["take_part"]
 
 def take_part(config: pytest.Config) -> None:
     """Validate the options and register what makes this run ours. ``pytest.UsageError`` for every mistake at once."""
+    take_named_suites(config)
     guardian = Guardian()
     given: dict[str, str] | None = getattr(config, "workerinput", {}).get("lava")
     folder = Path(given["folder"]) if given else run_folder.choose(config)
@@ -68,6 +71,7 @@ def _register(run: Run, guardian: Guardian, jobs: Jobs) -> None:
     register(run.kernel_messages, "lava-kernel-messages")
     register(run.crash, "lava-crash")
     register(Attaching(run), "lava-attaching")
+    register(Sources(run), "lava-sources")
     register(Stress(run), "lava-stress")
     register(Suites(run, guardian, jobs), "lava-suites")
     register(jobs, "lava-jobs")

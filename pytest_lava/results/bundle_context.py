@@ -9,7 +9,7 @@ from pytest_lava.results.journal import Line
 from pytest_lava.results.record import Record, number
 from pytest_lava.results.text import plain
 
-__all__ = ["added_of", "contexts", "entries", "inventory_of", "source_entry"]
+__all__ = ["added_of", "contexts", "entries", "inventory_of", "source_attributes", "with_source"]
 
 #: packages of one board; a distribution's live image has some 2,000
 _MOST_PACKAGES = 5000
@@ -53,11 +53,30 @@ def added_of(line: Line) -> list[Bundle]:
     return [one for one in line.get("added") or () if isinstance(one, dict)]
 
 
-def source_entry(name: str, vcs: str, url: object, revision: object) -> Bundle:
+def with_source(found: Bundle, source: Line) -> Bundle:
+    """Contexts of a test run whose suite comes from ``source``."""
+    if not source.get("revision"):
+        return found
+    software = found.get("software_context") or {}
+    entry = _source(str(source.get("project") or "tests"), source.get("url"), source["revision"])
+    return {**found, "software_context": {**software, "sources": [*software.get("sources", ()), entry]}}
+
+
+def source_attributes(source: Line) -> dict[str, object]:
+    """The same for people, and whether it was changed since."""
+    return {
+        "suite.url": source.get("url"),
+        "suite.revision": source.get("revision"),
+        "suite.path": source.get("path"),
+        "suite.changed": True if source.get("changed") else None,
+    }
+
+
+def _source(name: str, url: object, revision: object) -> Bundle:
     """One of ``software_context.sources``; the schema wants all four, and git needs no URL to tell a commit."""
     return {
         "project_name": plain(name)[:32],
-        "branch_vcs": vcs,
+        "branch_vcs": "git",
         "branch_url": plain(str(url or ""))[:256],
         "branch_revision": plain(str(revision))[:256],
     }
@@ -117,7 +136,7 @@ def _software(record: Record, line: Line, told: Line, *, brief: bool) -> Bundle:
         software["packages"] = [{"name": plain(one)[:128], "version": plain(two)[:128]} for one, two in packages]
     origin = kernel.get("origin") or {}
     if origin.get("commit"):
-        software["sources"] = [source_entry("linux", "git", origin.get("url") or origin.get("text"), origin["commit"])]
+        software["sources"] = [_source("linux", origin.get("url") or origin.get("text"), origin["commit"])]
     return software
 
 

@@ -7,6 +7,7 @@ from uuid import uuid5
 
 from pytest_lava.results.bundle_case import case_result
 from pytest_lava.results.bundle_console import cut_logs, place
+from pytest_lava.results.bundle_context import source_attributes, with_source
 from pytest_lava.results.bundle_files import Taken
 from pytest_lava.results.bundle_measurements import measured_results
 from pytest_lava.results.bundle_parts import Bundle, attributes, date, duration
@@ -55,8 +56,11 @@ def suite_run(source: Source, group: Group, names: Namer) -> Bundle:
     """One test run with a result for each of its cases."""
     test_id = names.unique(group.name)
     facts: dict[str, object] = {"suite": None if group.command else group.cases[0].suite, "command": group.command}
+    origin = {} if group.command else source.record.sources.get(group.cases[0].suite, {})
+    facts |= source_attributes(origin)
     started = min(case.started for case in group.cases)
     run = new_run(source, group.key, test_id, target=group.target, started=started, facts=facts)
+    run |= with_source({name: run[name] for name in ("software_context",) if name in run}, origin)
     if source.form.has_duration:
         whole = [case for case in group.cases if case.last(DEFINITION)] or group.cases  # a definition's has all of them
         run["test_duration"] = duration(sum(case.total_seconds for case in whole))

@@ -10,8 +10,8 @@ kind     fields
 ======== ==========================================================================================================
 run      first line: ``argv``, ``rootdir``, ``host``, ``versions`` {"pytest-lava", "pytest", "python", "qemu"?},
          ``boards`` [name], ``format`` (bundle version asked for), ``attachment_limit``? (bytes of one file in the
-         bundle), ``tags``? [tag], ``public_url``? (where the run folder can be found), ``junit_links``? {dialect, base},
-         ``sinks``? [{name, kind, options}] (where results are submitted to)
+         bundle), ``tags``? [tag], ``public_url``? (where the run folder can be found),
+         ``junit_links``? {dialect, base}, ``sinks``? [{name, kind, options}] (where results are submitted to)
 target   one for each (board, kernel, image) used: ``target`` (id), ``board``, ``device_type``, ``arch``,
          ``kernel``? {name, path, sha256, release?, build?, arch, kind, given (bool: by the user)},
          ``image``? {name, path, sha256}, ``emulated`` (bool), ``console_log``? (file name in the run folder),
@@ -44,6 +44,8 @@ limit    a test is over its time limit: ``nodeid``, ``target``, ``suite``, ``cas
 progress ``nodeid``, ``target``, ``text`` (one line for people), ``properties`` [[name, value]]: what a stress run has
          measured so far, the last one at its end
 evidence ``nodeid``, ``target``, ``sections``, ``attachments``: what came to light after the outcome of a test
+source   where a suite comes from: ``suite`` (as in outcome), ``vcs`` (git), ``project``, ``url``, ``revision``,
+         ``changed`` (bool: its folder is not as in that revision), ``path`` (in the repository)
 worker   ``pid``: an xdist worker began
 note     ``text``: what the harness found
 end      ``status`` (exit status), ``seconds``

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_lava.errors import ConfigurationError
@@ -122,6 +122,8 @@ class Record:
     attempts: tuple[Line, ...]
     notes: tuple[Line, ...]
     cases: tuple[Case, ...]
+    #: where suites come from, by the suite of their cases
+    sources: dict[str, Line] = field(default_factory=dict)
 
     @property
     def started(self) -> str:
@@ -175,6 +177,7 @@ def collect(lines: Iterable[Line]) -> Record:
         attempts=tuple(kinds.get("attempt", [])),
         notes=tuple(kinds.get("note", [])),
         cases=_cases(items),
+        sources={str(line.get("suite")): line for line in reversed(kinds.get("source", []))},
     )
 
 

@@ -88,6 +88,11 @@ class Face:
     def deployments(self) -> list[str]:
         return [line["target"] for line in self.journal("phase") if line["name"] == "deploy"]
 
+    def bundle(self) -> dict[str, Any]:
+        """The bundle of the newest run."""
+        found: dict[str, Any] = json.loads((self.latest / "bundle.json").read_text())
+        return found
+
     def results(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Results of the bundle by test id and case."""
         runs = json.loads((self.latest / "bundle.json").read_text())["test_runs"]
