@@ -50,7 +50,7 @@ def objects(record: Record, naming: Naming, *, live: bool = False) -> dict[str, 
     targets = {
         target: source.target(target or next(iter(record.targets), ""))  # what needs no board goes beside the first
         for target in [*record.targets, *(case.target for case in cases)]
-        if not live or record.target(target)
+        if not live or (record.target(target) and record.kernel_release(target))
     }
     boots = [line for line in record.boots if line.get("target") in targets]
     tests = [source.boot(targets[str(line["target"])], line) for line in boots]

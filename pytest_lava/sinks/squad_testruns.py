@@ -5,6 +5,7 @@ Source of names and forms: ``doc/intro.rst`` ("Submitting results") and ``squad/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,11 +74,11 @@ class _Part:
         return [line for line in self.record.boots if line.get("target") == self.target]
 
     @property
-    def console(self) -> Path | None:
-        """The board's log."""
+    def consoles(self) -> list[Path]:
+        """The board's logs: each worker has one of its own instance."""
         lines: list[Line] = [self.record.target(self.target), *self.boots]
-        name = next((line["console_log"] for line in lines if line.get("console_log")), None)
-        return inside(self.folder, name) if name else None
+        names = dict.fromkeys(str(line["console_log"]) for line in lines if line.get("console_log"))
+        return [path for name in names if (path := inside(self.folder, name))]
 
 
 def per_target(record: Record, form: Form, folder: Path, *, live: bool = False) -> list[TestRun]:
@@ -111,7 +112,7 @@ def _testrun(part: _Part, form: Form) -> TestRun:
         tests={name: one.as_test(name, limit) for name, one in named},
         metrics={name: one.metric for name, one in named if one.metric} | _durations(part),
         metadata=_metadata(part, form, values),
-        log=None if part.live else part.console,
+        log=None if part.live else next(iter(part.consoles), None),
         files=() if part.live else tuple(_files(part)),
     )
 
@@ -194,11 +195,11 @@ def _value(value: Any) -> Any:
 
 def _files(part: _Part) -> Iterator[tuple[str, Path]]:
     """Those of failed tests first, as there may be no room for all."""
-    if part.console:
-        yield "console.log", part.console
+    for console in part.consoles:
+        yield "console.log", console
     for case in sorted(part.cases, key=lambda case: case.verdict.result == "pass"):
         for line in (*case.lines, *case.late):
             for one in line.get("attachments") or ():
                 if path := inside(part.folder, one.get("path")):
                     name = f"{case.name}.{one.get('name') or path.name}"
-                    yield case_id(name, limit=200).replace("/", "_"), path
+                    yield shorten(re.sub(r"[^A-Za-z0-9._-]+", "_", name), 200, name), path

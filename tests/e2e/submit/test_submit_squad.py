@@ -84,21 +84,24 @@ def test_a_run_to_a_real_squad(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_live_on_both(desk: Desk) -> None:
+    """With two workers, whose controller shows what both have done; each has booted its own board."""
     desk.write("test_it.py", SLOW)
     with squad_server() as (server, place), kcidb_server() as kcidb:
         server.break_next(1)  # the first part that is shown stays half
         settings(desk, squad=f"{place.url}/lab/board", kcidb=kcidb.url)
         desk.env |= {"PYTEST_LAVA_TOKEN_SQUAD": place.token, "PYTEST_LAVA_TOKEN_KCIDB": kcidb.token}
-        session = desk.start("--board=localhost", "test_it.py", "--submit=squad", "--submit=kcidb", "--submit-live")
+        words = ["-n2", "--submit=squad", "--submit=kcidb", "--submit-live"]
+        session = desk.start("--board=localhost", "test_it.py", *words)
         until(lambda: _running(place), 30, "testrun of a run that goes on")
         until(lambda: kcidb.submissions, 30, "submission of a run that goes on")
         assert session.process.poll() is None
         kcidb.looks = 0
         assert session.wait() == 1, session.output
         kcidb.drain()
-        check(place, session)
+        stored = check(place, session)
+        assert stored.attachments == ("console-2.log", "console.log")
         assert len(kcidb.submissions) > 1
-        assert sorted(one["status"] for one in kcidb.objects["tests"].values()) == ["FAIL", *["PASS"] * 10]
+        assert sorted(one["status"] for one in kcidb.objects["tests"].values()) == ["FAIL", *["PASS"] * 11]
         assert kcidb.changed == []
 
 
@@ -150,8 +153,7 @@ def test_a_server_in_trouble_neither_delays_nor_fails_a_run(desk: Desk) -> None:
 
 def test_live_needs_somebody_to_show_it_to(desk: Desk) -> None:
     desk.write("test_it.py", "def test_it(shell): pass")
-    for words in (["--submit-live"], ["--submit-live", "--submit=./folder"]):
-        status, session = desk.run("--board=localhost", "test_it.py", *words)
-        assert status == 4
-        assert "--submit-live needs a sink that can show results early: --submit to SQUAD or KCIDB" in session.output
+    status, session = desk.run("--board=localhost", "test_it.py", "--submit-live", "--submit=./folder")
+    assert status == 4
+    assert "--submit-live needs a sink that can show results early: --submit to SQUAD or KCIDB" in session.output
     assert not (desk.folder / "run").exists()
