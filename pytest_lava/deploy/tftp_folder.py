@@ -10,7 +10,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_lava.errors import ConfigurationError, InfrastructureError
+from pytest_lava.errors import ConfigurationError, of_this_machine
 from pytest_lava.power.api import Forget, Guard
 
 __all__ = ["TftpFolder"]
@@ -40,7 +40,7 @@ class TftpFolder:
     def put(self, name: str, source: Path) -> str:
         """Have ``source`` there as ``name``, which tells its content; readable for all. Returns ``name``.
 
-        ``InfrastructureError`` if that is not possible.
+        ``InfrastructureError`` if that is not possible, ``DiskFull`` where there is no room.
         """
         target = self._folder / name
         try:
@@ -48,7 +48,7 @@ class TftpFolder:
             while not self._use(target):
                 self._copy(source, target)
         except OSError as error:
-            raise InfrastructureError(f"cannot write to the TFTP folder {self._folder}: {error}") from error
+            raise of_this_machine(f"cannot write to the TFTP folder {self._folder}: {error}", error) from error
         return name
 
     def clear(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.unpack import packing_of
 from pytest_lava.inject.filesystem import NotEditable
 
@@ -76,7 +77,12 @@ def is_qcow2(image: Path) -> bool:
 
 
 def volumes(image: Path) -> Sequence[Volume]:
-    """The whole image if a file system is in it, or else its partitions. ``NotEditable`` for a damaged table."""
+    """The whole image if a file system is in it, or else its partitions. ``NotEditable`` for a damaged table.
+
+    ``ConfigurationError`` for a folder.
+    """
+    if image.is_dir():
+        raise ConfigurationError(f"{image} is a folder, not an image")
     size = image.stat().st_size
     kind = kind_at(image)
     fd = os.open(image, os.O_RDONLY | os.O_CLOEXEC)

@@ -222,6 +222,21 @@ def test_server(scene: Scene, fault: str, kind: str, blame: str, message: str) -
     assert list(scene.cache.rglob("*.part")) == []
 
 
+@steps("inject")
+def test_a_folder_as_the_image(scene: Scene) -> None:
+    """Into which something is to be put."""
+    image = scene.file
+    image.rename(image.with_name("good.img"))
+    image.mkdir()
+    kind, blame, message = scene.run()
+    assert (kind, blame) == ("ConfigurationError", "configuration"), message
+    assert str(image) in message
+    scene.assert_whole()
+    image.rmdir()
+    image.with_name("good.img").rename(image)
+    assert scene.run()[0] == ""
+
+
 @steps("fetch", "unpack", "deploy")
 def test_a_folder(scene: Scene) -> None:
     """Where a file was meant: a thing to correct before anything is done."""
