@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from lava_desk import Desk, Session, until
+from support.dashboardserver import dashboard_server
 from support.faultserver import fault_proxy
 from support.receiver import receiver
 
@@ -156,15 +157,14 @@ def test_the_end_on_a_terminal_is_not_delayed(desk: Desk) -> None:
             assert b"waiting  http-127.0.0.1" in said, said.decode(errors="replace")
         return time.monotonic() - begin
 
-    took()
-    without = min(took() for _ in range(2))
-    refusing = min(took("--submit=http://127.0.0.1:1/x") for _ in range(2))
-    print(f"without {without:.2f} s, refusing {refusing:.2f} s")
-    assert refusing - without <= 2.0
+    without = min(took(), took())
+    slowness = max(1.0, without / 1.5)  # a quiet machine takes no longer for such a run
+    refusing = took("--submit=http://127.0.0.1:1/x") - without
     with receiver(desk.folder / "server") as server, fault_proxy(server.address, *["hang"] * 9) as proxy:
-        hanging = took("--submit", proxy.url())
-    print(f"hanging {hanging:.2f} s")
-    assert hanging - without <= 4.0  # the limit of 2 s, and what a busy machine adds
+        hanging = took("--submit", proxy.url()) - without
+    print(f"without {without:.2f} s, refusing {refusing:.2f} s more, hanging {hanging:.2f} s more")
+    assert refusing <= 2.0 * slowness
+    assert hanging <= 2.0 + 1.0 * slowness  # the limit of 2 s, and what it takes to begin and to end
 
 
 def test_no_spool_no_harm(desk: Desk) -> None:
@@ -230,3 +230,23 @@ def test_a_board_that_does_not_boot_and_workers(desk: Desk) -> None:
     code, session = desk.run(*BOARD, "-n2", "test_it.py", "--submit=./out2", run="two")
     assert code == 0, session.output
     assert [path.name for path in (desk.folder / "out2").iterdir()] == [uuid_of(session)]
+
+
+def test_a_dashboard_gets_the_very_bytes(desk: Desk) -> None:
+    """Of a whole run, into a stream of its user; the token is in the URL, and after the run in the environment."""
+    with dashboard_server() as server, fault_proxy(("127.0.0.1", server.port), "lost answer") as proxy:
+        url = proxy.url("/RPC2/?stream=/private/personal/lab/")
+        to = "dashboard+" + url.replace("//", "//lab:s3cr3t-t0ken@", 1)
+        code, session = desk.run(*BOARD, "--command=true", "--submit", to, "--submit-wait=0")
+        assert code == 0, session.output
+        assert "s3cr3t" not in session.output + "".join(
+            path.read_text(errors="replace") for path in desk.folder.rglob("*.json*")
+        )
+        assert desk.cli("submit", "--all", "--wait=1s").returncode != 0  # nobody told it the token any more
+        desk.env["PYTEST_LAVA_TOKEN_DASHBOARD_127_0_0_1"] = "s3cr3t-t0ken"
+        assert desk.cli("spool", "retry", "--all").returncode == 0
+        done = desk.cli("submit", "--all")
+        assert done.returncode == 0, done.stdout + done.stderr
+        (stored,) = server.bundles.values()
+    assert stored.imported
+    assert stored.content.encode() == (session.folder / "bundle.json").read_bytes()
