@@ -82,7 +82,9 @@ class Suites:
             return None
         relative = str(file_path.relative_to(self._run.config.rootpath)) if self._is_below(file_path) else ""
         if parent.session.isinitpath(file_path) or any(fnmatch(relative, pattern) for pattern in self._patterns):
-            return SuiteFile.from_parent(parent, path=file_path)
+            # pytest itself leaves the node id of a file outside of the root folder empty
+            node: dict[str, Any] = {} if relative else {"nodeid": f"{file_path.parent.name}/{file_path.name}"}
+            return SuiteFile.from_parent(parent, path=file_path, **node)
         return None
 
     def _is_below(self, path: Path) -> bool:

@@ -34,6 +34,7 @@ def test_all_that_ships_is_green(face: Face, board: str) -> None:
         MISSING | HERE[board]
     ) - {"cpu.cpufreq"}
     assert len(found) > 55
+    assert "testsuites/smoke.yaml::shell" in {line["nodeid"] for line in face.journal()}
     assert 0 < found["boot.time-to-init"]["measurement"] < found["boot.time-to-shell"]["measurement"] < 100
     assert found["memory.installed.total"]["units"] == "kB"
 
