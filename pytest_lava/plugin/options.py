@@ -41,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     _add_deployed(add)
     _add_items(add)
+    _add_suites(add)
     _add_conduct(add)
     _add_stress(add)
     _add_results(add)
@@ -98,12 +99,9 @@ def _add_deployed(add: _Add) -> None:
 def _add_items(add: _Add) -> None:
     """Items that are no Python tests."""
     add(
-        "--command",
-        action="append",
-        metavar="CMD",
-        dest="lava_command",
+        "--command", action="append", metavar="CMD", dest="lava_command",
         help="run this command on the board as a test of its own; repeatable",
-    )
+    )  # fmt: skip
     add(
         "--command-file", action="append", metavar="FILE", dest="lava_command_file",
         help="the same for each line of this file: CMD, or NAME: CMD; # comments, a backslash continues; repeatable",
@@ -113,13 +111,9 @@ def _add_items(add: _Add) -> None:
         help="run this command on this machine, beside the booted board, as a test of its own; repeatable",
     )  # fmt: skip
     add(
-        "--command-timeout",
-        type=_seconds,
-        default=600.0,
-        metavar="SECONDS",
-        dest="lava_command_timeout",
+        "--command-timeout", type=_seconds, default=600.0, metavar="SECONDS", dest="lava_command_timeout",
         help="limit of each command and script (default: 600)",
-    )
+    )  # fmt: skip
     add(
         "--script-args", metavar="ARGS", default="", dest="lava_script_args",
         help="arguments of the scripts (*.sh, or with #!) that are named on the command line and run on the board",
@@ -129,6 +123,10 @@ def _add_items(add: _Add) -> None:
         help="after each command, script and test definition, keep these files of the board with its result: a whole "
         "path, perhaps with * and ?; repeatable",
     )  # fmt: skip
+
+
+def _add_suites(add: _Add) -> None:
+    """Suites and test definitions."""
     add(
         "--suite", action="append", metavar="NAME", dest="lava_suite",
         help="run the suite of that name: of the project's testsuites folder, the user's, or those that ship (smoke, "
