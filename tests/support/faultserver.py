@@ -100,6 +100,11 @@ class FaultProxy:
         with self._lock:
             self._plan += faults
 
+    def heal(self) -> None:
+        """Nothing more of what was planned."""
+        with self._lock:
+            self._plan.clear()
+
     @property
     def planned(self) -> list[str]:
         """What is still to come."""
