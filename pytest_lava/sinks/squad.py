@@ -41,7 +41,8 @@ class SquadSink:
 
     class Options(BaseModel):
         """``url`` of the server, with ``group`` and ``project`` or ending in ``/GROUP/PROJECT``; templates for
-        ``build``, ``environment``, ``job_url`` and further ``metadata``; ``attachments``: MB of files of a testrun;
+        ``build``, ``environment``, ``job_url`` and further ``metadata``; ``most_tests``: of one testrun, a larger run
+        becomes several; ``attachments``: MB of files of a testrun;
         ``half_after``: seconds after which a testrun that is not processed is a half one (twice that for 4000)."""
 
         model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,20 +54,27 @@ class SquadSink:
         environment: Template = "{device_type}"
         job_url: Template = ""
         metadata: dict[str, Template] = {}
+        most_tests: int = Field(default=5000, ge=1)
         attachments: float = Field(default=32, ge=0)
         half_after: float = Field(default=120, ge=0)
 
+        @property
+        def place(self) -> Place:
+            """The server and the project."""
+            return _place(self.url, self.group, self.project)
+
         @model_validator(mode="after")
-        def _place(self) -> Self:
-            _place(self.url, self.group, self.project)
+        def _checked(self) -> Self:
+            _ = self.place
             return self
 
     def __init__(self, name: str, options: Options, secrets: Secrets) -> None:
         self.name = name
         self._options = options
         self._secrets = secrets
-        self._place = _place(options.url, options.group, options.project)
-        self._form = Form(options.build, options.environment, options.job_url, tuple(options.metadata.items()))
+        self._place = options.place
+        metadata = tuple(options.metadata.items())
+        self._form = Form(options.build, options.environment, options.job_url, metadata, options.most_tests)
 
     def pack(self, results: Results, folder: Path) -> None:
         """Write the testruns of a run."""

@@ -5,9 +5,10 @@ Source of names and forms: ``doc/intro.rst`` ("Submitting results") and ``squad/
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pytest_lava.results.bundle_parts import inside
 from pytest_lava.results.bundle_target import target_attributes
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import Case, Record, number
-from pytest_lava.results.slug import case_id, shorten
+from pytest_lava.results.slug import shorten
 from pytest_lava.results.slug import slug as lower
 from pytest_lava.results.text import plain
 from pytest_lava.sinks.cases import case_log, log_limit, measured_as_a_whole, shown_cases, sizes
@@ -35,12 +36,14 @@ _NOT_MEASURED = ("case", "submit")
 
 @dataclass(frozen=True)
 class Form:
-    """How testruns are to look: templates of names, metadata and the job's URL."""
+    """How testruns are to look: templates of names, metadata and the job's URL; and how large they may be."""
 
     build: str
     environment: str
     job_url: str = ""
     metadata: tuple[tuple[str, str], ...] = ()
+    #: tests of one testrun, as a server may give up on a request with more
+    most: int = 5000
 
 
 @dataclass(frozen=True)
@@ -93,28 +96,49 @@ def per_target(record: Record, form: Form, folder: Path, *, live: bool = False) 
         if live and not (record.target(target) and record.kernel_release(target)):
             continue  # its build and environment may still become others
         if cases or part.boots:
-            found.append(_testrun(part, form))
+            found += _testruns(part, form)
     return found
 
 
-def _testrun(part: _Part, form: Form) -> TestRun:
+def _testruns(part: _Part, form: Form) -> list[TestRun]:
+    """One, or several of a large run: the first one has log and files. A live run shows no more than the first."""
     values = facts(part.record, part.target)
     results = list(_results(part.cases))
     if part.boots and not any(one.wanted == "lava/boot" for one in results):
-        results.append(_Result("lava/boot", "pass", lambda _: ""))
+        results.insert(0, _Result("lava/boot", "pass", lambda _: ""))
     named = list(zip(names([one.wanted for one in results]), results, strict=True))
     limit = log_limit(len(named))
-    job = case_id(part.target or "host", limit=80).replace("/", "-")
-    return TestRun(
-        job_id=shorten(f"{part.record.run}.{job}", 128, part.target),
+    first = TestRun(
+        job_id=_job_id(part.record.run, part.target or "host"),
         build=slug(fill(form.build, values) or values["kernel"] or values["image"]) or "unknown",
         environment=slug(fill(form.environment, values)) or slug(part.target) or "host",
-        tests={name: one.as_test(name, limit) for name, one in named},
-        metrics={name: one.metric for name, one in named if one.metric} | _durations(part),
+        tests={},
+        metrics={},
         metadata=_metadata(part, form, values),
-        log=None if part.live else next(iter(part.consoles), None),
-        files=() if part.live else tuple(_files(part)),
+        log=None,
+        files=(),
     )
+    found = [
+        replace(
+            first,
+            job_id=f"{first.job_id}~{begin // form.most + 1}" if begin else first.job_id,
+            tests={name: one.as_test(name, limit) for name, one in named[begin : begin + form.most]},
+            metrics={name: one.metric for name, one in named[begin : begin + form.most] if one.metric},
+        )
+        for begin in range(0, len(named), form.most)
+    ]
+    head = replace(found[0], metrics=found[0].metrics | _durations(part))
+    if part.live:
+        return [head]
+    return [replace(head, log=next(iter(part.consoles), None), files=tuple(_files(part))), *found[1:]]
+
+
+def _job_id(run: str, target: str) -> str:
+    """At most 120 characters without ``/``, and another one for each target."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", target)[:70]
+    if name != target:
+        name += f"-{hashlib.sha256(target.encode('utf-8', 'backslashreplace')).hexdigest()[:8]}"
+    return f"{re.sub('[^A-Za-z0-9._-]', '-', run)[:40]}.{name}"
 
 
 @dataclass(frozen=True)
