@@ -50,7 +50,12 @@ def test_cases_that_came_before_a_panic_count(face: Face) -> None:
         f"  - name: dies\n    parse: ktap\n    run: |\n      {KTAP}; sleep 1; echo c >/proc/sysrq-trigger; sleep 60\n"
         "  - {name: behind, run: 'true'}\n"
     )
-    (face.path / "b.yaml").write_text("suite: b\ntests:\n  - {name: alive, run: uname -m}\n")
+    kunit = ["KTAP version 1", "1..2", "    KTAP version 1", "    # Subtest: list", "    1..2", "    ok 1 init",
+             "    # read: EXPECTATION FAILED", "    not ok 2 read", "not ok 1 list", "ok 2 empty # SKIP"]  # fmt: skip
+    (face.path / "b.yaml").write_text(
+        "suite: b\nsetup: |\n" + "".join(f"  echo '<6>{line}' >/dev/kmsg\n" for line in kunit) + "tests:\n"
+        "  - {name: alive, run: uname -m}\n  - {name: boot, kunit: boot}\n  - {name: debugfs, kunit: debugfs}\n"
+    )
     face.snapshots = True
     face.run("a.yaml", "b.yaml", "--board=qemu-x86_64", "--kernel-messages=ignore")
     found = face.results()
@@ -63,4 +68,8 @@ def test_cases_that_came_before_a_panic_count(face: Face) -> None:
     assert noisy == {"noisy": "pass", **{f"noisy.test_{number}": "pass" for number in range(1, 61)}}
     assert found["a"]["a"]["attributes"]["error.class"] == "KernelCrash"
     assert found["a"]["behind"]["message"].startswith("it was not run: ")
-    assert found["b"]["alive"]["result"] == "pass"
+    assert {name: case["result"] for name, case in found["b"].items()} == {
+        "alive": "pass", "boot.list.init": "pass", "boot.list.read": "fail", "boot.list": "fail", "boot.empty": "skip",
+        "boot": "fail", "debugfs": "fail",
+    }  # fmt: skip
+    assert "the kernel needs CONFIG_KUNIT, CONFIG_KUNIT_DEBUGFS" in found["b"]["debugfs"]["message"]
