@@ -24,6 +24,7 @@ from pytest_lava.results.journal import read
 from pytest_lava.results.text import ascii_only
 from pytest_lava.sinks.api import Parcel, Receipt, Results, Secrets, SinkBusy, SinkRefused
 from pytest_lava.sinks.http_client import HttpClient
+from pytest_lava.sinks.secrets import variable
 from pytest_lava.sinks.xmlrpc import UNKNOWN_METHOD, Fault, XmlRpc
 
 __all__ = ["DashboardSink", "endpoint"]
@@ -267,12 +268,16 @@ class DashboardSink:
         if user:
             token = self._secrets.get(self.name, urlsplit(self._options.url).hostname or "")
             if not token:
-                raise ConfigurationError(f"there is no token for the user {user} of {self.name}: set one")
+                raise ConfigurationError(
+                    f"there is no token for the user {user} of {self.name}: set {variable(self.name)}"
+                )
             return user, token
         # without a host: a password of netrc belongs to a user that we do not know
         user, colon, token = self._secrets.get(self.name, "").partition(":")
         if user and not colon:
-            raise ConfigurationError(f"whose token is that of {self.name}? Give USER:TOKEN, or set user")
+            raise ConfigurationError(
+                f"whose token is {variable(self.name)}? Make it USER:TOKEN, or set user of {self.name}"
+            )
         return (user, token) if user else None
 
 

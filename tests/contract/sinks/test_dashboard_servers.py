@@ -142,9 +142,9 @@ def test_a_token_of_netrc_is_for_the_user_that_is_set(tmp_path: Path, parcel: Pa
 
 def test_what_a_person_has_to_set(tmp_path: Path, parcel: Path) -> None:
     with dashboard_server() as server:
-        with pytest.raises(ConfigurationError, match="no token for the user lab of dash"):
+        with pytest.raises(ConfigurationError, match="no token for the user lab of dash: set PYTEST_LAVA_TOKEN_DASH"):
             send(sink(server, tmp_path, user="lab"), parcel)
-        with pytest.raises(ConfigurationError, match="whose token is that of dash"):
+        with pytest.raises(ConfigurationError, match="whose token is PYTEST_LAVA_TOKEN_DASH"):
             send(sink(server, tmp_path, "only-a-token"), parcel)
         assert server.calls == []
 
