@@ -81,7 +81,7 @@ class Entry:
         return (self.kind, dict(self.options)) == (stored["kind"], stored["options"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Item:
     """One run in the spool. ``damage`` says why it cannot be read; then nothing else is known but its folder."""
 

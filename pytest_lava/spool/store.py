@@ -70,7 +70,7 @@ class Spool:
         """Keep what each sink is to get; the items that hold it, on the disk when this returns.
 
         A sink that the spool has this run for already keeps that one, whatever came of it; one that failed is waiting
-        again. Raises ``InfrastructureError`` if the spool cannot be written to.
+        again, or packed anew if its parcel is damaged. ``InfrastructureError`` if the spool cannot be written to.
         """
         try:
             for place in ("tmp", *_PLACES):
@@ -79,8 +79,9 @@ class Spool:
             try:
                 self._clear_unfinished()
                 known = self._known(results.uuid)
-                missing = [choice for choice in choices if not _holding(known, choice)]
-                items = [self._again(item) for item in known if any(_holding([item], choice) for choice in choices)]
+                missing = [choice for choice in choices if not any(_held(item, choice) for item in known)]
+                held = {item: [name for choice in choices if (name := _held(item, choice))] for item in known}
+                items = [self._again(item, names) for item, names in held.items() if names]
                 return [*items, self._make(results, missing)] if missing else items
             finally:
                 if lock:
@@ -142,11 +143,11 @@ class Spool:
         folders = [path for place in _PLACES for path in sorted((self.folder / place).glob(f"[!.]*-{uuid}*"))]
         return [item for item in map(read_item, folders) if item.uuid == uuid]
 
-    def _again(self, item: Item) -> Item:
+    def _again(self, item: Item, names: Sequence[str]) -> Item:
         if item.place != "failed":
             return item
         with suppress(ConfigurationError):  # another process is at it: that is just as well
-            return self.retry(item)
+            return self.retry(item, names)
         return item
 
     def _make(self, results: Results, choices: Sequence[SinkChoice]) -> Item:
@@ -216,9 +217,16 @@ class Spool:
         return list((self.folder / place).glob(".2*"))
 
 
-def _holding(items: Iterable[Item], choice: SinkChoice) -> bool:
+def _held(item: Item, choice: SinkChoice) -> str:
+    """What the item calls a sink for which it has what was sent, or a parcel that can be; empty if it has neither."""
     stored = choice.as_json
-    return any(entry.is_for(stored) for item in items for entry in item.entries)
+    for entry in item.entries:
+        if entry.is_for(stored):
+            state = item.state(entry)
+            packed = state.status != "failed" or state.tries > 0
+            if state.status == "sent" or (packed and not item.damaged(entry)):
+                return entry.name
+    return ""
 
 
 def _nobody() -> FolderLock:

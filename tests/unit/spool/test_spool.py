@@ -17,7 +17,9 @@ from support.submitting import Submitter
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, InfrastructureError
 from pytest_lava.registry import Registry
+from pytest_lava.sinks.api import Parcel, Receipt, Results
 from pytest_lava.sinks.choosing import SinkChoice, SinkChooser
+from pytest_lava.sinks.folder import FileSink
 from pytest_lava.sinks.secrets import FoundSecrets
 from pytest_lava.sinks.settings import Settings
 from pytest_lava.spool.item import FolderLock, Item, State
@@ -218,6 +220,38 @@ def test_bytes_that_changed_are_not_sent(bench: Bench, flip: str) -> None:
     assert "is not what was written" in file.reason
     assert f"pytest-lava submit {bench.folder / 'run1'}" in file.reason
     assert not (bench.folder / "out" / item.uuid).exists()
+    (anew,) = bench.spool.add(Results(item.uuid, bench.folder / "run1", bench.folder / "run1" / "bundle.json"),
+                              bench.choices("./out"))  # fmt: skip
+    assert [one.status for one in bench.send(anew)] == ["sent"]
+    assert (bench.folder / "out" / item.uuid / "bundle.json").read_bytes() == data
+
+
+def test_what_could_not_be_packed_stops_no_other_sink(bench: Bench) -> None:
+    """And is packed anew when the run is submitted once more."""
+    results = finished_run(bench.folder / "run")
+    xml = results.folder / "junit.xml"
+
+    class Odd:
+        name = "odd"
+        Options = FileSink.Options
+
+        def pack(self, results: Results, folder: Path) -> None:
+            if not xml.with_name("fine").exists():
+                raise KeyError("of a driver")
+            (folder / "what").write_bytes(b"it is")
+
+        def send(self, parcel: Parcel, deadline: Deadline) -> Receipt:
+            return Receipt((parcel.folder / "what").read_text())
+
+    odd = SinkChoice("odd", "odd", Odd(), FileSink.Options(url=str(bench.folder / "odd")))
+    (item,) = bench.spool.add(results, (odd, *bench.choices("./out")))
+    assert [(one.status, one.reason) for one in bench.send(item)] == [
+        ("failed", "it could not be packed: KeyError: 'of a driver'"), ("sent", "")
+    ]  # fmt: skip
+    assert bench.where() == {"new": 0, "sent": 0, "failed": 1}
+    xml.with_name("fine").touch()
+    (anew,) = bench.spool.add(results, (odd,))
+    assert (anew.place, anew.name == item.name) == ("new", False)
 
 
 def test_a_torn_state_is_a_new_one(bench: Bench) -> None:
