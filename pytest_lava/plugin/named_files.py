@@ -11,6 +11,7 @@ import pytest
 __all__ = ["definition_without_board", "jobs_named", "may_be_job"]
 
 _LOOK = 4 << 20  # bytes of a file
+_SUITE = re.compile(rb"^suite\s*:", re.MULTILINE)
 _JOB = re.compile(rb"^[\s{,]*[\"']?job_name[\"']?\s*:", re.MULTILINE)
 
 
@@ -26,8 +27,12 @@ def may_be_job(path: Path) -> bool:
 
 
 def definition_without_board(config: pytest.Config) -> str:
-    """A LAVA test definition that was named, though nothing asks for a board."""
-    return next((name for name, path in _named(config) if b"Lava-Test" in _beginning(path, 4096)), "")
+    """A LAVA test definition or a suite of our own that was named, though nothing asks for a board."""
+    return next((name for name, path in _named(config) if _is_suite(_beginning(path, 4096))), "")
+
+
+def _is_suite(text: bytes) -> bool:
+    return b"Lava-Test" in text or _SUITE.search(text) is not None
 
 
 def _named(config: pytest.Config) -> Iterator[tuple[str, Path]]:

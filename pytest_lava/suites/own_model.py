@@ -80,7 +80,7 @@ class Requires(_Strict):
     """What the board has to have; without it tests are skipped, and the reason says what is missing."""
 
     tools: Texts = Field(default=(), description="programs, found by PATH")
-    files: Texts = Field(default=(), description="files or folders; a * is what it is in a shell")
+    files: Texts = Field(default=(), description="files or folders; *, ? and [1-9] as in a shell")
     arch: Texts = Field(default=(), description="architectures, as board files have them")
     features: Texts = Field(default=(), description="words that have to be in features of the board file")
     root: bool = Field(default=False, description="the shell has to be root's")

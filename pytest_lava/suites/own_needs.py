@@ -52,4 +52,4 @@ class BoardFacts:
 
 def _pattern(file: str) -> str:
     """Quoted, but for what a shell makes names of."""
-    return "".join(part if part in "*?" else shlex.quote(part) for part in file)
+    return "".join(part if part in "*?[]" else shlex.quote(part) for part in file)

@@ -98,6 +98,12 @@ def test_a_mistake_is_told_before_a_board_is_touched(face: Face) -> None:
     assert "a.yaml:3: there is no key 'rum'; did you mean 'run'?" in said
 
 
+def test_a_suite_needs_a_board(face: Face) -> None:
+    (face.path / "a.yaml").write_text("suite: a\ntests:\n  - {name: x, run: 'true'}\n")
+    assert "a.yaml needs a board: add --board=NAME" in face.refused("a.yaml")[0]
+    assert "no board was given" in face.refused("--suite=smoke")[0]
+
+
 def test_kselftest_programs_are_cases_below_their_collections(face: Face, tmp_path: Path) -> None:
     tree = make_tree(
         tmp_path / "kselftest", {"net/hangs": "echo 'TAP version 13'; echo 1..2; echo 'ok 1 a'; sleep 60\n"}
