@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 import sys
@@ -27,6 +28,7 @@ def told_run(argv: Sequence[str], rootdir: Path, boards: Sequence[str], **versio
         "versions": {"pytest-lava": version("pytest-lava"), **versions, "python": platform.python_version()},
         "boards": list(boards),
         "platform": sys.platform,
+        "pid": os.getpid(),
     }
 
 

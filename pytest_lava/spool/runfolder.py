@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ _BUNDLE, _JUNIT = "bundle.json", "junit.xml"
 def results_of(folder: Path) -> tuple[Results, Sequence[Mapping[str, Any]]]:
     """The results of a run, and the sinks that it was to be submitted to (as ``SinkChoice.as_json`` tells them).
 
-    Raises ``ConfigurationError`` if this is no run folder, or its run ended before its first result;
+    Raises ``ConfigurationError`` if this is no run folder, or its run goes on, or ended before its first result;
     ``InfrastructureError`` if it cannot be written to.
     """
     if not folder.is_dir():
@@ -31,6 +35,8 @@ def results_of(folder: Path) -> tuple[Results, Sequence[Mapping[str, Any]]]:
     record = collect(lines)
     if not lines or not record.run:
         raise ConfigurationError(f"the journal in {folder} is empty: that run ended before its first result")
+    if record.end is None and _goes_on(record.head):
+        raise ConfigurationError(f"the run in {folder} still goes on (pid {record.head['pid']}): wait for its end")
     newest = max(path.stat().st_mtime_ns for path in journals([folder]))
     made = folder / _BUNDLE
     if not made.exists() or (record.end is None and made.stat().st_mtime_ns < newest):
@@ -42,3 +48,17 @@ def results_of(folder: Path) -> tuple[Results, Sequence[Mapping[str, Any]]]:
     if not (folder / _JUNIT).exists():
         junit.write(lines, folder / _JUNIT, folder=folder)
     return Results(record.run, folder, made), record.head.get("sinks") or ()
+
+
+def _goes_on(head: Mapping[str, Any]) -> bool:
+    """Whether the process that wrote this line is still there, and no other one of its number."""
+    if head.get("host") != socket.gethostname():
+        return False
+    try:
+        fields = Path(f"/proc/{int(head['pid'])}/stat").read_text().rpartition(")")[2].split()
+        up = float(Path("/proc/uptime").read_text().split()[0])
+        began = datetime.fromisoformat(str(head["time"])).timestamp()
+    except (OSError, KeyError, ValueError, TypeError):
+        return False
+    age = up - int(fields[19]) / os.sysconf("SC_CLK_TCK")  # proc(5): the 22nd field, starttime
+    return fields[0] != "Z" and age >= time.time() - began - 1.0

@@ -187,6 +187,9 @@ def test_an_interrupted_run_is_submitted(desk: Desk, number: signal.Signals) -> 
     desk.write("test_it.py", SLEEPS)
     session = desk.start(*BOARD, "test_it.py", "--submit=./out")
     session.reach("asleep")
+    if number == signal.SIGKILL:
+        early = desk.cli("submit", "run")
+        assert (early.returncode, "still goes on (pid" in early.stderr) == (4, True), early.stderr
     session.signal(number)
     session.wait()
     if number == signal.SIGKILL:
