@@ -69,8 +69,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return 128 + signal.SIGINT
 
 
-def _make_root(arch: str, cache: Path | None) -> list[str]:
+def _make_root(arch: str, cache: Path) -> list[str]:
     from pytest_lava.inject.rootfs import debian_root
 
-    made = debian_root(arch, cache=cache, progress=lambda line: print(line, flush=True))
+    made = debian_root(arch, cache, progress=lambda line: print(line, flush=True))
     return [f"debian-{arch}:", f"  kernel  {made.kernel}", f"  initrd  {made.initrd}", f"  image   {made.image}"]

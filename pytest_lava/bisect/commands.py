@@ -231,6 +231,7 @@ def _refused(arguments: Sequence[str]) -> str:
 
 def _no_kernel(arguments: Sequence[str]) -> str:
     """Why what the build left is nothing that can be booted; empty if it may be, or is not there at all."""
+    from pytest_lava.images.cache import cache_dir
     from pytest_lava.images.kernel_sources import parse_kernel, parse_tree
 
     for option, text in _kernels(arguments):
@@ -238,7 +239,7 @@ def _no_kernel(arguments: Sequence[str]) -> str:
         if "://" in place or not Path(place.partition("#")[0]).exists():
             continue  # pytest tells that better
         try:
-            (parse_tree if option == "--kernel-tree" else parse_kernel)(place)
+            parse_tree(place) if option == "--kernel-tree" else parse_kernel(place, cache_dir())
         except ConfigurationError as error:
             return f"the build left no kernel: {sentence(str(error))}"
     return ""

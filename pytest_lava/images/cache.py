@@ -44,15 +44,15 @@ def cache_dir() -> Path:
     return user_cache_path("pytest-lava")
 
 
-def entry(kind: str, key: str, cache: Path | None = None) -> Path:
-    """Where the entry ``key`` (a hash, perhaps with a suffix) of ``kind`` is or will be in ``cache`` (else the user's).
+def entry(kind: str, key: str, cache: Path) -> Path:
+    """Where the entry ``key`` (a hash, perhaps with a suffix) of ``kind`` is or will be in ``cache``.
 
     Nothing is created.
     """
     for word in (kind, key):
         if not _SAFE.fullmatch(word):
             raise ValueError(f"not a name for a cache entry: {word!r}")
-    return (cache or cache_dir()) / kind / key
+    return cache / kind / key
 
 
 def produce(path: Path, make: Callable[[Path], None], *, deadline: Deadline | None = None) -> Path:

@@ -18,7 +18,7 @@ _ROOT = "debian-"
 
 def add_parsers(
     subparsers: _SubParsersAction[argparse.ArgumentParser],
-    make_root: Callable[[str, Path | None], list[str]] | None = None,
+    make_root: Callable[[str, Path], list[str]] | None = None,
 ) -> None:
     """Add ``fetch``. The parsed arguments hold ``func``: a function of them that returns the exit status.
 
@@ -44,9 +44,10 @@ def fetch(arguments: argparse.Namespace) -> int:
     """Fetch for each architecture and print where things are. Errors are raised, for the caller to print."""
     from pytest_lava.errors import ConfigurationError
     from pytest_lava.images.artefact import local_path
+    from pytest_lava.images.cache import cache_dir
     from pytest_lava.images.debian import demo_assets
 
-    cache = local_path(arguments.lava_cache).absolute() if arguments.lava_cache else None
+    cache = local_path(arguments.lava_cache).absolute() if arguments.lava_cache else cache_dir()
     wanted: list[str] = list(dict.fromkeys(arguments.arch or ["arm64"]))
     if len(wanted) > 1 and (arguments.kernel_deb or arguments.busybox_deb):
         raise ConfigurationError("packages are for one architecture: give one ARCH with --kernel-deb or --busybox-deb")
@@ -56,9 +57,9 @@ def fetch(arguments: argparse.Namespace) -> int:
             continue
         assets = demo_assets(
             arch,
+            cache,
             kernel_deb=arguments.kernel_deb,
             busybox_deb=arguments.busybox_deb,
-            cache=cache,
             progress=lambda line: print(line, flush=True),
         )
         print(f"{arch}: Linux {assets.release}\n  kernel  {assets.kernel}\n  initrd  {assets.initrd}", flush=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, NetworkError
-from pytest_lava.images.cache import cache_dir, locked, replace_file
+from pytest_lava.images.cache import locked, replace_file
 from pytest_lava.images.memo import sha256_of
 
 __all__ = ["ARCHITECTURES", "DemoAssets", "demo_assets", "fetch"]
@@ -48,14 +48,14 @@ class DemoAssets:
 
 def demo_assets(
     arch: str,
+    cache: Path,
     *,
-    cache: Path | None = None,
     kernel_deb: Path | None = None,
     busybox_deb: Path | None = None,
     progress: Progress = lambda line: None,
     deadline: Deadline | None = None,
 ) -> DemoAssets:
-    """Kernel and initramfs for ``arch`` (``arm``, ``arm64``, ``x86_64``) in ``cache`` (else the user's).
+    """Kernel and initramfs for ``arch`` (``arm``, ``arm64``, ``x86_64``) in ``cache``.
 
     They are fetched and built if they are not there.
 
@@ -65,7 +65,7 @@ def demo_assets(
     """
     if arch not in ARCHITECTURES:
         raise ConfigurationError(f"nothing to fetch for {arch!r}: there are {', '.join(ARCHITECTURES)}")
-    folder = (cache or cache_dir()) / f"debian-{arch}"
+    folder = cache / f"debian-{arch}"
     given = {"kernel": kernel_deb, "busybox": busybox_deb}
     if assets := _ready(arch, folder, given):
         return assets

@@ -95,7 +95,7 @@ class _NotAKernel(Exception):
         self.what, self.advice = what, advice
 
 
-def inspect(path: Path, cache: Path | None = None, *, option: str = "--kernel") -> KernelFile:
+def inspect(path: Path, cache: Path, *, option: str = "--kernel") -> KernelFile:
     """Look into a kernel file. Answers are remembered in ``cache`` as long as the file stays the same.
 
     Raises ``ConfigurationError`` with one sentence, beginning with ``option`` and the path, for anything that is not

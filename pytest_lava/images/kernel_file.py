@@ -53,7 +53,7 @@ class FileSource:
             return opened(fetched, workshop)
 
 
-def file_source(artefact: Artefact, cache: Path | None = None) -> FileSource:
+def file_source(artefact: Artefact, cache: Path) -> FileSource:
     """What a user named, as far as it can be seen from here. ``ConfigurationError`` if it can be no kernel."""
     path = artefact.path
     packaged = _PACKAGE.fullmatch(artefact.name)
@@ -73,7 +73,7 @@ def file_source(artefact: Artefact, cache: Path | None = None) -> FileSource:
         raise ConfigurationError(text if text.startswith("--kernel") else f"--kernel {artefact}: {text}") from error
 
 
-def _seen(artefact: Artefact, path: Path, name: str, cache: Path | None) -> FileSource:
+def _seen(artefact: Artefact, path: Path, name: str, cache: Path) -> FileSource:
     if is_deb(path):
         return _package(artefact, name)
     head = _head(path)

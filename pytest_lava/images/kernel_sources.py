@@ -14,7 +14,7 @@ from pytest_lava.images.kernel_tree import is_tree, tree_source
 __all__ = ["parse_kernel", "parse_tree"]
 
 
-def parse_kernel(text: str, cache: Path | None = None) -> KernelSource:
+def parse_kernel(text: str, cache: Path) -> KernelSource:
     """``--kernel``: a path or URL. ``ConfigurationError`` for all that is seen to be no kernel."""
     return file_source(Artefact.parse(text, "--kernel"), cache)
 

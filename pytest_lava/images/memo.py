@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.images.cache import cache_dir, replace_file
+from pytest_lava.images.cache import replace_file
 
 __all__ = ["remembered", "sha256_of"]
 
@@ -20,7 +20,7 @@ __all__ = ["remembered", "sha256_of"]
 _SETTLED_NS = 50_000_000
 
 
-def sha256_of(path: Path, cache: Path | None = None) -> str:
+def sha256_of(path: Path, cache: Path) -> str:
     """The SHA-256 of a file in hexadecimal; of an unchanged file without reading it again.
 
     Unchanged means size, mtime_ns, ctime_ns, device and inode. Raises ``ConfigurationError`` if it cannot be read.
@@ -28,18 +28,18 @@ def sha256_of(path: Path, cache: Path | None = None) -> str:
     return str(remembered(path, "sha256", _sha256, cache))
 
 
-def remembered(path: Path, what: str, find_out: Callable[[Path], Any], cache: Path | None = None) -> Any:
+def remembered(path: Path, what: str, find_out: Callable[[Path], Any], cache: Path) -> Any:
     """``find_out(path)``, or what it returned before for the same unchanged file. The value must fit into JSON.
 
     ``what`` names the fact and the version of the code that finds it out. Each fact has a small file of its own in
-    the folder ``cache`` (else the user's), named after the path, so that runs at the same time do not disturb each
+    the folder ``cache``, named after the path, so that runs at the same time do not disturb each
     other. Raises ``ConfigurationError`` if the file cannot be read, and what ``find_out`` raises (which is not
     remembered).
     """
     try:
         before = _identity(path)
         name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
-        store = (cache or cache_dir()) / "facts" / f"{name}.{what}"
+        store = cache / "facts" / f"{name}.{what}"
         known = _load(store)
         if known is not None and known.get("is") == before:
             return known["value"]

@@ -24,7 +24,7 @@ from typing import Any
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, InfrastructureError, LavaError, NetworkError, ToolMissing
-from pytest_lava.images.cache import cache_dir, locked, replace_file
+from pytest_lava.images.cache import locked, replace_file
 from pytest_lava.images.deb import unpack
 from pytest_lava.images.debian import ARCHITECTURES, DemoAssets, demo_assets
 from pytest_lava.images.initramfs import ROOT_MODULES, build_root_initramfs, root_recipe, select_modules
@@ -91,19 +91,19 @@ class RootAssets:
 
 def debian_root(
     arch: str,
+    cache: Path,
     *,
-    cache: Path | None = None,
     progress: Progress = lambda line: None,
     deadline: Deadline | None = None,
 ) -> RootAssets:
-    """Kernel, initramfs and root file system for ``arch`` in ``cache`` (else the user's), made if they are not there.
+    """Kernel, initramfs and root file system for ``arch`` in ``cache``, made if they are not there.
 
     ``ConfigurationError``, ``ToolMissing``, ``NetworkError`` or ``InfrastructureError``, each with what to do.
     """
     if arch not in ROOTS:
         raise ConfigurationError(f"no root file system is made for {arch!r}: there are {', '.join(ROOTS)}")
-    cache, deadline = cache or cache_dir(), deadline or Deadline.after(_LIMIT)
-    demo = demo_assets(arch, cache=cache, progress=progress, deadline=deadline)
+    deadline = deadline or Deadline.after(_LIMIT)
+    demo = demo_assets(arch, cache, progress=progress, deadline=deadline)
     folder = cache / f"debian-root-{arch}"
     if assets := _ready(arch, folder, demo):
         return assets
@@ -189,7 +189,7 @@ def _image(arch: str, folder: Path, new: Path, progress: Progress, deadline: Dea
         said = made.stderr.decode("utf-8", "replace").strip()
         raise InfrastructureError(f"mke2fs could not make {image}: {said}", evidence=said)
     _fill(image, archive, new, deadline)
-    key = sha256_of(archive)[:12]
+    key = sha256_of(archive, folder.parent)[:12]
     return image.replace(folder / f"root-{key}.ext4")
 
 

@@ -13,7 +13,6 @@ from pytest_lava.config.boards import BoardConfig, BoardFiles
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ErrorInfo, InfrastructureError, LavaError, describe, first_line
 from pytest_lava.events import EventLog, utc_now
-from pytest_lava.images.cache import cache_dir
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.lease import lease
 from pytest_lava.lab.taking import resources
@@ -74,15 +73,17 @@ class _Skipped(Exception):
     """There is nothing of this kind to check."""
 
 
-def plan_checkup(board: BoardConfig, files: BoardFiles, folder: Path, guard: Guardian) -> RunPlan:
+def plan_checkup(board: BoardConfig, files: BoardFiles, folder: Path, guard: Guardian, assets: Path) -> RunPlan:
     """What is to be booted: what ``[health]`` of the board file names, else what the board boots by default.
+
+    ``assets``: what ``{cache}`` is.
 
     ``ConfigurationError`` for what can be seen without the board.
     """
     health = board.model.health
 
     def place(text: str | None) -> str:
-        text = (text or "").replace("{cache}", str(cache_dir()))
+        text = (text or "").replace("{cache}", str(assets))
         return text if not text or "://" in text else str(board.path.parent / text)
 
     more = "".join(f",{key}={place(getattr(health, key))}" for key in ("initrd", "dtb") if getattr(health, key))
@@ -91,6 +92,7 @@ def plan_checkup(board: BoardConfig, files: BoardFiles, folder: Path, guard: Gua
         kernels=(place(health.kernel) + more,) if health.kernel else (),
         images=(place(health.image),) if health.image else (),
         append=health.append,
+        assets=assets,
     )
     return make_plan(options, files, folder, guard)
 
@@ -101,7 +103,7 @@ class Checkup:
 
     ::
 
-        plan = plan_checkup(board, files, folder, guardian)
+        plan = plan_checkup(board, files, folder, guardian, cache_dir())
         health = Checkup(board, plan, guardian, events, on_step=print).run(Deadline.after(60))
     """
 

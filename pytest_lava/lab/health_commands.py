@@ -15,6 +15,7 @@ from pytest_lava.config.paths import board_folders
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import BoardBusy, ConfigurationError, ExitStatus
 from pytest_lava.events import EventLog
+from pytest_lava.images.cache import cache_dir
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.health import Checkup, Health, Step, plan_checkup
 from pytest_lava.lab.health_record import HealthJournal, history, remember
@@ -55,7 +56,7 @@ def check_board(
 ) -> Health:
     """Check one board and record it in ``folder`` and in the history. ``ConfigurationError``, ``BoardBusy``."""
     with Guardian() as guardian:
-        plan = plan_checkup(config, files, folder, guardian)
+        plan = plan_checkup(config, files, folder, guardian, cache_dir())
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -42,7 +42,7 @@ def test_tftp_of_qemu(tmp_path: Path) -> None:
 
 
 def test_32_bit(tmp_path: Path) -> None:
-    demo_assets("arm")  # fetched now, if `pytest-lava fetch arm` was not run
+    demo_assets("arm", cache_dir())  # fetched now, if `pytest-lava fetch arm` was not run
     with open_board(tmp_path, "qemu-arm", append="lava.test=1") as board:
         boots(board, "armv7l")
 

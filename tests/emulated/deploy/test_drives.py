@@ -34,7 +34,8 @@ def image(folder: Path, name: str, letter: str, size: int = 4096) -> Path:
 def test_modules_and_images(tmp_path: Path) -> None:
     folder = cache_dir() / "debian-x86_64"
     (initrd,) = folder.glob("initrd-*.img")
-    module = tmp_path / "tree" / "lib" / "modules" / str(inspect(folder / "vmlinuz").release) / "kernel" / "test.ko"
+    release = str(inspect(folder / "vmlinuz", cache_dir()).release)
+    module = tmp_path / "tree" / "lib" / "modules" / release / "kernel" / "test.ko"
     module.parent.mkdir(parents=True)
     module.write_bytes(b"a module")
     root, data = image(tmp_path, "root.img", "r"), image(tmp_path, "data,with=comma.img", "d")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.cpio import concatenate, modules_archive
 from pytest_lava.images.debian import DemoAssets, demo_assets
 from pytest_lava.images.media import boot_medium
@@ -114,7 +115,7 @@ Boot = Callable[..., Machine]
 def assets(request: pytest.FixtureRequest) -> DemoAssets:
     if not shutil.which(PROGRAMS[request.param]) or not UBOOT.exists() or not shutil.which("mcopy"):
         pytest.skip("QEMU, U-Boot or mtools are not installed (make test installs them)")
-    return demo_assets(request.param)
+    return demo_assets(request.param, cache_dir())
 
 
 @pytest.fixture

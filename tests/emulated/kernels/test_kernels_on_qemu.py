@@ -139,14 +139,14 @@ def test_a_build_folder(face: Face) -> None:
 def test_another_kernel_than_the_one_deployed(face: Face) -> None:
     """A boot loader that loads what it likes: no test passes on the wrong kernel."""
     folder = cache_dir() / "debian-arm64"
-    file = inspect(folder / "vmlinuz")
+    file = inspect(folder / "vmlinuz", cache_dir())
     assert file.build
     data = (folder / "vmlinuz").read_bytes()
     lie = file.build.replace("SMP", "PMS").encode()
     banner = data.rindex(file.build.encode(), 0, data.rindex(b"Linux version") + 1024)
     changed = face.path / "Image"
     changed.write_bytes(data[:banner] + lie + data[banner + len(lie) :])
-    assert inspect(changed).build == lie.decode()
+    assert inspect(changed, cache_dir()).build == lie.decode()
     face.write(test_it=TESTS)
     result = face.run("--board=qemu-arm64", f"--kernel={changed}", "test_it.py")
     result.assert_outcomes(failed=1, skipped=3)

@@ -43,7 +43,7 @@ CRASHES = """
 @pytest.fixture
 def vmlinux(face: Face) -> Path:
     """For the boards' default kernel."""
-    kernel = inspect(CACHE / "debian-arm64" / "vmlinuz")
+    kernel = inspect(CACHE / "debian-arm64" / "vmlinuz", cache_dir())
     banner = f"Linux version {kernel.release} (me@here) (gcc) {kernel.build}"
     return assembled(face.path / "vmlinux", "aarch64-linux-gnu", STUB.format(banner=banner))
 

@@ -30,7 +30,7 @@ def files(folder: Path) -> list[str]:
 
 def test_where_it_is(cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert cache_dir() == cache
-    assert entry("media", "abc.fat") == cache / "media" / "abc.fat"
+    assert entry("media", "abc.fat", cache_dir()) == cache / "media" / "abc.fat"
     monkeypatch.delenv("PYTEST_LAVA_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_dir() == tmp_path / "xdg" / "pytest-lava"
@@ -42,7 +42,7 @@ def test_where_it_is(cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 @pytest.mark.parametrize("key", ["", "..", "a/b", ".hidden", "a b"])
 def test_keys_stay_inside(key: str) -> None:
     with pytest.raises(ValueError, match="not a name"):
-        entry("media", key)
+        entry("media", key, cache_dir())
 
 
 def test_made_once() -> None:
@@ -52,7 +52,7 @@ def test_made_once() -> None:
         made.append(path)
         path.write_text("content")
 
-    path = entry("things", "one")
+    path = entry("things", "one", cache_dir())
     assert produce(path, make) == path
     assert produce(path, make).read_text() == "content"
     assert len(made) == 1
@@ -64,11 +64,11 @@ def test_a_folder_can_be_an_entry() -> None:
         path.mkdir()
         (path / "file").write_text("x")
 
-    assert files(produce(entry("things", "tree"), make)) == ["file"]
+    assert files(produce(entry("things", "tree", cache_dir()), make)) == ["file"]
 
 
 def test_failure_leaves_nothing() -> None:
-    path = entry("things", "bad")
+    path = entry("things", "bad", cache_dir())
 
     def make(temporary: Path) -> None:
         temporary.write_text("half")
@@ -81,13 +81,13 @@ def test_failure_leaves_nothing() -> None:
 
 def test_a_killed_build_is_swept(cache: Path) -> None:
     code = (
-        "import os, signal; from pytest_lava.images.cache import entry, produce\n"
+        "import os, signal; from pytest_lava.images.cache import cache_dir, entry, produce\n"
         "def make(path):\n path.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
-        "produce(entry('things', 'killed'), make)"
+        "produce(entry('things', 'killed', cache_dir()), make)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False)
     assert done.returncode == -signal.SIGKILL
-    path = entry("things", "killed")
+    path = entry("things", "killed", cache_dir())
     assert not path.exists()
     produce(path, lambda temporary: temporary.write_text("whole") and None)
     assert path.read_text() == "whole"
@@ -105,7 +105,7 @@ def _slow(path: Path, log: Path) -> None:
 
 
 def test_parallel_runs_build_once(tmp_path: Path) -> None:
-    path, log = entry("things", "shared"), tmp_path / "log"
+    path, log = entry("things", "shared", cache_dir()), tmp_path / "log"
     context = multiprocessing.get_context("fork")
     runs = [context.Process(target=_slow, args=(path, log)) for _ in range(6)]
     for run in runs:
@@ -118,7 +118,7 @@ def test_parallel_runs_build_once(tmp_path: Path) -> None:
 
 
 def test_waiting_ends() -> None:
-    path = entry("things", "busy")
+    path = entry("things", "busy", cache_dir())
     with locked(path), pytest.raises(InfrastructureError, match="another run has been building busy for too long"):
         produce(path, lambda temporary: None, deadline=Deadline.after(0.1))
     assert files(path.parent) == []
@@ -128,7 +128,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "file").touch()
     monkeypatch.setenv("PYTEST_LAVA_CACHE", str(tmp_path / "file"))
     with pytest.raises(InfrastructureError, match=r"cannot be written.*PYTEST_LAVA_CACHE"):
-        produce(entry("things", "x"), lambda path: None)
+        produce(entry("things", "x", cache_dir()), lambda path: None)
 
 
 def test_replace_file(cache: Path) -> None:
@@ -152,32 +152,32 @@ def test_facts_are_found_out_once(tmp_path: Path) -> None:
         return len(calls)
 
     settled(path, b"1")
-    assert [remembered(path, "count", count) for _ in range(3)] == [1, 1, 1]
+    assert [remembered(path, "count", count, cache_dir()) for _ in range(3)] == [1, 1, 1]
     settled(path, b"2")
-    assert remembered(path, "count", count) == 2
+    assert remembered(path, "count", count, cache_dir()) == 2
     os.utime(path, (1, 1))
     time.sleep(0.06)
-    assert remembered(path, "count", count) == 3
+    assert remembered(path, "count", count, cache_dir()) == 3
 
 
 def test_a_file_of_this_moment_is_not_trusted(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for number in range(50):
         path.write_bytes(b"%02d" % number)
-        before = sha256_of(path)
+        before = sha256_of(path, cache_dir())
         path.write_bytes(b"%02d" % (number + 1))
-        assert sha256_of(path) != before
+        assert sha256_of(path, cache_dir()) != before
 
 
 def test_a_damaged_fact_is_found_out_again(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "file"
     settled(path, b"1")
-    good = sha256_of(path)
+    good = sha256_of(path, cache_dir())
     for fact in (cache / "facts").iterdir():
         fact.write_text("{")
-    assert sha256_of(path) == good
+    assert sha256_of(path, cache_dir()) == good
 
 
 def test_an_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
-        sha256_of(tmp_path / "nothing")
+        sha256_of(tmp_path / "nothing", cache_dir())

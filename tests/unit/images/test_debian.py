@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_lava.errors import ConfigurationError
+from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.commands import add_parsers
 from pytest_lava.images.deb import read_package, unpack
 from pytest_lava.images.debian import demo_assets, fetch
@@ -127,7 +128,7 @@ def test_assets_from_given_packages(
 ) -> None:
     monkeypatch.setenv("PATH", "")  # neither apt nor anything else is used
     lines: list[str] = []
-    assets = demo_assets("arm64", kernel_deb=kernel_deb, busybox_deb=busybox_deb, progress=lines.append)
+    assets = demo_assets("arm64", cache_dir(), kernel_deb=kernel_deb, busybox_deb=busybox_deb, progress=lines.append)
     assert assets.release == RELEASE
     assert assets.kernel.read_bytes() == b"a kernel"
     plain = gzip.decompress(assets.initrd.read_bytes())
@@ -139,9 +140,9 @@ def test_assets_from_given_packages(
     kernel_deb.unlink()
     busybox_deb.unlink()
     time.sleep(0.06)  # until what was just written counts as settled
-    demo_assets("arm64")
+    demo_assets("arm64", cache_dir())
     start = time.perf_counter()
-    assert demo_assets("arm64", progress=lines.append) == assets
+    assert demo_assets("arm64", cache_dir(), progress=lines.append) == assets
     assert time.perf_counter() - start < 0.5  # 1 ms; a loaded machine must not fail this
     assert len(lines) == 1
     assert sorted(path.name for path in (cache / "debian-arm64").iterdir()) == [
@@ -151,10 +152,10 @@ def test_assets_from_given_packages(
 
 def test_what_was_damaged_is_built_again(kernel_deb: Path, busybox_deb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assets = demo_assets("arm64", kernel_deb=kernel_deb, busybox_deb=busybox_deb)
+    assets = demo_assets("arm64", cache_dir(), kernel_deb=kernel_deb, busybox_deb=busybox_deb)
     good = assets.initrd.read_bytes()
     assets.initrd.write_bytes(b"damaged")
-    assert demo_assets("arm64").initrd.read_bytes() == good
+    assert demo_assets("arm64", cache_dir()).initrd.read_bytes() == good
 
 
 def test_what_a_killed_run_left_is_swept(kernel_deb: Path, busybox_deb: Path, cache: Path) -> None:
@@ -162,31 +163,31 @@ def test_what_a_killed_run_left_is_swept(kernel_deb: Path, busybox_deb: Path, ca
     (folder / "debs" / ".apt-dead" / "lists").mkdir(parents=True)
     (folder / ".vmlinuz.tmp-dead").write_text("half")
     (folder / "debs" / ".linux-image.deb.tmp-dead").write_text("half")
-    demo_assets("arm64", kernel_deb=kernel_deb, busybox_deb=busybox_deb)
+    demo_assets("arm64", cache_dir(), kernel_deb=kernel_deb, busybox_deb=busybox_deb)
     assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
 
 
 def test_another_busybox_gives_another_initramfs(tmp_path: Path, kernel_deb: Path, busybox_deb: Path) -> None:
-    first = demo_assets("arm64", kernel_deb=kernel_deb, busybox_deb=busybox_deb)
+    first = demo_assets("arm64", cache_dir(), kernel_deb=kernel_deb, busybox_deb=busybox_deb)
     other = make_deb(tmp_path / "new.deb", "busybox-static", {"usr/bin/busybox": b"newer"})
-    second = demo_assets("arm64", busybox_deb=other)
+    second = demo_assets("arm64", cache_dir(), busybox_deb=other)
     assert second.initrd != first.initrd
     assert second.kernel == first.kernel
 
 
 def test_wrong_packages(tmp_path: Path, kernel_deb: Path, busybox_deb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="is the package busybox-static: give a linux-image package"):
-        demo_assets("arm64", kernel_deb=busybox_deb, busybox_deb=busybox_deb)
+        demo_assets("arm64", cache_dir(), kernel_deb=busybox_deb, busybox_deb=busybox_deb)
     with pytest.raises(ConfigurationError, match="is for arm64: give the package for amd64"):
-        demo_assets("x86_64", kernel_deb=kernel_deb, busybox_deb=busybox_deb)
+        demo_assets("x86_64", cache_dir(), kernel_deb=kernel_deb, busybox_deb=busybox_deb)
     meta = make_deb(tmp_path / "meta.deb", "linux-image-cloud-arm64", {"usr/share/doc/x": b""})
     with pytest.raises(ConfigurationError, match=r"has no boot/vmlinuz in it: give the package of one kernel"):
-        demo_assets("arm64", kernel_deb=meta, busybox_deb=busybox_deb)
+        demo_assets("arm64", cache_dir(), kernel_deb=meta, busybox_deb=busybox_deb)
     with pytest.raises(ConfigurationError, match="there are arm, arm64, x86_64"):
-        demo_assets("sparc")
+        demo_assets("sparc", cache_dir())
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigurationError, match=r"apt-get is missing.*make demo KERNEL_DEB"):
-        demo_assets("x86_64")
+        demo_assets("x86_64", cache_dir())
 
 
 @pytest.mark.skipif(not shutil.which("apt-get"), reason="no apt-get here")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_lava.errors import ConfigurationError
+from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.kernel import inspect
 
 BANNER = b"Linux version 6.1.0-lava (me@here) (gcc) #1 SMP\n"
@@ -102,7 +103,7 @@ FIT = device_tree({"images": {"fdt-1": {"type": "flat_dt", "arch": "arm64"}, "k"
 def test_kernels_are_told_apart(tmp_path: Path, data: bytes, expected: tuple[str, str, str | None]) -> None:
     path = tmp_path / "kernel"
     path.write_bytes(data)
-    found = inspect(path)
+    found = inspect(path, cache_dir())
     assert (found.kind, found.arch, found.release) == expected
     assert found.sha256 == hashlib.sha256(data).hexdigest()
     assert found.path == path
@@ -112,14 +113,14 @@ def test_release_across_a_chunk_border(tmp_path: Path) -> None:
     path = tmp_path / "Image"
     head = arm64_image(b"")
     path.write_bytes(head + b"\0" * ((1 << 20) - len(head) - 20) + BANNER)
-    assert inspect(path).release == "6.1.0-lava"
+    assert inspect(path, cache_dir()).release == "6.1.0-lava"
 
 
 def test_device_tree_is_no_kernel(tmp_path: Path) -> None:
     path = tmp_path / "board.dtb"
     path.write_bytes(device_tree({"model": "a board", "cpus": {"cpu@0": {"device_type": "cpu"}}}))
     with pytest.raises(ConfigurationError, match=r"board\.dtb is a device tree, not a kernel: give it as dtb="):
-        inspect(path)
+        inspect(path, cache_dir())
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_everything_else_gets_one_plain_sentence(tmp_path: Path, data: bytes, wo
     path = tmp_path / "logo.png"
     path.write_bytes(data)
     with pytest.raises(ConfigurationError) as caught:
-        inspect(path)
+        inspect(path, cache_dir())
     message = str(caught.value)
     assert message.startswith(f"--kernel {path} {words}")
     assert "\n" not in message
@@ -164,7 +165,7 @@ def test_a_zip_archive(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "k.zip", "w") as archive:
         archive.writestr("Image", arm64_image())
     with pytest.raises(ConfigurationError, match="is a zip archive"):
-        inspect(tmp_path / "k.zip")
+        inspect(tmp_path / "k.zip", cache_dir())
 
 
 @pytest.mark.parametrize(
@@ -181,15 +182,15 @@ def test_not_even_a_file(tmp_path: Path, make: Callable[[Path], object], words: 
     path = tmp_path / "Image"
     make(path)
     with pytest.raises(ConfigurationError, match=words):
-        inspect(path, option="--kernel")
+        inspect(path, cache_dir(), option="--kernel")
 
 
 def test_a_file_that_was_changed_is_looked_at_again(tmp_path: Path) -> None:
     path = tmp_path / "kernel"
     path.write_bytes(arm64_image())
-    assert inspect(path).arch == "arm64"
+    assert inspect(path, cache_dir()).arch == "arm64"
     path.write_bytes(bzimage())
-    assert inspect(path).arch == "x86_64"
+    assert inspect(path, cache_dir()).arch == "x86_64"
 
 
 @pytest.mark.parametrize("cut", range(0, 600, 7))
@@ -200,4 +201,4 @@ def test_a_cut_file_never_raises_anything_else(tmp_path: Path, cut: int) -> None
         path = tmp_path / f"{number}"
         path.write_bytes(data[:cut])
         with contextlib.suppress(ConfigurationError):
-            inspect(path)
+            inspect(path, cache_dir())

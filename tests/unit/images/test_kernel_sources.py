@@ -19,6 +19,7 @@ from support.webserver import WebServer, web_server
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, FetchFailed, NetworkError
+from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.deb import read_package, unpack
 from pytest_lava.images.fetch import Fetcher
 from pytest_lava.images.kernel import inspect
@@ -90,14 +91,14 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 def test_packed_kernels(tmp_path: Path, workshop: Workshop, server: WebServer, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(PACKED[name](IMAGE))
-    source = parse_kernel(str(path))
+    source = parse_kernel(str(path), cache_dir())
     assert (source.name, source.arch) == (name, "arm64")
     parts = source.parts(workshop)
     assert parts.kernel.read_bytes() == IMAGE
     assert (parts.origin.sha256, parts.modules) == (sha256(path), None)
-    assert inspect(parts.kernel).build == "#7 SMP Mon Jan  5 10:00:00 UTC 2026"
+    assert inspect(parts.kernel, cache_dir()).build == "#7 SMP Mon Jan  5 10:00:00 UTC 2026"
     (server.folder / name).write_bytes(path.read_bytes())
-    remote = parse_kernel(server.url(name))
+    remote = parse_kernel(server.url(name), cache_dir())
     assert remote.arch == ""
     found = remote.parts(workshop)
     assert found.kernel.read_bytes() == IMAGE
@@ -113,7 +114,7 @@ def test_a_uimage_is_taken_as_it_is(tmp_path: Path, workshop: Workshop) -> None:
         "mkimage -A arm64 -O linux -T kernel -C none -a 0x40080000 -e 0x40080000 -n Linux-6.1.0-lava -d Image uImage"
     )
     subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
-    source = parse_kernel(str(tmp_path / "uImage"))
+    source = parse_kernel(str(tmp_path / "uImage"), cache_dir())
     assert (source.arch, source.release) == ("arm64", RELEASE)
     assert source.parts(workshop).kernel == tmp_path / "uImage"
 
@@ -137,7 +138,7 @@ def test_a_debian_package(tmp_path: Path, workshop: Workshop, prefix: str) -> No
     files[f"{packed}.xz"] = lzma.compress(files.pop(packed))
     files |= {f"boot/vmlinuz-{RELEASE}": gzip.compress(IMAGE), f"usr/lib/linux-image-{RELEASE}/vendor/board.dtb": DTB}
     deb = make_deb(tmp_path, files, name=f"linux-image-{RELEASE}")
-    source = parse_kernel(str(deb))
+    source = parse_kernel(str(deb), cache_dir())
     assert (source.name, source.arch, source.release) == (RELEASE, "arm64", RELEASE)
     parts = source.parts(workshop)
     assert parts.kernel.read_bytes() == IMAGE
@@ -196,7 +197,7 @@ def test_a_tarball(tmp_path: Path, workshop: Workshop, name: str) -> None:
         (root / path).write_bytes(content)
     (root / f"lib/modules/{RELEASE}/build").symlink_to("/usr/src/linux")
     subprocess.run(["tar", "-caf", str(tmp_path / name), "-C", str(root), "."], check=True)
-    source = parse_kernel(str(tmp_path / name))
+    source = parse_kernel(str(tmp_path / name), cache_dir())
     parts = source.parts(workshop)
     assert parts.kernel.read_bytes() == IMAGE
     assert modules_of(parts) == KNOWN
@@ -322,7 +323,7 @@ def test_bad_local_kernels_are_seen_at_once(tmp_path: Path) -> None:
         deb.name: "the package linux-image-cloud-arm64, which has no boot/vmlinuz in it: give the package of one",
         sparc.name: "is a package for sparc64, which no board has",
     }.items():
-        text = said(lambda name=name: parse_kernel(str(tmp_path / name)))  # type: ignore[misc]
+        text = said(lambda name=name: parse_kernel(str(tmp_path / name), cache_dir()))  # type: ignore[misc]
         assert text.startswith("--kernel ")
         assert sentence in text
 
@@ -341,18 +342,22 @@ def test_bad_kernels_that_only_show_when_opened(tmp_path: Path, workshop: Worksh
     }.items():
         (server.folder / name).write_bytes((tmp_path / name).read_bytes())
         for place in (str(tmp_path / name), server.url(name)):
-            text = said(lambda place=place: parse_kernel(place).parts(workshop), FetchFailed)  # type: ignore[misc]
+            text = said(lambda place=place: parse_kernel(place, cache_dir()).parts(workshop), FetchFailed)  # type: ignore[misc]
             assert text.startswith("--kernel ")
             assert sentence in text
     (server.folder / "cut.gz").write_bytes((tmp_path / "cut.gz").read_bytes())
-    assert "cannot be unpacked" in said(lambda: parse_kernel(server.url("cut.gz")).parts(workshop), FetchFailed)
-    assert "no such file on the server" in said(lambda: parse_kernel(server.url("no")).parts(workshop), FetchFailed)
+    assert "cannot be unpacked" in said(
+        lambda: parse_kernel(server.url("cut.gz"), cache_dir()).parts(workshop), FetchFailed
+    )
+    assert "no such file on the server" in said(
+        lambda: parse_kernel(server.url("no"), cache_dir()).parts(workshop), FetchFailed
+    )
     url = server.url("cut.gz#sha256=" + "0" * 64)
-    assert "correct the checksum" in said(lambda: parse_kernel(url).parts(workshop), FetchFailed)
+    assert "correct the checksum" in said(lambda: parse_kernel(url, cache_dir()).parts(workshop), FetchFailed)
     server.statuses = [503] * 5
-    said(lambda: parse_kernel(server.url("other.deb")).parts(workshop), NetworkError)
+    said(lambda: parse_kernel(server.url("other.deb"), cache_dir()).parts(workshop), NetworkError)
     offline = Workshop(Fetcher(tmp_path, workshop.shelf.store, offline=True), workshop.shelf, workshop.deadline)
-    assert "without --offline" in said(lambda: parse_kernel(server.url("new")).parts(offline))
+    assert "without --offline" in said(lambda: parse_kernel(server.url("new"), cache_dir()).parts(offline))
 
 
 def test_bad_trees(tmp_path: Path, workshop: Workshop, server: WebServer) -> None:

@@ -29,13 +29,13 @@ def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_architectures() -> None:
     with pytest.raises(ConfigurationError, match="no root file system is made for 'arm': there are arm64, x86_64"):
-        debian_root("arm")
+        debian_root("arm", cache_dir())
 
 
 def test_without_the_program(assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissing, match=r"mmdebstrap is missing, .*: apt-get install mmdebstrap"):
-        debian_root("x86_64", cache=assets)
+        debian_root("x86_64", assets)
     assert list((assets / "debian-root-x86_64").iterdir()) == []
 
 
@@ -47,7 +47,7 @@ def test_without_a_network(assets: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(
         NetworkError, match=r"the packages cannot be fetched: .* - go online, then start again"
     ) as caught:
-        debian_root("x86_64", cache=assets)
+        debian_root("x86_64", assets)
     assert "127.0.0.1" in caught.value.evidence
     assert list((assets / "debian-root-x86_64").iterdir()) == []
 
@@ -56,7 +56,7 @@ def test_nothing_is_left_when_time_is_over(assets: Path) -> None:
     """The real one has just begun, and removes what it made."""
     before = set(Path(tempfile.gettempdir()).glob("*mmdebstrap.*"))
     with pytest.raises(NetworkError, match="mmdebstrap did not end in time"):
-        debian_root("x86_64", cache=assets, deadline=Deadline.after(3))
+        debian_root("x86_64", assets, deadline=Deadline.after(3))
     assert list((assets / "debian-root-x86_64").iterdir()) == []
     assert not set(Path(tempfile.gettempdir()).glob("*mmdebstrap.*")) - before
     assert "mmdebstrap" not in Path("/proc/mounts").read_text()
@@ -76,4 +76,4 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     add_parsers(parser.add_subparsers(), lambda arch, cache: [f"made {arch} {cache}"])
     arguments = parser.parse_args(["fetch", "debian-x86_64", "debian-arm64"])
     assert arguments.func(arguments) == 0
-    assert capsys.readouterr().out == "made x86_64 None\nmade arm64 None\n"
+    assert capsys.readouterr().out == f"made x86_64 {cache_dir()}\nmade arm64 {cache_dir()}\n"
