@@ -41,11 +41,19 @@ def document(lines: Iterable[Line], *, folder: Path | None = None, links: Links 
     with uncollected():
         record = collect(lines)
         form = _Form(record, folder, links or Links.of(record.head), _OUTPUT_LIMITS[0])
-        text = _document(form)
-        for limit in _OUTPUT_LIMITS[1:]:
-            if len(text) > _FILE_LIMIT:
-                text = _document(replace(form, limit=limit))
+        # what cannot fit is not built first: it would be several times as much in memory
+        likely = [limit for limit in _OUTPUT_LIMITS if _least(record, limit) <= _FILE_LIMIT] or _OUTPUT_LIMITS[-1:]
+        for limit in likely:
+            text = _document(replace(form, limit=limit))
+            if len(text) <= _FILE_LIMIT:
+                break
         return text
+
+
+def _least(record: Record, limit: int) -> int:
+    """Characters that outputs will have at least; failures and what XML escapes come on top."""
+    sizes = (sum(len(text) for _, text in case.sections) for case in record.cases)
+    return sum(min(size, limit) for size in sizes)
 
 
 @dataclass(frozen=True)
