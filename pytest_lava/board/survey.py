@@ -41,12 +41,13 @@ grep -Em1 '^(flags|[Ff]eatures)' cpuinfo
 cat $@
 esac
 """
-# From files where there are some: a package manager takes ten times as long.
+# From files where there are some: a package manager takes ten times as long. A busybox has an rpm that knows nothing.
 _PACKAGES = rf"""s=
 for n in /var/lib/dpkg/status /var/lib/dpkg/status.d/* /usr/lib/opkg/status /var/lib/opkg/status /lib/apk/db/installed
 do [ ! -s "$n" ] || s="$s $n"; done
 if [ "$s" ]; then set -- grep -hE '^(Package|Status|Version|P|V):' $s
-elif command -v rpm >/dev/null; then set -- rpm -qa --qf '%{{NAME}} %{{VERSION}}-%{{RELEASE}}\n'
+elif [ -d /var/lib/rpm ] || [ -d /usr/lib/sysimage/rpm ]
+then set -- rpm -qa --qf '%{{NAME}} %{{VERSION}}-%{{RELEASE}}\n'
 elif [ -d /var/lib/pacman/local ]; then set -- ls /var/lib/pacman/local
 else exit 0; fi
 echo; echo {PACKAGES}
