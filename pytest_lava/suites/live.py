@@ -33,6 +33,11 @@ class LiveReading:
         self.parser = self._live
         self.remarks: list[str] = []
 
+    @property
+    def kept(self) -> bytes:
+        """What came live, kernel messages among it, from its beginning."""
+        return bytes(self._kept)
+
     def feed(self, data: bytes) -> None:
         """What comes from the console."""
         if len(self._kept) < _KEPT:

@@ -26,6 +26,7 @@ from pytest_lava.suites.parsing import LineParser, PatternParser, Told
 __all__ = ["OwnRunning"]
 
 _SHORT = 60.0  # seconds for what is small
+_MOST = 64 << 20  # bytes of output with results in it
 #: descriptors beyond the third are the agent's own, which waits for their end
 _QUIET = "2>&1 3>&- 4>&- 5>&-"
 _END_ALL = (
@@ -49,6 +50,7 @@ class OwnRunning:
         self._log = SuiteLog(surroundings.folder)
         self._facts = BoardFacts(surroundings.shell, surroundings.arch, surroundings.features)
         self._left = list(model.tests)
+        self._began = False
         self._forget: Callable[[], object] = lambda: None
 
     def run(self) -> None:
@@ -70,6 +72,7 @@ class OwnRunning:
         if why := self._facts.lacks(self._model.requires):
             self._skip_rest(why)
             return
+        self._began = True
         if self._model.setup is not None:
             self._set_up(self._model.setup)
         while self._left:
@@ -86,7 +89,7 @@ class OwnRunning:
     def _end(self, error: LavaError | None) -> None:
         """What comes last, whatever became of the tests; nothing of them keeps running."""
         try:
-            if self._model.teardown is not None:
+            if self._model.teardown is not None and self._began:
                 done = self._shell.run(self._script(self._model.teardown), timeout=_SHORT, env=self._environment)
                 self._log.add("teardown", self._model.teardown, done.stdout_bytes)
                 if done.returncode and error is None:
@@ -124,9 +127,9 @@ class OwnRunning:
             self._plain(test, test.run or "")
 
     def _plain(self, test: TestModel, command: str) -> None:
-        start = time.time()
+        start, limit = time.time(), self._limit(test)
         try:
-            done = self._shell.run(self._script(command), timeout=self._limit(test), env=self._environment)
+            done = self._shell.run(self._script(command), timeout=limit, env=self._environment)
         except CommandTimeout as error:
             line = self._log.add(test.name, command, error.evidence.encode(errors="replace"))
             told = Case(test.name, "fail", start, time.time(), self._over(test), line=line, output=error.evidence)
@@ -173,10 +176,15 @@ class OwnRunning:
 
     def _parsed(self, test: TestModel, command: str, make: Callable[[Told], LineParser]) -> ParsedRun:
         """Run a command whose output holds results; those of them that can be told are told at once."""
+        limit = self._limit(test)
         reading = ParsedRun(test, make, self._report, self._log.begin(test.name, command))
         try:
             done = self._shell.run(
-                self._script(command), timeout=self._limit(test), env=self._environment, on_output=reading.hear
+                self._script(command),
+                timeout=limit,
+                env=self._environment,
+                on_output=reading.hear,
+                max_output=_MOST,
             )
         except CommandTimeout as error:
             self._log.end(reading.cut(self._over(test)) or error.evidence.encode(errors="replace"))
@@ -187,7 +195,7 @@ class OwnRunning:
             raise
         else:
             self._log.end(done.stdout_bytes)
-            reading.ended(done.returncode, done.stdout_bytes)
+            reading.ended(done.returncode, done.stdout_bytes, truncated=done.truncated)
         for remark in reading.remarks:
             self._around.tell(f"{self._model.suite}: {test.name}: {remark}")
         return reading

@@ -15,7 +15,6 @@ __all__ = ["ParsedRun"]
 
 _KSELFTEST_SKIP = 4  # KSFT_SKIP of tools/testing/selftests/kselftest.h
 _SHOWN = 4096  # characters of the output of a test without results
-_MOST = 16 << 20  # bytes that are kept of what came live
 
 
 class ParsedRun:
@@ -39,7 +38,6 @@ class ParsedRun:
 
     def hear(self, data: bytes) -> None:
         """What comes live."""
-        self._output += data[: max(0, _MOST - len(self._output))]
         self._reading.feed(data)
 
     def _case(self, found: ParsedCase) -> None:
@@ -63,8 +61,10 @@ class ParsedRun:
         )
         self._last = now
 
-    def ended(self, status: int, exact: bytes) -> None:
-        """The command ended by itself, and wrote this."""
+    def ended(self, status: int, exact: bytes, *, truncated: bool = False) -> None:
+        """The command ended by itself, and wrote this, or more than can be kept."""
+        if truncated:
+            self._why.append(f"it wrote more than {len(exact) >> 20} MB, so its last results are not known")
         self._output = exact
         self._reading.finish(exact)
         parser, test = self._reading.parser, self._test
@@ -84,6 +84,7 @@ class ParsedRun:
         """The command did not end by itself; what came of its output until then."""
         self._reading.abandon(why)
         self._why.append(why)
+        self._output = self._reading.kept
         return self._output
 
     def close(self) -> None:

@@ -98,6 +98,24 @@ def test_a_mistake_is_told_before_a_board_is_touched(face: Face) -> None:
     assert "a.yaml:3: there is no key 'rum'; did you mean 'run'?" in said
 
 
+def test_limits_setup_and_requirements_of_a_whole_suite(face: Face) -> None:
+    rest = "tests:\n  - {name: x, run: 'sleep 60'}\n  - {name: y, run: 'true'}\n"
+    for name, head in {
+        "over": "", "unfit": "requires: {files: /no/such*}\nteardown: echo torn >>torn\n",
+        "unset": "setup: echo no way; exit 3\nteardown: 'true'\n",
+    }.items():  # fmt: skip
+        (face.path / f"{name}.yaml").write_text(f"suite: {name}\n{head}{rest}")
+    face.run("over.yaml", "unfit.yaml", "unset.yaml", "--board=localhost", "--suite-timeout=1")
+    found = face.results()
+    assert {case: one["message"] for case, one in found["unfit"].items()} == dict.fromkeys(
+        "xy", "it requires /no/such*, which is not there"
+    )
+    over = "the suite is over its limit of 1 s (--suite-timeout)"
+    assert [found["over"][name]["message"] for name in ("x", "y", "over")] == [over, f"it was not run: {over}", over]
+    said = "the suite's setup returned 3: no way"
+    assert [found["unset"][name]["message"] for name in ("x", "y", "unset")] == [*[f"it was not run: {said}"] * 2, said]
+
+
 def test_a_suite_needs_a_board(face: Face) -> None:
     (face.path / "a.yaml").write_text("suite: a\ntests:\n  - {name: x, run: 'true'}\n")
     assert "a.yaml needs a board: add --board=NAME" in face.refused("a.yaml")[0]

@@ -1,4 +1,4 @@
-"""The suites that ship, on both kinds of emulated board, with two processors; and what a kernel that dies under a suite leaves."""
+"""The suites that ship, on both kinds of emulated board, with two processors; and a kernel that dies under a suite."""
 
 from __future__ import annotations
 
