@@ -78,7 +78,7 @@ def test_random_faults(tmp_path: Path) -> None:
             results = wide_run(tmp_path / f"run-{number}", tests=dice.randrange(9))
             parcel = pack(results, tmp_path / f"parcel-{number}")
             with fault_proxy(("127.0.0.1", server.server_port), *faults) as proxy:
-                if number % 5 == 0:
+                if number % (5 if SOAK else 10) == 0:
                     killed += kill_a_sender(proxy, server, parcel, at=dice.randrange(1, 4), after=dice.random() / 50)
                 limit = 1.5 if any(fault in SLOW for fault in faults) else 60.0
                 tries = 6 * len(faults) + 12

@@ -65,7 +65,7 @@ def test_random_faults(tmp_path: Path) -> None:
                 if number % 4 == 1:
                     shown += show(url, place, results, tmp_path / f"live-{number}")
                 server.break_next(half)
-                if number % 5 == 0:
+                if number % (5 if SOAK else 10) == 0:
                     killed += kill_a_sender(proxy, place, parcel, at=dice.randrange(1, 6), after=dice.random() / 50)
                 limit = 1.0 if any(fault in SLOW for fault in faults) else 60.0
                 send_until_done(
