@@ -34,8 +34,14 @@ _FORBIDDEN, _NOT_FOUND, _CONFLICT = 403, 404, 409
 _TOKEN = (100, 101, 401)
 #: internal errors, of the method and of the XML-RPC layer
 _PASSING = (500, -32500, -32603)
-#: 409 is whatever the database said, and this is said by one that is busy (SQLite, PostgreSQL)
-_LOCKED = re.compile(r"database is locked|deadlock|could not serialize|too many clients|connection", re.IGNORECASE)
+#: 409 is whatever was said, and these are first words of a database that is busy (SQLite, PostgreSQL); further on they
+#: may be part of results that are quoted
+_LOCKED = re.compile(
+    r"database (table )?is locked|deadlock detected|could not serialize access|could not connect to server|"
+    r"server closed the connection|canceling statement due to|"
+    r"(FATAL: +)?(sorry, )?(too many clients|remaining connection)"
+)
+_LINK = re.compile(r"https?://[!-~]+")
 _STREAM = re.compile(r"/anonymous/([^/\s]+/)?|/(public|private)/(personal|team)/[^/\s]+/([^/\s]+/)?")
 _CONTENT, _NAME = "bundle.json", "name"
 _NAME_LIMIT = 256
@@ -175,7 +181,7 @@ class DashboardSink:
                 raise
             server.call("put", *what, deadline=deadline)
             return _permalink(self._options.url, upload.sha1)
-        return answer if answer.startswith(("http://", "https://")) else _permalink(self._options.url, upload.sha1)
+        return answer if _LINK.fullmatch(answer) else _permalink(self._options.url, upload.sha1)
 
     def _make_stream(self, server: XmlRpc, deadline: Deadline) -> None:
         stream = self._options.stream
@@ -200,15 +206,17 @@ class DashboardSink:
         try:
             server.call("deserialize", upload.sha1, deadline=deadline)  # True: now, False: before
         except Fault as fault:
+            found: bool | None = None
             if fault.code == UNKNOWN_METHOD:
-                if not self._stored(server, deadline).get(upload.sha1):
-                    raise SinkRefused(
-                        f"{self._host} took the bundle, but did not import it, and does not say why"
-                    ) from None
-            elif fault.code == _NOT_FOUND:
-                raise SinkBusy(f"{self._host} does not have the bundle that it has just taken") from None
-            else:
+                found = self._stored(server, deadline).get(upload.sha1)
+            elif fault.code != _NOT_FOUND:
                 raise self._not_imported(fault) from None
+            if found is None:
+                raise SinkBusy(f"{self._host} does not have the bundle that it has just taken") from None
+            if not found:
+                raise SinkRefused(
+                    f"{self._host} took the bundle, but did not import it, and does not say why"
+                ) from None
 
     def _stored(self, server: XmlRpc, deadline: Deadline) -> dict[str, bool]:
         """The bundles in our stream by SHA-1, and whether each was imported."""
@@ -219,7 +227,7 @@ class DashboardSink:
     # -- what the server says -----------------------------------------------------------------------------------
 
     def _not_imported(self, fault: Fault) -> LavaError:
-        if fault.code != _CONFLICT or _LOCKED.search(fault.text):
+        if fault.code != _CONFLICT or _LOCKED.match(fault.text.strip()):
             return self._failure(fault)
         if "already exists" in fault.text and "UUID" in fault.text:
             return SinkRefused(
@@ -230,7 +238,7 @@ class DashboardSink:
 
     def _failure(self, fault: Fault) -> LavaError:
         host, stream, said = self._host, self._options.stream, self._said(fault)
-        if fault.code in _PASSING or (fault.code == _CONFLICT and _LOCKED.search(fault.text)):
+        if fault.code in _PASSING or (fault.code == _CONFLICT and _LOCKED.match(fault.text.strip())):
             return SinkBusy(f"{host} could not do it now; it says: {said}")
         if fault.code == _NOT_FOUND:
             return SinkRefused(
@@ -261,7 +269,7 @@ class DashboardSink:
 
     def _server(self) -> XmlRpc:
         url, prefix = endpoint(self._options.url)
-        return XmlRpc(HttpClient(self._secrets), url, auth=self._auth(), prefix=prefix)
+        return XmlRpc(HttpClient(self._secrets, name=self.name), url, auth=self._auth(), prefix=prefix)
 
     def _auth(self) -> tuple[str, str] | None:
         user = self._options.user

@@ -63,7 +63,7 @@ class HttpSink:
         self.name = name
         self._options = options
         self._secrets = secrets
-        self._client = HttpClient(secrets)
+        self._client = HttpClient(secrets, name=name)
 
     def pack(self, results: Results, folder: Path) -> None:
         """A copy of the bundle."""

@@ -28,6 +28,7 @@ from urllib3.exceptions import HTTPError
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.sinks.api import Secrets, SinkBusy, SinkRefused
+from pytest_lava.sinks.secrets import variable
 
 __all__ = ["Answer", "HttpClient", "retry_after"]
 
@@ -38,7 +39,7 @@ _PASSING = {408, 425, 429}
 _ANSWER = 64 << 20  # bytes of an answer, more than any server has a reason for
 _EXCERPT = 400  # characters of what a server said
 _WHY = {
-    401: "the server does not know the token: set the right one",
+    401: "the server does not know the token: set the right one{variable}",
     403: "the server refuses the user of the token: it needs the right to submit",
     404: "there is no such place on the server: correct the URL",
     405: "the server takes nothing there: correct the URL",
@@ -78,10 +79,14 @@ class Answer:
 
 
 class HttpClient:
-    """Speaks with one server. ``headers`` go with each request; messages are masked by ``secrets``."""
+    """Speaks with one server. ``headers`` go with each request; messages are masked by ``secrets``.
 
-    def __init__(self, secrets: Secrets, headers: Mapping[str, str] | None = None) -> None:
+    ``name`` is the sink's, to say where its token is set.
+    """
+
+    def __init__(self, secrets: Secrets, headers: Mapping[str, str] | None = None, name: str = "") -> None:
         self._secrets = secrets
+        self._variable = f" ({variable(name)})" if name else ""
         self._headers = {"User-Agent": "pytest-lava", **(headers or {})}
 
     def request(
@@ -130,7 +135,7 @@ class HttpClient:
         if 300 <= status < 400:
             leads = _plain_url(answer.headers.get("location", "elsewhere"))
             return SinkRefused(self._secrets.mask(f"{where} leads to {leads} ({named}): give that URL, if it is right"))
-        why = _WHY.get(status, "the server will not take it")
+        why = _WHY.get(status, "the server will not take it").format(variable=self._variable)
         return SinkRefused(self._secrets.mask(f"{where}: {why} ({named}){answer.said()}"))
 
 

@@ -131,7 +131,7 @@ class KcidbSink:
             raise ConfigurationError(
                 f"KCIDB wants a token: set {variable(self.name)} to the JWT of the origin {self._options.origin}"
             )
-        return HttpClient(self._secrets, {"Authorization": f"Bearer {token}"})
+        return HttpClient(self._secrets, {"Authorization": f"Bearer {token}"}, self.name)
 
     def _submit(self, client: HttpClient, folder: Path, deadline: Deadline) -> str:
         with (folder / _FILE).open("rb") as data:

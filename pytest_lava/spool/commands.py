@@ -112,7 +112,7 @@ def _send(
     from pytest_lava.spool.telling import line
 
     had = [] if again else [entry.name for entry, state in item.states() if state.status != "waiting"]
-    outcomes = sender.send(item, Deadline.after(seconds), tries=_TRIES, at_once=at_once)
+    outcomes = sender.send(item, Deadline.after(seconds), tries=_TRIES if at_once else 1, at_once=at_once)
     outcomes = [outcome for outcome in outcomes if outcome.sink not in had]
     for outcome in outcomes:
         print(f"{outcome.status:<8} {item.uuid[:8]} {line(outcome)}", flush=True)

@@ -67,14 +67,20 @@ def _wait_for(proxy: FaultProxy, fault: str) -> None:
 
 @pytest.mark.parametrize(
     "status, words",
-    [(400, "will not take it"), (401, "token"), (403, "right to submit"), (404, "correct the URL"), (413, "too large")],
+    [
+        (400, "will not take it"),
+        (401, "PYTEST_LAVA_TOKEN_QA"),
+        (403, "right to submit"),
+        (404, "correct the URL"),
+        (413, "too large"),
+    ],
 )
-def test_what_a_server_will_never_take_is_refused(
-    server: Receiver, client: HttpClient, status: int, words: str
-) -> None:
+def test_what_a_server_will_never_take_is_refused(server: Receiver, status: int, words: str) -> None:
     server.says = status, b"<html><style>x{}</style><p>No   such\nthing</p>"
     with pytest.raises(SinkRefused) as caught:
-        client.request("POST", server.url("/a?token=hidden"), Deadline.after(5), data=b"")
+        HttpClient(FoundSecrets({}, keyring=False), name="qa").request(
+            "POST", server.url("/a?token=hidden"), Deadline.after(5), data=b""
+        )
     assert words in str(caught.value)
     assert str(caught.value).endswith("it says: No such thing")
     assert "hidden" not in str(caught.value)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.faultserver import fault_proxy
 from support.finishedrun import finished_run
 from support.receiver import receiver
 from support.submitting import Submitter
@@ -286,8 +288,6 @@ def test_a_driver_that_is_gone_leaves_its_item_waiting(bench: Bench) -> None:
 
 
 def test_a_sink_that_hangs_takes_nothing_from_the_others(bench: Bench) -> None:
-    from support.faultserver import fault_proxy
-
     with receiver(bench.folder / "server") as server, fault_proxy(server.address, "hang") as proxy:
         item = bench.add(proxy.url(), "./out", NOWHERE)
         sender = Sender(bench.spool, bench.registry, bench.secrets)
@@ -346,6 +346,7 @@ NO_ROOM = """
 import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
+from support.faultserver import fault_proxy
 from support.finishedrun import finished_run
 from pytest_lava.cli import main
 folder = Path(sys.argv[1])
@@ -396,3 +397,20 @@ def test_the_stored_item_tells_no_secret(bench: Bench) -> None:
         assert not path.is_file() or b"s3cr3t" not in path.read_bytes()
     stored = json.loads((item.folder / "item.json").read_text())
     assert stored["sinks"][0]["options"]["user"] == "user"
+
+
+def test_watching_sends_what_is_due_until_it_is_interrupted(tmp_path: Path) -> None:
+    """Each try is told, also of what comes into the spool meanwhile."""
+    desk, program = Submitter(tmp_path), Path(sys.executable).parent / "pytest-lava"
+    with receiver(tmp_path / "server") as server, fault_proxy(server.address, "503", "500") as proxy:
+        results = finished_run(tmp_path / "run")
+        assert desk.run("submit", "run", "--to", proxy.url(), "--wait", "0.2")[0] == 69
+        watch = [str(program), "submit", "--watch", f"--lava-spool={desk.spool}"]
+        with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            lines = [process.stdout.readline() for _ in range(2)]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+    assert lines[0].startswith(f"waiting  {results.uuid[:8]} http-127.0.0.1: ")
+    assert lines[1].startswith(f"sent     {results.uuid[:8]} http-127.0.0.1: ")
+    assert server.created == 1
