@@ -89,6 +89,13 @@ def test_a_busy_database_is_passing(tmp_path: Path, parcel: Path) -> None:
         assert len(server.database.results) == 6
 
 
+def test_words_of_a_busy_database_in_a_result_are_no_busy_database(tmp_path: Path, parcel: Path) -> None:
+    text = '{"format": "Dashboard Bundle Format 1.5", "test_runs": [], "database is locked": "deadlock detected"}'
+    (parcel / "bundle.json").write_text(text)
+    with dashboard_server() as server, pytest.raises(SinkRefused, match=r"could not import it.*database is locked"):
+        send(sink(server, tmp_path), parcel)
+
+
 def test_a_server_that_stores_something_else_is_found_out(tmp_path: Path, parcel: Path) -> None:
     with dashboard_server() as server:
         server.mangles = True
