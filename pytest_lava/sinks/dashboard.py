@@ -269,7 +269,7 @@ class DashboardSink:
 
     def _server(self) -> XmlRpc:
         url, prefix = endpoint(self._options.url)
-        return XmlRpc(HttpClient(self._secrets), url, auth=self._auth(), prefix=prefix)
+        return XmlRpc(HttpClient(self._secrets, name=self.name), url, auth=self._auth(), prefix=prefix)
 
     def _auth(self) -> tuple[str, str] | None:
         user = self._options.user
