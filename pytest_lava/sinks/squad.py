@@ -156,8 +156,8 @@ class _Store:
         """Put the testrun in the place of an earlier one of the same run that still went on."""
         for _ in range(_HEALS):
             row = self._find()
-            live = row is None or not row.complete or self.api.is_live(row, self.deadline)
-            if not live or ended():  # a row that was seen before the end is none that ``complete`` has made
+            ours = row is None or self.api.is_live(row, self.deadline)
+            if not ours or ended():  # a row that was seen before the end is none that ``complete`` has made
                 return
             if row is not None:
                 self.api.remove(row.id, self.deadline)
@@ -166,10 +166,11 @@ class _Store:
 
     def _settle(self, row: Row, broke: bool) -> int:
         """The id of a row that is what we want; 0 if it was not, and is removed. ``broke``: a request of ours did."""
-        if row.complete and not self.api.is_live(row, self.deadline):
+        live = self.api.is_live(row, self.deadline)
+        if row.complete and not live:
             return row.id
         patience = self.half_after * (1 + self.testrun.tests / _DOUBLE)
-        if not row.complete and not broke and row.age is not None and max(row.age, 0.0) < patience:
+        if not live and not broke and row.age is not None and max(row.age, 0.0) < patience:
             raise SinkBusy("SQUAD is still at work on the testrun", after=min(5.0, patience - row.age))
         self.api.remove(row.id, self.deadline)
         return 0

@@ -254,6 +254,16 @@ def test_live_is_replaced_and_never_doubled(squad: SquadPlace, tmp_path: Path) -
     assert_equal(squad.testruns(results.uuid), results)
 
 
+def test_half_of_what_was_shown_live_is_not_waited_for(squad: SquadPlace, tmp_path: Path) -> None:
+    results = wide_run(tmp_path / "run", targets=["q1-next"])
+    [ours] = wanted(results)
+    half = {"metadata": {"job_id": ours.job_id, "lava.live": True}, "tests": {"a": 5}}
+    assert submit(squad, f"{ours.build}/{ours.environment}", **half)[0] == 500
+    sink = sink_for(squad)
+    send_until_done(sink, packed(sink, results, tmp_path / "parcel"), results.uuid, tries=1)
+    assert_equal(squad.testruns(results.uuid), results)
+
+
 def test_live_leaves_a_complete_testrun_alone(squad: SquadPlace, tmp_path: Path) -> None:
     results = wide_run(tmp_path / "run", targets=["q1-next"])
     sink = sink_for(squad)
