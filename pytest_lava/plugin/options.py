@@ -207,7 +207,7 @@ def _add_stress(add: _Add) -> None:
         help="likewise, as a number of iterations (default: none)",
     )  # fmt: skip
     add(
-        "--stress-report", type=_seconds, default=60.0, metavar="SECONDS", dest="lava_stress_report",
+        "--stress-report", type=_seconds, metavar="SECONDS", dest="lava_stress_report",
         help="put what was measured so far into the journal so often (default: 60)",
     )  # fmt: skip
     add(
