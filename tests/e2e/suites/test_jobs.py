@@ -146,6 +146,44 @@ def test_what_cannot_be_cloned_fails_alone(face: Face, tmp_path: Path) -> None:
     assert found["none"]["none"]["attributes"]["error_type"] == "Job"
 
 
+TALKER = """\
+import sys, time
+def say(text, wait=0.0):
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    time.sleep(wait)
+say("RESULT early: pass 1 ms\\n", 0.2)
+say("begin here\\n")
+for n in range(300):
+    say(f"[    {n}.1] a word of the kernel\\nRESULT case{n}: {'pass' if n % 100 else 'fail'} {n * 7} ms\\n")
+say("RESULT torn: pa", 0.3)
+say("ss 12", 0.3)
+say("34 ms\\nRESULT odd: maybe 1 ms\\nall done $ ", 60)
+"""
+
+
+def test_a_monitor_reads_whole_lines_from_begin_to_end(face: Face) -> None:
+    (face.path / "talker.py").write_text(TALKER)
+    face.board(
+        "talker",
+        f'arch = "host"\nemulated = true\nconsole = "exec:python3 {face.path}/talker.py"\npower = "none"\n'
+        'boot = "login"\nlava_device_types = ["talker"]\n',
+    )
+    pattern = r"RESULT (?P<test_case_id>\w+): (?P<result>\w+) (?P<measurement>\d+) (?P<units>\w+)"
+    monitor = {"name": "m", "start": "begin here", "end": r"done \$ ", "pattern": pattern}
+    (face.path / "job.yaml").write_text(
+        HEAD.replace("desk", "talker") + "- boot: {method: monitor}\n"
+        f"- test: {{timeout: {{seconds: 60}}, monitors: [{json.dumps(monitor)}]}}\n"
+    )
+    face.run("job.yaml", passed=298, failed=4)
+    found = face.results()["m"]
+    assert {name: (one["result"], one["measurement"]) for name, one in found.items()} == {
+        "torn": ("pass", 1234),
+        **{f"case{number}": ("pass" if number % 100 else "fail", number * 7) for number in range(300)},
+    }
+    assert "'maybe' is no result" in (face.latest / "events.jsonl").read_text()
+
+
 def test_json(face: Face, tmp_path: Path) -> None:
     face.board("here", BOARD)
     actions = [

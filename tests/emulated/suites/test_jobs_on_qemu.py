@@ -149,3 +149,35 @@ def test_whole_jobs_on_two_workers(face: Face, tmp_path: Path) -> None:
     assert (250_000 < memory["measurement"] < 300 * 1024, memory["units"]) == (True, "kB")
     workers = {(line["nodeid"].partition("::")[0], line["worker"]) for line in face.journal("start")}
     assert len(workers) == 2  # each job on one
+
+
+BOOTLOADER = """\
+device_type: qemu-arm64
+job_name: at the boot loader
+timeouts: {job: {minutes: 3}}
+actions:
+- boot: {method: bootloader, bootloader: u-boot, commands: [], prompts: ['=>']}
+- test:
+    interactive:
+    - name: talk
+      prompts: ['=> ']
+      echo: discard
+      script:
+      - {name: version, command: version, successes: [{message: 'U-Boot 20(?P<year>\\d\\d)'}]}
+      - {name: year, command: 'echo year {year}', successes: [{message: 'year 2\\d'}]}
+      - {command: setenv a b}
+      - name: lab
+        command: printenv a
+        successes: [{message: a=c}]
+        failures: [{message: a=b, exception: InfrastructureError, error: it is b}]
+- test: {interactive: [{name: never, prompts: ['=> '], script: [{command: version}]}]}
+"""
+
+
+def test_a_script_at_the_boot_loader(face: Face) -> None:
+    (face.path / "job.yaml").write_text(BOOTLOADER)
+    face.run("job.yaml", passed=2, failed=1, skipped=1, errors=1)
+    found = {name: {case: one["result"] for case, one in run.items()} for name, run in face.results().items()}
+    assert found["talk"] == {"version": "pass", "year": "pass", "lab": "fail", "talk": "unknown"}
+    assert found["never"] == {"never": "skip"}
+    assert face.results()["talk"]["talk"]["attributes"]["error_type"] == "Infrastructure"
