@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-import signal
-import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 from kcidb_io.schema import V5_3
-from support.faultserver import CHEAP, FAULTS, FaultProxy, fault_proxy
+from support.faultserver import CHEAP, FAULTS, fault_proxy
 from support.kcidbserver import KcidbServer, kcidb_server, make_token
-from support.sending import send_until_done
+from support.sending import kill_at, send_until_done
 from support.soak import SOAK
 from support.torture import seed
 from support.widerun import wide_run
@@ -79,7 +76,8 @@ def test_random_faults(tmp_path: Path) -> None:
             parcel = pack(results, tmp_path / f"parcel-{number}")
             with fault_proxy(("127.0.0.1", server.server_port), *faults) as proxy:
                 if number % (5 if SOAK else 10) == 0:
-                    killed += kill_a_sender(proxy, server, parcel, at=dice.randrange(1, 4), after=dice.random() / 50)
+                    command = [sys.executable, "-c", SEND, proxy.url(), server.token, str(parcel), "1"]
+                    killed += kill_at(command, proxy, at=dice.randrange(1, 4), after=dice.random() / 50)
                 limit = 1.5 if any(fault in SLOW for fault in faults) else 60.0
                 tries = 6 * len(faults) + 12
                 send_until_done(sink(proxy.url(), server.token), parcel, results.uuid, tries=tries, limit=limit)
@@ -91,20 +89,6 @@ def test_random_faults(tmp_path: Path) -> None:
         assert len(server.objects["tests"]) == tests
         assert {one.status for one in server.submissions.values()} == {"processed"}
         assert len(met) > 6
-
-
-def kill_a_sender(proxy: FaultProxy, server: KcidbServer, parcel: Path, *, at: int, after: float) -> bool:
-    """Send in another process, and kill it that long after its connection number ``at``, if it comes so far."""
-    command = [sys.executable, "-c", SEND, proxy.url(), server.token, str(parcel), "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
-        assert child.stdout
-        child.stdout.readline()
-        tick = threading.Event()
-        while len(proxy.met) < at and child.poll() is None:
-            tick.wait(0.001)
-        tick.wait(after)
-        child.kill()
-        return child.wait(30) == -signal.SIGKILL
 
 
 def test_every_fault_alone(tmp_path: Path) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import random
-import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-from support.faultserver import CHEAP, FAULTS, FaultProxy, fault_proxy
-from support.sending import send_until_done
+from support.faultserver import CHEAP, FAULTS, fault_proxy
+from support.sending import kill_at, send_until_done
 from support.soak import SOAK
 from support.squads import SquadPlace
 from support.squadserver import squad_server
@@ -66,7 +64,8 @@ def test_random_faults(tmp_path: Path) -> None:
                     shown += show(url, place, results, tmp_path / f"live-{number}")
                 server.break_next(half)
                 if number % (5 if SOAK else 10) == 0:
-                    killed += kill_a_sender(proxy, place, parcel, at=dice.randrange(1, 6), after=dice.random() / 50)
+                    command = [sys.executable, "-c", SEND, url, place.token, str(parcel), "1"]
+                    killed += kill_at(command, proxy, at=dice.randrange(1, 5), after=dice.random() / 200)
                 limit = 1.0 if any(fault in SLOW for fault in faults) else 60.0
                 send_until_done(
                     sink(url, place, tmp_path), parcel, results.uuid, tries=6 * len(faults) + 12, limit=limit
@@ -120,20 +119,6 @@ def check(place: SquadPlace, results: Results, faults: list[str]) -> None:
         assert len(one.metrics) == len(expected.metrics), faults
         for name, path in expected.files:
             assert place.attachment(one.id, name) == path.read_bytes(), faults
-
-
-def kill_a_sender(proxy: FaultProxy, place: SquadPlace, parcel: Path, *, at: int, after: float) -> bool:
-    """Send in another process, and kill it that long after its connection number ``at``, if it comes so far."""
-    command = [sys.executable, "-c", SEND, proxy.url("/lab/board"), place.token, str(parcel), "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
-        assert child.stdout
-        child.stdout.readline()
-        tick, before = threading.Event(), len(proxy.met)
-        while len(proxy.met) < before + at and child.poll() is None:
-            tick.wait(0.001)
-        tick.wait(after)
-        child.kill()
-        return child.wait(30) == -signal.SIGKILL
 
 
 def test_every_fault_alone(tmp_path: Path) -> None:
