@@ -41,9 +41,9 @@ def test_none_wrong_none_lost_and_a_board_that_restarts(face: Face) -> None:
     told = {name: (one["result"], one["measurement"]) for name, one in found["noise"].items()}
     seconds = told.pop("seconds")[1]
     assert told == expected
-    rate = (face.latest / "console.log").read_bytes().count(b"noise <LAVA_SIGNAL") / max(seconds, 1)
-    print(f"{cases} cases in {seconds} s, {rate:.0f} messages a second")
-    assert rate > 80, "the kernel was silent"
+    messages = (face.latest / "console.log").read_bytes().count(b"noise <LAVA_SIGNAL")
+    print(f"{cases} cases in {seconds} s, {messages / max(seconds, 1):.0f} messages a second")
+    assert messages > cases / 2, "the kernel was silent"
     assert (found["restart"]["before"]["result"], found["restart"]["restart"]["result"]) == ("pass", "fail")
     assert found["restart"]["restart"]["attributes"]["error.class"] in ("UnexpectedReset", "KernelCrash")
     assert found["after"]["alive"]["result"] == "pass"
