@@ -69,8 +69,10 @@ def _own_attributes(case: Case) -> dict[str, object]:
 
 
 def _taken(source: Source, case: Case, *, files: bool) -> Taken:
-    taken = source.room.output("stdout.txt", case.last("stdout_b64"))
-    taken.add(source.room.output("stderr.txt", case.last("stderr_b64")))
+    taken = Taken()
+    for name, key in (("stdout.txt", "stdout_b64"), ("stderr.txt", "stderr_b64")):
+        if (content := case.last(key)) is not None:
+            taken.add(source.room.output(name, content))
     taken.attachments += [*_output(case), *_evidence(source, case)]
     if files:
         taken.add(source.room.files((*case.lines, *case.late)))
