@@ -80,7 +80,7 @@ def test_each_case_is_a_result_with_its_measurement(face: Face, tmp_path: Path) 
 def test_only_what_is_asked_for_and_under_workers(face: Face) -> None:
     (face.path / "a.yaml").write_text("suite: a\ntests:\n  - {name: x, run: 'true'}\n  - {name: y, run: 'false'}\n")
     face.run("a.yaml::x", "--board=localhost", passed=2)
-    face.run("a.yaml", "--suite=modules", "-n2", "--board=localhost", "-k", "not modules", passed=1, failed=2)
+    face.run("a.yaml", "--suite=modules", "-n1", "--board=localhost", "-k", "not modules", passed=1, failed=2)
     assert set(face.results()) == {"a", "lava"}
 
 
