@@ -20,8 +20,8 @@ _GOALS: Mapping[str, Goal] = {"bootloader": "bootloader", "monitor": "kernel"}
 
 def read_boot(table: Table, limit: float | None) -> Booted:
     """One action; ``limit`` is that of actions which have none of their own. ``ConfigurationError``."""
+    method = chosen(table, "method", BOOTS)  # first: keys of a method that is not there say nothing more
     table.known("boot", PLACES["boot"])
-    method = chosen(table, "method", BOOTS)
     if isinstance(table.data.get("commands"), list) and (table.data["commands"] or method != "bootloader"):
         raise table.wrong(
             "commands of a boot loader are not taken from a job: write them into the board file ([boot] commands)",

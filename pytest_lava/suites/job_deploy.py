@@ -39,15 +39,26 @@ def chosen(table: Table, key: str, known: Mapping[str, object]) -> str:
 
 @dataclass
 class Deploying:
-    """Reads one action after the other; ``downloads`` are files that an earlier one brought here, by their names."""
+    """Reads one action after the other; ``downloads`` are files that an earlier one brought here, by their names.
+
+    ``wrong``: an earlier one is not understood, so nobody knows which files there would be.
+    """
 
     extra: tuple[str, ...] = ()
     downloads: dict[str, str] = field(default_factory=dict)
+    wrong: bool = False
 
     def read(self, table: Table, before: Deployed, limit: float | None) -> Deployed:
         """What is deployed after this action, with what was before it. ``ConfigurationError``."""
+        try:
+            return self._read(table, before, limit)
+        except ConfigurationError:
+            self.wrong = True
+            raise
+
+    def _read(self, table: Table, before: Deployed, limit: float | None) -> Deployed:
+        to = chosen(table, "to", DEPLOYS)  # first: keys of a place that is not there say nothing more
         table.known("deploy", PLACES["deploy"])
-        to = chosen(table, "to", DEPLOYS)
         if to in ("download", "downloads"):
             for name, one in self._images(table).items():
                 text = self._artefact(one)
@@ -114,9 +125,9 @@ class Deploying:
         url = table.needed("url")
         if url.startswith(_DOWNLOADS):
             name = url.removeprefix(_DOWNLOADS)
-            if name not in self.downloads:
+            if name not in self.downloads and not self.wrong:
                 raise table.wrong(f"no action before has downloaded {name!r}", "url")
-            return self.downloads[name]
+            return self.downloads.get(name, "")
         sums = [(name, table.text(f"{name}sum")) for name in ("sha512", "sha256", "md5") if f"{name}sum" in table]
         if sums:
             name, value = sums[0]

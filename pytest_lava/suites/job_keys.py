@@ -72,6 +72,7 @@ _DEPLOY: Mapping[str, Key] = {
     "type": _noted("the boot method says whether there is a shell"),
     "root_partition": _noted("nothing of ours is put into the image for a test"),
     "authorize": _noted("the serial line needs no key"),
+    "uniquify": _noted("files keep their names"),
     "uefi": _refused("firmware is the board file's (`bios` of its `[power]`)"),
     "nfsrootfs": _refused("a root file system over NFS is not served: give an image or an initial RAM file system"),
     "persistent_nfs": _refused("a root file system over NFS is not served"),
@@ -94,6 +95,7 @@ _ARTEFACT: Mapping[str, Key] = {
     "type": _noted("seen in the file itself"),
     "overlays": _taken("archives and files that go into the image"),
     "partition": _taken("of a disk image: which one overlays go into, counted from 0"),
+    "root_partition": _noted("nothing of ours is put into the image for a test"),
     "sparse": _noted("seen in the file itself"),
     "header": _refused("an image with a U-Boot header is not taken apart: give it without one"),
     "install_modules": _noted("modules go into the initial RAM file system"),
@@ -131,7 +133,7 @@ _BOOT: Mapping[str, Key] = {
     "ignore_kernel_messages": _noted("`--kernel-messages` says what becomes of them"),
     "failure_message": _refused("name it in the board file: `[watch.patterns]`"),
     "repeat": _refused("write the actions as often as the board is to boot"),
-    "docker": _refused("the board's own QEMU is started"),
+    "docker": _noted("the QEMU of this machine is started, in no container"),
 }
 _LOGIN: Mapping[str, Key] = {
     "login_prompt": _taken("`login_prompt` of the board"),
@@ -177,6 +179,8 @@ _INTERACTIVE: Mapping[str, Key] = {
     "prompts": _taken("what shows that a command has ended"),
     "echo": _taken("`discard`: the line that a command is echoed in is left out"),
     "script": _taken("its commands"),
+    "successes": _noted("LAVA looks for them in the commands of `script` only"),
+    "failures": _noted("likewise"),
     "expected": _taken("cases that must come"),
 }
 _COMMAND: Mapping[str, Key] = {

@@ -143,10 +143,10 @@ class _Reader:
 
     def _test(self, table: Table, limit: float | None, environment: dict[str, str]) -> None:
         growing = self._growing
+        goal = growing.booted.goal if growing.booted is not None else "shell"
+        suites = read_test(table, bootloader=goal == "bootloader")
         if growing.booted is None:
             raise table.wrong("there is no 'boot' before this 'test'")
-        goal = growing.booted.goal
-        suites = read_test(table, bootloader=goal == "bootloader")
         wanted = {"kernel": "monitors", "bootloader": "interactive"}.get(goal, "")
         if wanted and wanted not in table:
             what = "the boot loader" if goal == "bootloader" else "its kernel, without 'prompts' in 'boot'"
@@ -211,6 +211,8 @@ class _Reader:
     def _remarks(self) -> Iterator[str]:
         if "secrets" in self._table:
             yield f"{self._file.path.name}: the secrets of the job are not sent to the board"
+        if any("docker" in entry.table("boot") for entry in self._table.tables("actions")):
+            yield f"{self._file.path.name}: the QEMU of this machine is started, not that of the job's container"
 
 
 def _completed(stage: Stage, settings: QemuSettings, append: str) -> Stage:

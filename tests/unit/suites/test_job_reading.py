@@ -233,6 +233,29 @@ def test_each_mistake_has_its_line(tmp_path: Path, old: str, new: str, line: str
     assert said in found[1]
 
 
+def test_the_method_is_told_and_not_what_belongs_to_it(tmp_path: Path) -> None:
+    """Keys of a method that is not supported, and what would have come of it, say nothing more."""
+    place = DEPLOY.replace("to: tmpfs", "to: fvp\n    options: {a: b}\n    docker: {image: x}")
+    boot = BOOT.replace("method: qemu", "method: fvp\n    docker: {image: x}\n    arguments: [-C x]")
+    assert [line for line, _ in mistakes(tmp_path, place + boot + TEST)] == ["to: fvp", "method: fvp"]
+    download = (
+        "- deploy: {to: downloads, postprocess: {docker: {image: x}}, images: {a: {url: 'http://127.0.0.1/a.gz'}}}\n"
+    )
+    later = "- deploy: {to: flasher, images: {b: {url: 'downloads://b.img'}}}\n"
+    ((line, said),) = mistakes(tmp_path, download + later + BOOT + TEST)
+    assert line == download.strip()
+    assert "name the one that comes of it" in said
+    ((_, said),) = mistakes(tmp_path, TEST.replace("- test:", "- test:\n    docker: {image: x}") + BOOT)
+    assert "in a container" in said
+
+
+def test_qemu_of_a_container_is_the_one_of_this_machine(tmp_path: Path) -> None:
+    boot = BOOT.replace("method: qemu", "method: qemu\n    docker: {image: x, binary: /bin/qemu-system-x86_64}")
+    job = read(tmp_path, DEPLOY + boot + TEST)
+    assert job.stages[0].booted.direct
+    assert job.remarks == ("job.yaml: the QEMU of this machine is started, not that of the job's container",)
+
+
 def test_actions_that_do_not_fit_each_other(tmp_path: Path) -> None:
     assert mistakes(tmp_path, DEPLOY + TEST)[0][1] == "there is no 'boot' before this 'test'"
     assert mistakes(tmp_path, DEPLOY)[0][1].startswith("nothing of it runs on a board")
