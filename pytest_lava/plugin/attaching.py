@@ -47,6 +47,8 @@ class _Attached:
     fresh: list[dict[str, str]] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     trouble: list[str] = field(default_factory=list)
+    #: it did not run, so there is nothing to collect
+    skipped: bool = False
 
 
 _ATTACHED = pytest.StashKey[_Attached]()
@@ -136,8 +138,8 @@ class Attaching:
     def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
         """Before its fixtures are torn down, which may remove what is to be collected."""
         patterns = [str(pattern) for mark in item.iter_markers(MARK) for pattern in mark.args]
-        target = target_of(item)
-        if patterns and target is not None and self._run.boards is not None:
+        target, attached = target_of(item), item.stash.get(_ATTACHED, _Attached())
+        if patterns and not attached.skipped and target is not None and self._run.boards is not None:
             with self._run.boards.uncounted():
                 self._collect(item, target, list(dict.fromkeys(patterns)))
         yield
@@ -181,6 +183,8 @@ class Attaching:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """What was attached since the last report of the item goes to this one."""
         report = yield
+        if report.skipped and not hasattr(report, "wasxfail"):
+            item.stash.setdefault(_ATTACHED, _Attached()).skipped = True
         attached, facts = item.stash.get(_ATTACHED, None), getattr(report, FACTS, None)
         if attached is None or facts is None:
             return report

@@ -37,6 +37,9 @@ ATTACH = """
     @pytest.mark.collect_files(f"{{D}}/x.log")
     def test_shell_ends(shell): shell.run("kill -9 $$")
     def test_no_such_file(record_file): record_file("/nosuch")
+    @pytest.mark.collect_files(f"{{D}}/x.log")
+    @pytest.mark.skip(reason="not now")
+    def test_skipped(shell): pass
     @pytest.fixture
     def removes(shell):
         yield
@@ -82,7 +85,7 @@ def test_files_belong_to_their_tests(face: Face) -> None:
     }  # fmt: skip
     for name in ("test_set_up_fails", "test_takes_too_long", "test_is_collected_before_fixtures_clean_up"):
         assert attached(found[name]) == x, name
-    for name in ("test_shell_ends", "test_no_such_file"):
+    for name in ("test_shell_ends", "test_no_such_file", "test_skipped"):
         assert attached(found[name]) == {}, name
     assert found["test_no_such_file"]["message"] == "cannot use /nosuch on the board: there is no such file"
     inside = {path.relative_to(face.latest / "files") for path in (face.latest / "files").rglob("*")}
