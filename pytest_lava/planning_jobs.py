@@ -151,7 +151,9 @@ def _login(login: Login, prompt: str) -> dict[str, Any]:
     }
     found = {key: value for key, value in found.items() if value is not None}
     if login.prompts:
-        found["shell_prompt"] = "|".join(f"(?:{one})" for one in (*login.prompts, prompt))
+        # LAVA's are looked for anywhere, and many a '#' is in the words of a kernel: only the last line is a prompt
+        own = "|".join(f"(?:{one})" for one in login.prompts)
+        found["shell_prompt"] = rf"(?:{own})[^\r\n]*\Z|(?:{prompt})"
     return {**found, **({"commands": login.commands} if login.commands else {})}
 
 

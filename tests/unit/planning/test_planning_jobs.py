@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,10 @@ def test_the_files_of_the_job_on_the_board_of_its_type(tmp_path: Path) -> None:
     assert {part: drive.device for part, drive in board.deploy.options.drives.items()} == {
         "rootfs": "usb-storage", "other": "virtio-blk-device",
     }  # fmt: skip
-    assert model.login.shell_prompt.startswith("(?:one)|(?:two)|(?:")
+    prompt = re.compile(model.login.shell_prompt)
+    assert [bool(prompt.search(text)) for text in ("x one", "two# ", "one\n# ", "# ", "one\nx", "#1 two\n")] == [
+        True, True, True, True, False, False,
+    ]  # fmt: skip
     assert (model.login.user, model.login.login_prompt) == ("me", "user:")
     assert (model.timeouts.deploy, model.timeouts.boot, model.retry.boot) == (120, 120, 4)
 
