@@ -8,7 +8,8 @@ the board's console log. Times ``start`` and ``stop`` are ISO 8601. Fields marke
 ======== ==========================================================================================================
 kind     fields
 ======== ==========================================================================================================
-run      first line: ``argv``, ``rootdir``, ``host``, ``pid``?, ``versions`` {"pytest-lava", "pytest", "python", "qemu"?},
+run      first line: ``argv``, ``rootdir``, ``host``, ``pid``?,
+         ``versions`` {"pytest-lava", "pytest", "python", "qemu"?},
          ``boards`` [name], ``format`` (bundle version asked for), ``attachment_limit``? (bytes of one file in the
          bundle), ``tags``? [tag], ``public_url``? (where the run folder can be found),
          ``junit_links``? {dialect, base}, ``sinks``? [{name, kind, options}] (where results are submitted to)
