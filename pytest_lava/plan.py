@@ -211,7 +211,7 @@ class RunPlan:
     bundle_format: str
     cache: CachePlan
     bundle_content: BundleContent = BundleContent()
-    junit_links: Links = Links()
+    junit_links: Links = field(default_factory=Links)
     board_wait: float = 0.0
     command_timeout: float = 600.0
     #: of test definitions: parameters in place of their own, the limit of each, and whether nothing is installed

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import time
 import zlib
@@ -27,6 +26,7 @@ from pytest_lava.console.console import Console
 from pytest_lava.console.shell import Shell
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.deploy.api import Deployment
+from pytest_lava.durably import sync_file
 from pytest_lava.errors import ConfigurationError, ConsoleLost, InfrastructureError, LavaError, PowerError
 from pytest_lava.events import EventLog, utc_now
 from pytest_lava.images.memo import remembered, sha256_of
@@ -135,7 +135,7 @@ class Snapshots:
             del about["folder"]
             (folder / _ABOUT).write_text(json.dumps(about))
             for path in folder.iterdir():
-                _sync(path)
+                sync_file(path)
 
         try:
             name = f"booted {self._config.name}"
@@ -208,11 +208,3 @@ def _check(path: Path) -> int:
         while data := file.read(_PIECE):
             check = zlib.crc32(data, check)
     return check
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

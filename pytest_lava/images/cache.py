@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pytest_lava.deadline import Deadline
+from pytest_lava.durably import sync_file
 from pytest_lava.errors import ConfigurationError, DiskFull, InfrastructureError
 
 __all__ = ["FULL", "cache_dir", "disk_full", "entry", "locked", "produce", "replace_file", "sweep"]
@@ -72,7 +73,8 @@ def produce(path: Path, make: Callable[[Path], None], *, deadline: Deadline | No
             temporary = path.with_name(f".{path.name}.tmp-{secrets.token_hex(4)}")
             try:
                 make(temporary)
-                _sync(temporary)
+                if temporary.is_file():  # nobody looks at its content again, so after a power cut too it must be whole
+                    sync_file(temporary)
                 temporary.rename(path)
             finally:
                 _remove(temporary)
@@ -161,16 +163,6 @@ def _flock(fd: int, name: Path, deadline: Deadline) -> None:
             threading.Event().wait(_POLL)  # flock has no time limit of its own
         else:
             return
-
-
-def _sync(path: Path) -> None:
-    """A file that is there after a power cut must be whole, since nobody looks at its content again."""
-    if path.is_file():
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def _remove(path: Path) -> None:

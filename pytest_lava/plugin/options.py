@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from pytest_lava.arguments import limit, seconds
 from pytest_lava.plugin.named_files import jobs_named
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _add_items(add: _Add) -> None:
         help="run this command on this machine, beside the booted board, as a test of its own; repeatable",
     )  # fmt: skip
     add(
-        "--command-timeout", type=_seconds, default=600.0, metavar="SECONDS", dest="lava_command_timeout",
+        "--command-timeout", type=seconds, default=600.0, metavar="SECONDS", dest="lava_command_timeout",
         help="limit of each command and script (default: 600)",
     )  # fmt: skip
     add(
@@ -141,7 +141,7 @@ def _add_suites(add: _Add) -> None:
         help="do not install on the board what test definitions want installed",
     )  # fmt: skip
     add(
-        "--suite-timeout", type=_limit, default=3600.0, metavar="SECONDS", dest="lava_suite_timeout",
+        "--suite-timeout", type=limit, default=3600.0, metavar="SECONDS", dest="lava_suite_timeout",
         help="limit of each test definition, its installation included (default: 3600)",
     )  # fmt: skip
 
@@ -150,7 +150,7 @@ def _add_conduct(add: _Add) -> None:
     """How the run goes about it."""
     add(
         "--board-wait",
-        type=_seconds,
+        type=seconds,
         default=0.0,
         metavar="SECONDS",
         dest="lava_board_wait",
@@ -158,7 +158,7 @@ def _add_conduct(add: _Add) -> None:
     )
     for name, text in (("deploy", "bringing kernel and image to a board"), ("boot", "power-on to a shell")):
         add(
-            f"--{name}-timeout", type=_limit, metavar="SECONDS", dest=f"lava_{name}_timeout",
+            f"--{name}-timeout", type=limit, metavar="SECONDS", dest=f"lava_{name}_timeout",
             help=f"limit for {text}, in place of the board file's",
         )  # fmt: skip
     add(
@@ -207,7 +207,7 @@ def _add_stress(add: _Add) -> None:
         help="likewise, as a number of iterations (default: none)",
     )  # fmt: skip
     add(
-        "--stress-report", type=_seconds, metavar="SECONDS", dest="lava_stress_report",
+        "--stress-report", type=seconds, metavar="SECONDS", dest="lava_stress_report",
         help="put what was measured so far into the journal so often (default: 60)",
     )  # fmt: skip
     add(
@@ -380,19 +380,3 @@ def _time(text: str) -> float:
         return 0.0 if text.strip() in ("0", "0s") else parse_time(text, "")
     except ConfigurationError as error:
         raise argparse.ArgumentTypeError(str(error).strip()) from None
-
-
-def _limit(text: str) -> float:
-    if not (seconds := _seconds(text)):
-        raise argparse.ArgumentTypeError("0 seconds are no limit that can be kept")
-    return seconds
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
-    return seconds

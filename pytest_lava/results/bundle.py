@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from pytest_lava.durably import place_file
 from pytest_lava.errors import InfrastructureError
 from pytest_lava.results.bundle_lava import lava_run
 from pytest_lava.results.bundle_parts import Bundle
@@ -106,23 +105,10 @@ def _indented(value: object, before: str) -> str:
 
 
 def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
-    """Temporary file, fsync, rename, fsync of the folder. Raises ``InfrastructureError``."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Whole and on the disk, or untouched. Raises ``InfrastructureError``."""
     try:
-        with temporary.open("wb") as out:
-            for piece in [data] if isinstance(data, bytes) else data:
-                out.write(piece)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        place_file(path, data)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         raise InfrastructureError(
             f"{path} cannot be written ({error.strerror}): make room, or choose another place"
         ) from error

@@ -64,6 +64,7 @@ from types import TracebackType
 from typing import Any, TypeGuard
 
 from pytest_lava.deadline import monotonic
+from pytest_lava.durably import sync_folder
 from pytest_lava.errors import Bug, ConfigurationError, ErrorInfo, InfrastructureError, of_this_machine
 from pytest_lava.events import utc_now
 from pytest_lava.results.uncollected import uncollected
@@ -148,7 +149,7 @@ class Journal:
     def _sync(self) -> None:
         os.fdatasync(self._fd)
         if not self._named:
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
             self._named = True
         self._synced = monotonic()
         self._dirty = False
@@ -315,14 +316,6 @@ def _finite(value: Any) -> Any:
 def _ends_torn(fd: int) -> bool:
     size = os.fstat(fd).st_size
     return size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _disk(path: Path, error: OSError) -> InfrastructureError:

@@ -17,9 +17,9 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from pytest_lava.config.model import Strict
 from pytest_lava.deadline import Deadline
+from pytest_lava.durably import place_file, place_folder
 from pytest_lava.errors import first_line
 from pytest_lava.sinks.api import Parcel, Receipt, Results, Secrets, SinkBusy, SinkRefused
-from pytest_lava.sinks.durably import place_file, place_folder
 
 __all__ = ["FileSink", "JunitSink"]
 

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_lava.sinks.durably import place_file
+from pytest_lava.durably import place_file
 
 __all__ = [
     "DAMAGE",

@@ -16,10 +16,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pytest_lava.durably import place_file, sync_folder, sync_tree, write_file
 from pytest_lava.errors import ConfigurationError, LavaError, of_this_machine
 from pytest_lava.sinks.api import Results
 from pytest_lava.sinks.choosing import SinkChoice
-from pytest_lava.sinks.durably import place_file, sync_folder, sync_tree, write_file
 from pytest_lava.spool.item import DAMAGE, ITEM, PARCELS, STATE, VERSION, FolderLock, Item, State, files_of, read_item
 
 __all__ = ["KEPT_BYTES", "KEPT_DAYS", "Spool", "default_folder"]

@@ -1,26 +1,28 @@
-"""Files that are whole and on the disk, or not there: what spool and folders of results are written with."""
+"""Files that are whole and on the disk, or not there: what results, the spool and states of boards are kept with."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["place_file", "place_folder", "sync_folder", "sync_tree", "write_file"]
+__all__ = ["place_file", "place_folder", "sync_file", "sync_folder", "sync_tree", "write_file"]
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes | Iterable[bytes]) -> None:
     """A new file, on the disk when this returns; its name is only there once its folder is synced. ``OSError``."""
     with path.open("wb") as out:
-        out.write(data)
+        for piece in [data] if isinstance(data, bytes) else data:
+            out.write(piece)
         out.flush()
         os.fsync(out.fileno())
 
 
-def place_file(path: Path, data: bytes) -> None:
+def place_file(path: Path, data: bytes | Iterable[bytes]) -> None:
     """Temporary file, fsync, rename, fsync of the folder: whoever looks sees the old or the new one. ``OSError``."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # several processes may place the same one
     try:
         write_file(temporary, data)
         temporary.replace(path)
@@ -50,8 +52,13 @@ def sync_tree(folder: Path) -> None:
     """Bring a folder and all below it to the disk. ``OSError``."""
     for path, _, names in os.walk(folder, topdown=False):
         for name in names:
-            _sync(Path(path, name), os.O_RDONLY)
+            sync_file(Path(path, name))
         sync_folder(Path(path))
+
+
+def sync_file(path: Path) -> None:
+    """Bring what a file holds to the disk. ``OSError``."""
+    _sync(path, os.O_RDONLY)
 
 
 def sync_folder(folder: Path) -> None:
