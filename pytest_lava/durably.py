@@ -20,9 +20,12 @@ def write_file(path: Path, data: bytes | Iterable[bytes]) -> None:
         os.fsync(out.fileno())
 
 
-def place_file(path: Path, data: bytes | Iterable[bytes]) -> None:
-    """Temporary file, fsync, rename, fsync of the folder: whoever looks sees the old or the new one. ``OSError``."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # several processes may place the same one
+def place_file(path: Path, data: bytes | Iterable[bytes], *, alone: bool = False) -> None:
+    """Temporary file, fsync, rename, fsync of the folder: whoever looks sees the old or the new one. ``OSError``.
+
+    ``alone``: no other process places this file, so what a killed one left behind is written over by the next try.
+    """
+    temporary = path.with_name(f".{path.name}.tmp" if alone else f".{path.name}.{os.getpid()}.tmp")
     try:
         write_file(temporary, data)
         temporary.replace(path)

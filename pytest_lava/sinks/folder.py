@@ -118,7 +118,7 @@ class JunitSink:
             _make(self._options.folder)
             data = (parcel.folder / _JUNIT).read_bytes()
             if not place.exists() or place.read_bytes() != data:
-                place_file(place, data)
+                place_file(place, data, alone=True)
         except OSError as error:
             raise _not_written(place, error) from None
         return Receipt(parcel.uuid, place.as_uri())

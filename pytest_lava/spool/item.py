@@ -119,7 +119,7 @@ class Item:
     def write_state(self, entry: Entry, state: State) -> None:
         """Durably. Only who has the lock may. ``OSError``."""
         data = json.dumps(asdict(state), indent=1, sort_keys=True).encode()
-        place_file(self.folder / STATE / f"{entry.name}.json", data + b"\n")
+        place_file(self.folder / STATE / f"{entry.name}.json", data + b"\n", alone=True)
 
     def states(self) -> list[tuple[Entry, State]]:
         """Of all sinks."""

@@ -102,7 +102,7 @@ class Spool:
 
     def set_aside(self, item: Item, why: str) -> Item:
         """Out of the way, for a person to look at. ``OSError``."""
-        place_file(item.folder / DAMAGE, f"{why}\n".encode())
+        place_file(item.folder / DAMAGE, f"{why}\n".encode(), alone=True)
         return self._move(item, "failed")
 
     def retry(self, item: Item, names: Iterable[str] = ()) -> Item:

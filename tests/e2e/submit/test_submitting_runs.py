@@ -211,7 +211,7 @@ def test_a_signal_ends_the_waiting(desk: Desk) -> None:
     with receiver(desk.folder / "server") as server, fault_proxy(server.address, *["hang"] * 9) as proxy:
         session = desk.start(*BOARD, "--command=true", "--submit", proxy.url(), "--submit=./out", env={"CI": "1"})
         states = desk.folder / "xdg-state/pytest-lava/spool/new"
-        until(lambda: "hang" in proxy.met and _sent(states), 30, "try to submit")
+        until(lambda: "hang" in proxy.met and _sent(states), 60, "try to submit")
         assert "for at most 1" in session.output
         begin = time.monotonic()
         session.signal(signal.SIGTERM)
