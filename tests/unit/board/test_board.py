@@ -174,7 +174,7 @@ def test_power_that_cannot_be_switched(tmp_path: Path) -> None:
         on = 'sh {switch}'
         off = 'sh {switch}'
         [timeouts]
-        power = 0.3
+        power = 2
     """
     with open_board(tmp_path, "b", text) as board:
         with pytest.raises(InfrastructureError, match="the serial port /dev/null-not-there is not there"):

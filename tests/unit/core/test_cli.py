@@ -27,7 +27,7 @@ def call(*words: str) -> subprocess.CompletedProcess[str]:
         pytest.param(["bisect"], 132, "--build", id="bisect-without-anything"),
         pytest.param(["bisect", "--build", "true", "--board=x"], 132, "PYTEST-ARGS", id="bisect-without-dashes"),
         pytest.param(["bisect", "--build=true", "--build-timeout=x", "--", "x"], 132, "seconds", id="bisect-no-time"),
-        pytest.param(["bisect", "--build=true", "--runs=/proc/x", "--", "x"], 132, "--runs", id="bisect-no-folder"),
+        pytest.param(["bisect", "--build=true", "--runs=/proc/x", "--", "-q"], 132, "--runs", id="bisect-no-folder"),
         pytest.param(["bisect", "--build=true", "--", "--lava-dir=x"], 132, "leave out --lava-dir", id="bisect-ours"),
         pytest.param(
             ["health", "--wait", "-1", "localhost"], 4, "'-1' is not a number of seconds", id="health-no-time"
