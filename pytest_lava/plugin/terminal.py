@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lava.errors import Blame
+from pytest_lava.plugin.child import ChildReport
 from pytest_lava.plugin.facts import FACTS
 
 if TYPE_CHECKING:
@@ -44,6 +45,15 @@ class Terminal:
         if report.when == "call" and report.failed and error.get("blame") in _NOT_THE_TESTS:
             return "error", "E", "ERROR"
         return None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Ends of cases are not kept: pytest goes through all ends for each failure, and 6,000 cases took 2 minutes."""
+        reporter = self._run.config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None and isinstance(report, ChildReport) and report.when == "teardown":
+            ends = reporter.stats.get("", [])
+            if ends and ends[-1] is report:
+                ends.pop()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> Iterator[None]:
