@@ -5,7 +5,7 @@ PYTHON ?= python3
 KERNEL_DEB ?=
 BUSYBOX_DEB ?=
 
-.PHONY: help demo test soak check clean
+.PHONY: help demo test boards squad soak check clean
 
 help:
 	@echo 'make demo   boot a Debian kernel on an emulated arm64 board, test it, and say where the results are'
@@ -22,14 +22,19 @@ demo: .venv/.stamp-demo
 
 test: .venv/.stamp-test
 	@scripts/setup-host test
-	@.venv/bin/pytest-lava fetch arm arm64 x86_64 debian-x86_64
-	@scripts/setup-squad
-	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory -j 2 boards squad check
 	@echo 'running the unit and contract tests ...'
 	@scripts/run-tests -n 2 tests/unit tests/contract
 	@echo 'running the tests on emulated boards and of whole runs ...'
 	@scripts/run-tests -n 2 --dist loadfile --no-loadscope-reorder --durations=10 tests/emulated
 	@scripts/run-tests -n 2 --dist loadfile --no-loadscope-reorder --durations=10 tests/e2e
+
+# What tests need beside Python: kernels and images for emulated boards, and a result server.
+boards: .venv/.stamp-test
+	@.venv/bin/pytest-lava fetch arm arm64 x86_64 debian-x86_64
+
+squad: .venv/.stamp-test
+	@scripts/setup-squad
 
 soak: export LAVA_SOAK = 1
 soak: test
