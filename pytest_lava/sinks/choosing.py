@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,12 +16,14 @@ from pytest_lava.config.mistakes import Source, did_you_mean, explain, place_of
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.registry import Registry
 from pytest_lava.sinks.api import Sink
-from pytest_lava.sinks.secrets import FoundSecrets
+from pytest_lava.sinks.secrets import FoundSecrets, variable
 from pytest_lava.sinks.settings import FILE, Settings
 
 __all__ = ["SinkChoice", "SinkChooser", "made_from"]
 
 _FOLDERS = ("file", "junit")  # kinds whose URL may be a path
+#: what no URL has; spaces and the like would be sent otherwise than written, or dropped
+_NO_URL = re.compile(r"[\x00-\x20\x7f]")
 _PLAIN = {"http": "http", "https": "http", "file": "file"}  # kinds of a URL that names none
 
 
@@ -77,8 +79,11 @@ class SinkChooser:
         driver = self._driver(table["kind"], place_of([source], ("sinks", name, "kind")))
         given = {key: value for key, value in table.items() if key != "kind"}
         if isinstance(given.get("url"), str):
-            given["url"], user, secret = _credentials(given["url"])
-            given |= self._take(driver, name, user, secret)
+            try:
+                given["url"], login = _credentials(given["url"])
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{place_of([source], ('sinks', name, 'url'))}{error}") from None
+            given |= self._take(driver, name, login)
         return self._made(name, table["kind"], driver, given, source)
 
     def _of_url(self, text: str, taken: Mapping[str, SinkChoice]) -> SinkChoice:
@@ -86,7 +91,10 @@ class SinkChooser:
         if not kind:
             raise ConfigurationError(self._unknown(text))
         driver = self._driver(kind, f"{self._option} {without_secret(text)}: ")
-        url, user, secret = _credentials(url)
+        try:
+            url, login = _credentials(url)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self._option}: {error}") from None
         given: dict[str, Any] = {"url": url}
         if kind not in ("http", *_FOLDERS):  # there a query belongs to the URL, or to the name
             parts = urlsplit(url)
@@ -96,7 +104,7 @@ class SinkChooser:
             if name not in taken or taken[name].options == self._options(name, driver, given, None):
                 break
             name = f"{_name_of(kind, url)}-{number}"
-        given |= self._take(driver, name, user, secret)
+        given |= self._take(driver, name, login)
         return self._made(name, kind, driver, given, None)
 
     def _driver(self, kind: str, where: str) -> Any:
@@ -109,12 +117,19 @@ class SinkChooser:
         except ImportError as error:
             raise ConfigurationError(f"{where}the sink {kind!r} needs {error.name}: install it with pip") from None
 
-    def _take(self, driver: Any, name: str, user: str, secret: str) -> dict[str, str]:
+    def _take(self, driver: Any, name: str, login: _Login) -> dict[str, str]:
         """Secrets go where they are masked. Without a password the user is one, unless there are users."""
+        user, secret = login.user, login.secret
         if "user" not in driver.Options.model_fields:
             user, secret = "", secret or user
         if secret:
             self._secrets.give(name, secret)
+        elif user and not self._secrets.get(name, login.host):
+            # it may well be a token, and a user is written down
+            raise ConfigurationError(
+                f"the URL of the sink {name!r} has one word before its @: for a token write :TOKEN@, for a user "
+                f"USER:TOKEN@, or set {variable(name)}"
+            )
         return {"user": user} if user else {}
 
     def _options(self, name: str, driver: Any, given: Mapping[str, Any], source: Source | None) -> BaseModel:
@@ -134,6 +149,8 @@ class SinkChooser:
     def _unknown(self, text: str) -> str:
         """What to do about a word that is neither a name nor a URL."""
         text, names = without_secret(text), self._settings.names()
+        if not text.strip():
+            return f"{self._option} {text!r}: name a sink, a URL or a folder"
         if "://" in text:
             kinds = ", ".join(self._registry.names("sink"))
             return f"{self._option} {text}: the scheme tells no kind; write KIND+https://..., with a kind of {kinds}"
@@ -157,22 +174,51 @@ def _split(text: str) -> tuple[str, str]:
     """Kind and URL; no kind if nothing tells it."""
     scheme, separator, rest = text.partition("://")
     if separator:
+        scheme = scheme.lower()
         kind, plus, transport = scheme.partition("+")
-        return (kind, f"{transport}://{rest}") if plus else (_PLAIN.get(scheme, ""), text)
+        return (kind, f"{transport}://{rest}") if plus else (_PLAIN.get(scheme, ""), f"{scheme}://{rest}")
     kind, separator, path = text.partition(":")
     if separator and kind in _FOLDERS:
         return kind, path
     return ("file", text) if "/" in text or text in (".", "..") else ("", text)
 
 
-def _credentials(url: str) -> tuple[str, str, str]:
-    """The URL without them, the user and the secret; both empty if there are none."""
-    parts = urlsplit(url)
+@dataclass(frozen=True)
+class _Login:
+    """What stood before the ``@`` of a URL; empty if nothing did."""
+
+    user: str = ""
+    secret: str = ""
+    host: str = ""
+
+
+def _credentials(url: str) -> tuple[str, _Login]:
+    """The URL (or path) without them, and what they are. ``ConfigurationError`` if it cannot be a URL."""
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        return url, _Login()
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # ValueError, too
+    except ValueError:  # its text may have a part of the secret
+        raise ConfigurationError(
+            f"{_hidden(url)} is no URL: write {scheme}://HOST[:PORT]/PATH; in USER:TOKEN@ before HOST each of "
+            "/ ? # @ [ ] has to be its %XX"
+        ) from None
+    if scheme != "file" and (wrong := _NO_URL.search(url)):
+        raise ConfigurationError(f"{_hidden(url)!r} is no URL: write {quote(wrong[0])} for {wrong[0]!r}")
     before, at, host = parts.netloc.rpartition("@")
     if not at:
-        return url, "", ""
+        return url, _Login()
     user, _, secret = before.partition(":")
-    return urlunsplit(parts._replace(netloc=host)), unquote(user), unquote(secret)
+    bare = urlunsplit(parts._replace(netloc=host))
+    return bare, _Login(unquote(user), unquote(secret), parts.hostname or "")
+
+
+def _hidden(url: str) -> str:
+    """A URL that is none, for a message: what stands before its last ``@`` may be a secret."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def _name_of(kind: str, url: str) -> str:

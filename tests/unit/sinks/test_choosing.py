@@ -157,6 +157,53 @@ def test_mistakes_on_the_command_line(desk: Desk) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("http://u:s3cret@[::1/x", "http://[::1/x is no URL: write http://HOST[:PORT]/PATH; "),
+        ("http://u:cret/99@h/x", "http://h/x is no URL: write"),
+        ("https://h:99999/x", "https://h:99999/x is no URL: write"),
+        ("squad+http://h:9x/g/p", "http://h:9x/g/p is no URL: write"),
+        ("http://u:s3cret@a b/x", "'http://a b/x' is no URL: write %20 for ' '"),
+        ("http://h/x\ny", "'http://h/x\\ny' is no URL: write %0A for '\\n'"),
+        ("", "'': name a sink, a URL or a folder"),
+    ],
+)
+def test_what_is_no_url_is_told_and_shows_no_secret(desk: Desk, text: str, said: str) -> None:
+    complaint = desk.complaint(text)
+    assert said in complaint
+    assert "cret" not in complaint
+    assert complaint.startswith("--submit")
+
+
+def test_a_url_in_settings_that_is_none(desk: Desk) -> None:
+    desk.settings('[sinks.qa]\nkind = "http"\nurl = "http://u:s3cret@[::1/x"\n')
+    assert desk.complaint("qa").startswith(f"{desk.folder / 'pytest-lava.toml'}:3: http://[::1/x is no URL")
+
+
+def test_the_scheme_of_a_url_may_be_written_large(desk: Desk) -> None:
+    assert desk.choose("HTTPS://ci.example/B")[0].as_json["options"]["url"] == "https://ci.example/B"
+
+
+@pytest.mark.parametrize(
+    "text", ["https://t0ken99@ci.example/b", "dashboard+https://t0ken99@h/RPC2/?stream=/anonymous/x/"]
+)
+def test_a_word_that_may_be_a_token_is_not_taken_for_a_user(desk: Desk, text: str) -> None:
+    """A user stands in journal and spool."""
+    complaint = desk.complaint(text)
+    assert "has one word before its @: for a token write :TOKEN@, for a user USER:TOKEN@, or set PYTEST_" in complaint
+    assert "t0ken99" not in complaint
+    (choice,) = desk.choose(text.replace("t0ken99", ":t0ken99"))
+    assert "t0ken99" not in json.dumps(choice.as_json)
+    assert desk.secrets.get(choice.name, "") == "t0ken99"
+
+
+def test_a_user_whose_secret_is_elsewhere(desk: Desk) -> None:
+    desk.secrets = FoundSecrets({"PYTEST_LAVA_TOKEN_HTTP_CI_EXAMPLE": "passw0rd"}, home=desk.folder, keyring=False)
+    (choice,) = desk.choose("https://alice@ci.example/b")
+    assert choice.as_json["options"]["user"] == "alice"
+
+
 def test_secrets_are_found_in_this_order(tmp_path: Path) -> None:
     (tmp_path / ".netrc").write_text("machine qa.example login x password from-netrc\n")
     (tmp_path / ".netrc").chmod(0o600)
