@@ -148,6 +148,10 @@ def message(report: pytest.TestReport, facts: dict[str, Any]) -> str:
         return str(report.longrepr[2]).removeprefix("Skipped: ")
     if error := facts.get("error"):
         return str(error["message"]).split("\n", 1)[0] or str(error["type"])
+    if report.skipped and (reason := str(getattr(report, "wasxfail", "")).removeprefix("reason: ")):
+        return reason.split("\n", 1)[0]
+    if crash := getattr(report.longrepr, "reprcrash", None):  # the text begins with arguments and source
+        return str(crash.message).split("\n", 1)[0]
     # a string is xdist's word on a dead worker; longreprtext would put "[gw0] linux -- Python" before it
     text = report.longrepr if isinstance(report.longrepr, str) else report.longreprtext
     return text.strip().split("\n", 1)[0] if report.longrepr else ""

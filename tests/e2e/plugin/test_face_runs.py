@@ -112,6 +112,7 @@ def test_each_outcome_reads_the_same_everywhere(face: Face, mixed: pytest.RunRes
             [expected] if expected else []
         )
         assert properties(found)["board"] == "localhost"
+    assert cases["test_xfails"]["message"] == junit["test_mixed::test_xfails"].find("skipped").get("message") == "known"
     assert junit["test_mixed::test_skipped"].find("skipped").text.endswith("test_mixed.py:6: Skipped: not today")
     lava = face.results()["lava"]
     assert {"wait", "power", "boot", "job"} <= set(lava)
