@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -21,9 +19,10 @@ from pytest_lava.sinks.api import Results
 from pytest_lava.sinks.choosing import SinkChoice, SinkChooser
 from pytest_lava.sinks.secrets import PREFIX, FoundSecrets
 from pytest_lava.sinks.settings import Settings, settings_files
+from pytest_lava.spool.older import OlderRuns
 from pytest_lava.spool.sending import Outcome, Sender, Try
 from pytest_lava.spool.store import Spool, default_folder
-from pytest_lava.spool.telling import command, line, refused_command, waiting_command
+from pytest_lava.spool.telling import line, refused_command, waiting_command
 
 if TYPE_CHECKING:
     from pytest_lava.plugin.session import Run
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Submission", "submission"]
 
-_OLDER = 30.0  # seconds that older runs may take, beside this one
 _ON_TERMINAL, _IN_CI, _ELSEWHERE = 2.0, 120.0, 30.0  # seconds
 _INTERRUPTED = 2.0  # seconds: whoever interrupts a run waits for its end, and not for more
 
@@ -63,7 +61,7 @@ class Submission:
         self.problem = ""
         self._spool, self._registry = spool, registry
         self._outcomes: list[Outcome] = []
-        self._older = _Older(spool, Sender(spool, registry, secrets))
+        self._older = OlderRuns(spool, Sender(spool, registry, secrets))
         self._hidden: dict[str, str] = {}
         self._waiting = False
         self._kept = False
@@ -215,51 +213,3 @@ def _tell_tries(run: Run, failed: Sequence[Try], tries: int) -> None:
             "attempt", target="", phase="submit", what=one.sink, number=one.number, of=tries, last=one.last,
             error=asdict(one.error), start=one.start, seconds=round(one.seconds, 6), item="",
         )  # fmt: skip
-
-
-class _Older:
-    """What earlier runs left is sent in a thread beside the tests: within bounds, and no test waits for it."""
-
-    def __init__(self, spool: Spool, sender: Sender) -> None:
-        self._spool, self._sender = spool, sender
-        self._thread: threading.Thread | None = None
-        self._ended = threading.Event()
-        self._outcomes: list[Outcome] = []
-        self._damaged = 0
-        self.told = ""
-
-    def begin(self) -> None:
-        try:
-            due = any(item.damage or item.next_try(self._spool.now()) == 0.0 for item in self._spool.items())
-        except OSError:  # told when there is something to be kept
-            return
-        if due:
-            self._thread = threading.Thread(target=self._send, name="lava submit older runs", daemon=True)
-            self._thread.start()
-
-    def end(self) -> str:
-        """Stop behind what is in progress, and say what was done."""
-        self._ended.set()
-        if self._thread is None:
-            return ""
-        outcomes = list(self._outcomes)
-        counts = {how: sum(one.status == how for one in outcomes) for how in ("sent", "waiting", "failed")}
-        words = [f"{count} {how}" for how, count in {**counts, "damaged": self._damaged}.items() if count]
-        if words and words != [f"{counts['sent']} sent"]:
-            words.append(f"see: {command('spool', self._spool.folder)}")
-        self.told = ", ".join(words)
-        return self.told
-
-    def _send(self) -> None:
-        deadline = Deadline.after(_OLDER)
-        for item in self._spool.items():
-            if self._ended.is_set() or deadline.expired:
-                return
-            waiting = [entry.name for entry, state in item.states() if state.status == "waiting"]
-            try:
-                outcomes = self._sender.send(item, deadline)
-                self._damaged += bool(item.damage)
-                self._outcomes += [outcome for outcome in outcomes if outcome.sink in waiting]
-            except (LavaError, OSError) as error:
-                print(f"pytest-lava: older runs could not be sent: {error}", file=sys.stderr)
-                return

@@ -15,7 +15,6 @@ missing or torn state is a new one: sinks are idempotent, so nothing is doubled 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -33,7 +32,6 @@ __all__ = [
     "STATE",
     "VERSION",
     "Entry",
-    "FolderLock",
     "Item",
     "State",
     "files_of",
@@ -179,38 +177,3 @@ def files_of(folder: Path) -> dict[str, tuple[int, str]]:
     if not folder.is_dir():
         raise FileNotFoundError(2, os.strerror(2), str(folder))
     return found
-
-
-class FolderLock:
-    """Nobody else works on a folder meanwhile. The kernel frees the lock with its holder, however that dies."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    @classmethod
-    def take(cls, folder: Path, *, wait: bool = False) -> FolderLock | None:
-        """None if somebody else has it, or if the folder was moved away meanwhile."""
-        try:
-            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            if os.path.samestat(folder.stat(), os.fstat(fd)):
-                return cls(fd)
-        except OSError:
-            pass
-        os.close(fd)
-        return None
-
-    def release(self) -> None:
-        """A second call does nothing."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def __enter__(self) -> FolderLock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()

@@ -21,7 +21,8 @@ from pytest_lava.registry import Registry
 from pytest_lava.sinks.api import Parcel, Receipt, SinkBusy, SinkRefused
 from pytest_lava.sinks.choosing import SinkChoice, made_from
 from pytest_lava.sinks.secrets import FoundSecrets
-from pytest_lava.spool.item import Entry, FolderLock, Item, State
+from pytest_lava.spool.item import Entry, Item, State
+from pytest_lava.spool.lock import FolderLock
 from pytest_lava.spool.store import Spool
 
 __all__ = ["Outcome", "Sender", "Try", "pause_after"]
@@ -30,7 +31,6 @@ _LONGEST_PAUSE = 3600.0  # seconds that we choose ourselves
 _LONGEST_ASKED = 86400.0  # seconds that a server may ask for
 _GRACE = 0.3  # seconds in which a try that its deadline ended writes down what came of it
 _WORTH = 0.5  # seconds that have to be left for another try
-_LOCK_PAUSE = 0.05
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Sender:
         """
         if item.place != "new" and not item.damage:
             return self.outcomes(item)
-        lock = self._lock(item, deadline)
+        lock = FolderLock.take(item.folder, deadline)
         if lock is None:
             return self.outcomes(item, "another process is sending it")
         if item.damage:
@@ -121,13 +121,6 @@ class Sender:
         return [_outcome(item, entry, now, (said or {}).get(entry.name, ""), otherwise) for entry in item.entries]
 
     # -- inside -------------------------------------------------------------------------------------------------
-
-    def _lock(self, item: Item, deadline: Deadline) -> FolderLock | None:
-        while True:
-            lock = FolderLock.take(item.folder)
-            if lock or deadline.remaining() <= _LOCK_PAUSE or not item.folder.is_dir():
-                return lock
-            threading.Event().wait(_LOCK_PAUSE)
 
     def _end(self, item: Item, lock: FolderLock) -> None:
         with lock, suppress(OSError):  # a full disk: it is settled the next time

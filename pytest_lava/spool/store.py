@@ -16,15 +16,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pytest_lava.deadline import Deadline
 from pytest_lava.durably import place_file, sync_folder, sync_tree, write_file
-from pytest_lava.errors import ConfigurationError, LavaError, of_this_machine
+from pytest_lava.errors import ConfigurationError, InfrastructureError, LavaError, of_this_machine
 from pytest_lava.sinks.api import Results
 from pytest_lava.sinks.choosing import SinkChoice
-from pytest_lava.spool.item import DAMAGE, ITEM, PARCELS, STATE, VERSION, FolderLock, Item, State, files_of, read_item
+from pytest_lava.spool.item import DAMAGE, ITEM, PARCELS, STATE, VERSION, Item, State, files_of, read_item
+from pytest_lava.spool.lock import POLL, FolderLock
 
 __all__ = ["KEPT_BYTES", "KEPT_DAYS", "Spool", "default_folder"]
 
 _PLACES = ("new", "sent", "failed")
+_PATIENCE = 300.0  # seconds for other runs that end at the same time; packing a large one takes some
 _PRIVATE = 0o700  # bundles may hold what is not everybody's
 #: what of sent/ is kept, for people to look at
 KEPT_DAYS, KEPT_BYTES = 30, 1 << 30
@@ -38,10 +41,17 @@ def default_folder() -> Path:
 
 
 class Spool:
-    """All items below ``folder``, which is made when something is added. ``mask`` hides secrets in what is written."""
+    """All items below ``folder``, which is made when something is added. ``mask`` hides secrets in what is written.
 
-    def __init__(self, folder: Path, mask: Callable[[str], str] = str, *, now: Callable[[], float] = time.time) -> None:
+    ``patience``: seconds for other processes that add something.
+    """
+
+    def __init__(
+        self, folder: Path, mask: Callable[[str], str] = str, *,
+        now: Callable[[], float] = time.time, patience: float = _PATIENCE,
+    ) -> None:  # fmt: skip
         self.folder = folder
+        self._patience = patience
         self._mask = mask
         self.now = now
 
@@ -75,7 +85,7 @@ class Spool:
         try:
             for place in ("tmp", *_PLACES):
                 (self.folder / place).mkdir(parents=True, exist_ok=True, mode=_PRIVATE)
-            lock = FolderLock.take(self.folder, wait=True)
+            lock = self._have_all()
             try:
                 self._clear_unfinished()
                 known = self._known(results.uuid)
@@ -198,6 +208,17 @@ class Spool:
             sync_folder(target.parent)
             sync_folder(item.folder.parent)
         return item.at(target)
+
+    def _have_all(self) -> FolderLock | None:
+        """None where nothing can be locked, on some network file systems."""
+        deadline = Deadline.after(self._patience)
+        lock = FolderLock.take(self.folder, deadline)
+        if lock is None and deadline.remaining() <= POLL:
+            raise InfrastructureError(
+                f"another process has held the spool {self.folder} for {self._patience:g} s: end that one (fuser "
+                "-v shows it), or choose another spool with --lava-spool"
+            )
+        return lock
 
     def _have(self, item: Item) -> FolderLock:
         lock = FolderLock.take(item.folder)

@@ -24,7 +24,8 @@ from pytest_lava.sinks.choosing import SinkChoice, SinkChooser
 from pytest_lava.sinks.folder import FileSink
 from pytest_lava.sinks.secrets import FoundSecrets
 from pytest_lava.sinks.settings import Settings
-from pytest_lava.spool.item import FolderLock, Item, State
+from pytest_lava.spool.item import Item, State
+from pytest_lava.spool.lock import FolderLock
 from pytest_lava.spool.sending import Outcome, Sender, pause_after
 from pytest_lava.spool.store import Spool
 
@@ -308,6 +309,16 @@ def test_an_item_that_somebody_has_is_left_alone(bench: Bench) -> None:
             change(item)
     lock.release()
     assert [one.status for one in bench.send(item)] == ["sent"]
+
+
+def test_a_spool_that_somebody_holds_ends_the_wait(bench: Bench) -> None:
+    bench.add("./out")
+    spool = Spool(bench.spool.folder, patience=0.2)
+    held = FolderLock.take(spool.folder)
+    assert held is not None
+    with held, pytest.raises(InfrastructureError, match="another process has held the spool"):
+        spool.add(finished_run(bench.folder / "late"), bench.choices("./out"))
+    assert len(spool.add(finished_run(bench.folder / "later"), bench.choices("./out"))) == 1
 
 
 def test_two_processes_at_once_send_each_item_once(tmp_path: Path) -> None:
