@@ -176,7 +176,12 @@ class _Reader:
 
     def _repositories(self, install: Mapping[str, Any]) -> tuple[Repository, ...]:
         found = []
-        for number, one in enumerate(install.get("git-repos") or ()):
+        named = install.get("git-repos") or ()
+        if isinstance(named, str):
+            named = [named]
+        if not isinstance(named, (list, tuple)):
+            raise self._file.wrong("'install: git-repos' has to be a list", "install", "git-repos")
+        for number, one in enumerate(named):
             if isinstance(one, str):
                 found.append(Repository(one))
             elif isinstance(one, dict) and one.get("url"):

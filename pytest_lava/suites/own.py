@@ -47,6 +47,11 @@ def is_own_suite(data: object) -> bool:
 
 def take_own_suite(file: YamlFile) -> OwnSuite:
     """The suite in a file that is meant to be one. ``ConfigurationError`` with all that is wrong, a line each."""
+    if file.repeated:
+        twice = (
+            f"{file.path}:{line}: the key {key!r} stands there twice: leave one out" for key, line in file.repeated
+        )
+        raise ConfigurationError("\n".join(twice))
     try:
         return OwnSuite(SuiteModel.model_validate(file.data), file.path)
     except ValidationError as error:

@@ -16,16 +16,21 @@ __all__ = ["YamlFile", "read_json", "read_yaml"]
 
 #: a file larger than this is none that a person wrote
 _LIMIT = 4 << 20
+_EXPANDED = 16 << 20  # characters of it with all aliases written out, as a text of it would have
 _MOST = 200_000  # keys whose lines are known: aliases may name the same ones without end
 
 
 class YamlFile:
     """What a file holds, and where in it."""
 
-    def __init__(self, path: Path, data: Any, lines: dict[tuple[str, ...], int]) -> None:
+    def __init__(
+        self, path: Path, data: Any, lines: dict[tuple[str, ...], int], repeated: tuple[tuple[str, int], ...] = ()
+    ) -> None:
         self.path = path
         self.data = data
         self._lines = lines
+        #: keys that stand twice in one mapping, of which the last counts, and their lines
+        self.repeated = repeated
 
     def line(self, *keys: object) -> int:
         """Of a key, or of the nearest one around it."""
@@ -59,6 +64,8 @@ def read_yaml(path: Path) -> YamlFile:
     try:
         text = raw.decode("utf-8-sig")
         node = yaml.compose(text, Loader=loader)
+        if (size := _expanded(node, {})) > _EXPANDED:
+            raise ConfigurationError(f"{path}: its aliases make {size >> 20} MB of it: write out what is meant")
         data = yaml.load(text, Loader=loader)
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: save it as UTF-8: {error}") from None
@@ -68,7 +75,7 @@ def read_yaml(path: Path) -> YamlFile:
         raise ConfigurationError(f"{where}: this is no YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: this is no YAML: {str(error).splitlines()[0]}") from None
-    return YamlFile(path, data, dict(islice(_lines(node, ()), _MOST)))
+    return YamlFile(path, data, dict(islice(_lines(node, ()), _MOST)), tuple(_repeated(node, set())))
 
 
 def read_json(path: Path) -> YamlFile:
@@ -101,3 +108,34 @@ def _lines(node: Any, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...],
             inner = (*names, str(number))
             yield inner, value.start_mark.line + 1
             yield from _lines(value, inner)
+
+
+def _parts(node: Any) -> list[Any]:
+    """The nodes in a node."""
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+
+
+def _expanded(node: Any, known: dict[int, int]) -> int:
+    """How many characters a node has, with all that its aliases name; one that leads back ends there."""
+    if id(node) not in known:
+        known[id(node)] = 1
+        parts = _parts(node)
+        known[id(node)] = 1 + sum(_expanded(part, known) for part in parts) + (0 if parts else len(node.value or ""))
+    return known[id(node)]
+
+
+def _repeated(node: Any, seen: set[int]) -> Iterator[tuple[str, int]]:
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        names: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in names:
+                    yield key.value, key.start_mark.line + 1
+                names.add(key.value)
+    for part in _parts(node):
+        yield from _repeated(part, seen)

@@ -104,12 +104,35 @@ def test_without_a_name_it_has_that_of_its_file(tmp_path: Path) -> None:
         (HEAD + "run: {steps: [ls]}\nparse:\n  pattern: '('\n", 6, "the pattern is no regular expression"),
         (HEAD + "run: {steps: [ls]}\nparse:\n  pattern: 'x'\n", 6, r"lacks the group \(\?P<test_case_id>"),
         (HEAD + "run: {steps: [ls]}\ninstall:\n  git-repos: [{branch: x}]\n", 6, "a git repository is a URL"),
+        (HEAD + "run: {steps: [ls]}\ninstall:\n  git-repos: 3\n", 6, "'install: git-repos' has to be a list"),
+        (HEAD + "run: {steps: [ls]}\ninstall:\n  git-repos: {url: x}\n", 6, "'install: git-repos' has to be a list"),
     ],
 )
 def test_a_mistake_has_its_line(tmp_path: Path, text: str, line: int, why: str) -> None:
     with pytest.raises(ConfigurationError, match=why) as error:
         read(tmp_path, text)
     assert str(error.value).startswith(f"{tmp_path / 'x.yaml'}:{line}: ")
+
+
+@pytest.mark.parametrize("where", ["metadata: {format: Lava-Test Test Definition 1.0, x: *j}", "params: {A: *j}"])
+@pytest.mark.parametrize("kind", ["list", "merge"])
+def test_aliases_that_grow_without_end_are_told(tmp_path: Path, where: str, kind: str) -> None:
+    """9 to the power of 9 words: nobody waits for them, and no memory holds them."""
+    first = "a: &a [lol]\n" if kind == "list" else "a: &a {l: ol}\n"
+    body = {"list": "[{}]", "merge": "{{<<: [{}], {}: 1}}"}[kind]
+    grown = (
+        f"{to}: &{to} " + body.format(", ".join([f"*{of}"] * 9), to)
+        for of, to in zip("abcdefghi", "bcdefghij", strict=True)
+    )
+    file = tmp_path / "lol.yaml"
+    file.write_text(first + "\n".join(grown) + f"\n{where}\nrun: {{steps: [a]}}\n")
+    with pytest.raises(ConfigurationError, match=r"its aliases make [0-9]+ MB of it: write out what is meant"):
+        load(file)
+
+
+def test_aliases_that_lead_back_and_common_ones(tmp_path: Path) -> None:
+    text = HEAD + "more: &m {self: *m}\nparams: &p {A: 1}\nparameters: {<<: *p, B: 2}\nrun: {steps: [a]}\n"
+    assert read(tmp_path, text).params == {"A": "1", "B": "2"}
 
 
 def test_a_missing_file_and_another_encoding(tmp_path: Path) -> None:

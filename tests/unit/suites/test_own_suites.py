@@ -56,6 +56,7 @@ def test_what_is_short_is_whole(tmp_path: Path) -> None:
         ("params: {1x: y}\n", "'1x' is no name of a shell variable"),
         ("parms: {x: y}\n", "s.yaml:5: there is no key 'parms'; did you mean 'params'?"),
         ("    status: 999\n", "write a number of at most 255, got 999"),
+        ("    run: again\n", "s.yaml:5: the key 'run' stands there twice: leave one out"),
         ("    units: [a]\n", "tests.1.units: this has to be a text: put it into quotes"),
     ],
 )  # fmt: skip
