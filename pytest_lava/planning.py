@@ -15,6 +15,7 @@ from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.housekeeping import parse_size
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.inject.additions import Addition, check, parse_addition
+from pytest_lava.jobs.job import Job
 from pytest_lava.plan import BoardRequest, CachePlan, ImageRequest, KernelRequest, RecoveryMode, RunPlan, Target
 from pytest_lava.planning_commands import check_commands, out_of_tree
 from pytest_lava.planning_images import default_image, given_images
@@ -26,7 +27,6 @@ from pytest_lava.planning_results import bundle_content, junit_links
 from pytest_lava.planning_symbols import given_vmlinux
 from pytest_lava.power.api import Guard, KeepsState, PowerContext
 from pytest_lava.stress.plan import REPORT, StressPlan, parse_limits
-from pytest_lava.suites.job import Job
 from pytest_lava.transfer.api import Mode
 
 __all__ = ["BUNDLE_FORMATS", "Options", "make_plan"]

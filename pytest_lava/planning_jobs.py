@@ -13,8 +13,8 @@ from pytest_lava.config.boards import BoardConfig, BoardFiles, DriverChoice
 from pytest_lava.config.model import Defaults
 from pytest_lava.deploy.drives import Drive
 from pytest_lava.errors import ConfigurationError
+from pytest_lava.jobs.job import Deployed, Job, Login, Stage
 from pytest_lava.plan import OfJob, Target
-from pytest_lava.suites.job import Deployed, Job, Login, Stage
 
 if TYPE_CHECKING:
     from pytest_lava.planning import Options

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from pytest_lava.jobs.runs import JobSuite
 from pytest_lava.plan import Target
 from pytest_lava.suites.api import Suite
-from pytest_lava.suites.job_runs import JobSuite
 
 __all__ = ["job_body", "job_suite_of", "job_targets"]
 

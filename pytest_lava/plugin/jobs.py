@@ -21,14 +21,14 @@ from pytest_lava.errors import (
     Timeout,
     first_line,
 )
+from pytest_lava.jobs.checkouts import Checkouts
+from pytest_lava.jobs.job import Job
+from pytest_lava.jobs.runs import JobSuite, SourcedDefinition
 from pytest_lava.plan import Target
 from pytest_lava.plugin.collection import target_of
 from pytest_lava.plugin.job_targets import job_suite_of
 from pytest_lava.plugin.named_files import may_be_job
 from pytest_lava.suites.api import Suite, Surroundings
-from pytest_lava.suites.checkouts import Checkouts
-from pytest_lava.suites.job import Job
-from pytest_lava.suites.job_runs import JobSuite, SourcedDefinition
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
@@ -43,7 +43,7 @@ _NEARLY = 0.1  # seconds with which nothing can be begun
 
 def named_jobs(config: pytest.Config) -> tuple[tuple[Job, ...], bool]:
     """The jobs that the command line names, and whether it names more than them. ``ConfigurationError``."""
-    from pytest_lava.suites.load import load_job
+    from pytest_lava.jobs.load import load_job
 
     jobs: dict[Path, Job] = {}
     wrong: list[str] = []

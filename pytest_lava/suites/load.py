@@ -1,4 +1,4 @@
-"""What a file holds: the one place that knows all kinds of suites."""
+"""What a file holds: the one place that knows all kinds of suites, and a LAVA job when it sees one."""
 
 from __future__ import annotations
 
@@ -6,22 +6,11 @@ from pathlib import Path
 
 from pytest_lava.suites.api import Suite
 from pytest_lava.suites.definition import is_definition, take_definition
-from pytest_lava.suites.job import Job
-from pytest_lava.suites.job_json import is_json_job, take_json_job
-from pytest_lava.suites.job_reading import is_job, take_job
 from pytest_lava.suites.own import is_own_suite, take_own_suite
 from pytest_lava.suites.running import DefinitionSuite
-from pytest_lava.suites.yamlfile import read_json, read_yaml
+from pytest_lava.suites.yamlfile import read_yaml
 
-__all__ = ["load", "load_job"]
-
-
-def load_job(path: Path) -> Job | None:
-    """The LAVA job in a file, or nothing if that is none. ``ConfigurationError`` with its line for what is wrong."""
-    file = read_json(path) if path.suffix == ".json" else read_yaml(path)
-    if is_json_job(file.data):
-        return take_json_job(file)
-    return take_job(file) if is_job(file.data) else None
+__all__ = ["is_job", "load"]
 
 
 def load(path: Path) -> tuple[Suite, ...]:
@@ -37,3 +26,8 @@ def load(path: Path) -> tuple[Suite, ...]:
         "this is no test: a suite has 'suite:' and 'tests:', a LAVA test definition 'metadata: format: Lava-Test Test "
         "Definition 1.0' and 'run: steps:'"
     )
+
+
+def is_job(data: object) -> bool:
+    """Whether YAML is meant to be a LAVA job, which is no suite."""
+    return isinstance(data, dict) and {"job_name", "actions"} <= data.keys()

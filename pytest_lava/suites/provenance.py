@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_lava.suites.checkouts import without_secrets
+from pytest_lava.arguments import without_secret
 
 __all__ = ["Provenance", "provenance"]
 
@@ -36,7 +36,7 @@ def provenance(file: Path) -> Provenance | None:
     tracked = bool(_ask(folder, "ls-files", "--", file.name))
     changed = not tracked or bool(_ask(folder, "status", "--porcelain", "--untracked-files=no", "--", "."))
     project = url.rstrip("/").rpartition("/")[2].removesuffix(".git") or root.name
-    return Provenance(project, without_secrets(url), revision, changed, str(file.resolve().relative_to(root)))
+    return Provenance(project, without_secret(url), revision, changed, str(file.resolve().relative_to(root)))
 
 
 def _ask(folder: Path, *words: str) -> str:

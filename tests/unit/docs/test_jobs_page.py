@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_lava.suites.job_json import COMMANDS
-from pytest_lava.suites.job_keys import BOOTS, DEPLOYS, PLACES, Key
+from pytest_lava.jobs.json_jobs import COMMANDS
+from pytest_lava.jobs.keys import BOOTS, DEPLOYS, PLACES, Key
 
 PAGE = Path(__file__).parents[3] / "docs/jobs.md"
 TITLES = {

@@ -13,10 +13,10 @@ from pytest_lava.config.boards import BoardFiles
 from pytest_lava.config.paths import shipped
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.artefact import Artefact
+from pytest_lava.jobs.load import load_job
 from pytest_lava.plan import RunPlan
 from pytest_lava.planning import Options, make_plan
 from pytest_lava.registry import Registry
-from pytest_lava.suites.load import load_job
 
 JOB = """\
 device_type: qemu

@@ -12,8 +12,8 @@ from pathlib import Path
 from pytest_lava.console.console import Console
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import Bug, KernelCrash, LavaError, Timeout
+from pytest_lava.jobs.expecting import Expecting
 from pytest_lava.suites.api import STDOUT, Case, Report, Surroundings
-from pytest_lava.suites.expecting import Expecting
 from pytest_lava.suites.signals import BadSignal, outcome
 
 __all__ = ["Monitor", "MonitorSuite"]

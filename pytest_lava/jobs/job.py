@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest_lava.jobs.qemu_arguments import QemuSettings
+from pytest_lava.jobs.runs import Goal
 from pytest_lava.suites.api import Suite
-from pytest_lava.suites.job_runs import Goal
-from pytest_lava.suites.qemu_arguments import QemuSettings
 
 __all__ = ["Booted", "Deployed", "Job", "Login", "Stage", "stage_key"]
 

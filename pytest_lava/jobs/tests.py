@@ -9,14 +9,14 @@ from typing import Any
 
 import yaml
 
+from pytest_lava.jobs.checkouts import Wanted
+from pytest_lava.jobs.keys import PLACES
+from pytest_lava.jobs.monitor import Monitor, MonitorSuite
+from pytest_lava.jobs.runs import INSTALLED, Changes, SourcedDefinition
+from pytest_lava.jobs.table import Table
+from pytest_lava.jobs.talk import EXCEPTIONS, Failure, Line, Talk, TalkSuite
 from pytest_lava.suites.api import RESULTS, Suite
-from pytest_lava.suites.checkouts import Wanted
 from pytest_lava.suites.definition import take_definition
-from pytest_lava.suites.job_keys import PLACES
-from pytest_lava.suites.job_runs import INSTALLED, Changes, SourcedDefinition
-from pytest_lava.suites.job_table import Table
-from pytest_lava.suites.monitor import Monitor, MonitorSuite
-from pytest_lava.suites.talk import EXCEPTIONS, Failure, Line, Talk, TalkSuite
 
 __all__ = ["read_test"]
 

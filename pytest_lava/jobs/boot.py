@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pytest_lava.suites.job import Booted, Login
-from pytest_lava.suites.job_deploy import chosen
-from pytest_lava.suites.job_keys import BOOTS, PLACES
-from pytest_lava.suites.job_runs import Goal
-from pytest_lava.suites.job_table import Table
+from pytest_lava.jobs.deploy import chosen
+from pytest_lava.jobs.job import Booted, Login
+from pytest_lava.jobs.keys import BOOTS, PLACES
+from pytest_lava.jobs.runs import Goal
+from pytest_lava.jobs.table import Table
 
 __all__ = ["read_boot"]
 

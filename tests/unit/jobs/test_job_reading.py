@@ -8,12 +8,12 @@ from textwrap import dedent
 import pytest
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.suites.job import Job
-from pytest_lava.suites.job_runs import JobSuite, SourcedDefinition
-from pytest_lava.suites.load import load_job
-from pytest_lava.suites.monitor import MonitorSuite
+from pytest_lava.jobs.job import Job
+from pytest_lava.jobs.load import load_job
+from pytest_lava.jobs.monitor import MonitorSuite
+from pytest_lava.jobs.runs import JobSuite, SourcedDefinition
+from pytest_lava.jobs.talk import TalkSuite
 from pytest_lava.suites.running import DefinitionSuite
-from pytest_lava.suites.talk import TalkSuite
 
 HEAD = """\
 device_type: qemu

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.suites.job import Job
-from pytest_lava.suites.job_json import COMMANDS
-from pytest_lava.suites.job_runs import JobSuite, SourcedDefinition
-from pytest_lava.suites.load import load_job
+from pytest_lava.jobs.job import Job
+from pytest_lava.jobs.json_jobs import COMMANDS
+from pytest_lava.jobs.load import load_job
+from pytest_lava.jobs.runs import JobSuite, SourcedDefinition
 from pytest_lava.suites.running import DefinitionSuite
 
 SHELL = {"command": "lava_test_shell", "parameters": {"testdef_repos": [{"git-repo": "/x.git", "testdef": "a/b.yaml"}]}}

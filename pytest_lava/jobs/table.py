@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.suites.job_keys import Key
+from pytest_lava.jobs.keys import Key
 from pytest_lava.suites.yamlfile import YamlFile
 
 __all__ = ["Table"]

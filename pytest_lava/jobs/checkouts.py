@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pytest_lava.arguments import without_secret
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import FetchFailed, ToolMissing
 from pytest_lava.images.cpio import open_tar
 from pytest_lava.programs import run
 
-__all__ = ["Checkouts", "Wanted", "without_secrets"]
+__all__ = ["Checkouts", "Wanted"]
 
 _LIMIT = 600.0  # seconds for one
-_SECRET = re.compile(r"//[^/@\s]+@")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 #: gives a file of this machine for a URL
@@ -40,11 +40,6 @@ class Wanted:
         """The name of its folder; definitions of one repository share it."""
         text = "\0".join((self.kind, self.url, self.branch, self.revision))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def without_secrets(url: str) -> str:
-    """A URL for people, without user and password."""
-    return _SECRET.sub("//", url)
 
 
 class Checkouts:
@@ -82,7 +77,7 @@ class Checkouts:
             self._git(wanted, "clone", "--quiet", "--depth=1", *branch, "--", wanted.url, str(where))
             return
         if not _COMMIT.fullmatch(wanted.revision) and wanted.revision.startswith("-"):
-            raise FetchFailed(f"the revision {wanted.revision!r} of {without_secrets(wanted.url)} is none")
+            raise FetchFailed(f"the revision {wanted.revision!r} of {without_secret(wanted.url)} is none")
         self._git(wanted, "clone", "--quiet", "--no-checkout", *branch, "--", wanted.url, str(where))
         self._git(wanted, "-C", str(where), "checkout", "--quiet", "--detach", wanted.revision)
 
@@ -92,7 +87,7 @@ class Checkouts:
         if result.returncode:
             said = (result.stderr or result.stdout).decode(errors="replace").strip().splitlines()
             why = said[-1] if said else f"git returned {result.returncode}"
-            raise FetchFailed(without_secrets(f"a repository of the job cannot be cloned: {wanted.url}: {why}"))
+            raise FetchFailed(without_secret(f"a repository of the job cannot be cloned: {wanted.url}: {why}"))
 
     def _unpack(self, wanted: Wanted, where: Path) -> None:
         """An archive; or the definition itself, where ``path`` is its name."""
@@ -107,4 +102,4 @@ class Checkouts:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, target)
                 return
-            raise FetchFailed(f"{without_secrets(wanted.url)} is no archive that can be unpacked: {error}") from error
+            raise FetchFailed(f"{without_secret(wanted.url)} is no archive that can be unpacked: {error}") from error

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_lava.errors import Bug, ConfigurationError, FetchFailed, LavaError
+from pytest_lava.jobs.checkouts import Wanted
 from pytest_lava.suites.api import Report, Suite, Surroundings
-from pytest_lava.suites.checkouts import Wanted
 from pytest_lava.suites.definition import Definition, is_definition, take_definition
 from pytest_lava.suites.running import DefinitionSuite
 from pytest_lava.suites.yamlfile import read_yaml

@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pytest_lava.arguments import without_secret
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.artefact import Artefact
+from pytest_lava.jobs.checkouts import Wanted
+from pytest_lava.jobs.job import Booted, Deployed, Job, Login, Stage, stage_key
+from pytest_lava.jobs.runs import Block, Changes, JobSuite, Place, SourcedDefinition
+from pytest_lava.jobs.table import Table
 from pytest_lava.suites.api import RESULTS, Suite
-from pytest_lava.suites.checkouts import Wanted, without_secrets
 from pytest_lava.suites.definition import Definition, Pattern
-from pytest_lava.suites.job import Booted, Deployed, Job, Login, Stage, stage_key
-from pytest_lava.suites.job_runs import Block, Changes, JobSuite, Place, SourcedDefinition
-from pytest_lava.suites.job_table import Table
 from pytest_lava.suites.running import DefinitionSuite
 from pytest_lava.suites.yamlfile import YamlFile
 
@@ -138,7 +139,7 @@ class _Reader:
             for _ in range(parameters.number("iterations") or 1):
                 self._suites += [(suite, block) for suite in made]
         elif command.startswith("submit_results"):
-            server, stream = without_secrets(parameters.text("server")), parameters.text("stream")
+            server, stream = without_secret(parameters.text("server")), parameters.text("stream")
             self._remarks.append(
                 f"{self._file.path.name}: results stay in the run folder; --submit sends them (the job names {server} "
                 f"{stream})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_lava.suites.qemu_arguments import BadArgument, read_arguments
+from pytest_lava.jobs.qemu_arguments import BadArgument, read_arguments
 
 
 def test_files_and_kernel_arguments() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.artefact import ALGORITHMS, Artefact
 from pytest_lava.inject.additions import parse_addition
-from pytest_lava.suites.job import Deployed
-from pytest_lava.suites.job_keys import DEPLOYS, PLACES
-from pytest_lava.suites.job_table import Table
-from pytest_lava.suites.qemu_arguments import BadArgument, Roles, read_arguments
+from pytest_lava.jobs.job import Deployed
+from pytest_lava.jobs.keys import DEPLOYS, PLACES
+from pytest_lava.jobs.qemu_arguments import BadArgument, Roles, read_arguments
+from pytest_lava.jobs.table import Table
 
 __all__ = ["Deploying", "chosen"]
 

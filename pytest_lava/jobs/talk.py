@@ -12,8 +12,8 @@ from pathlib import Path
 from pytest_lava.console.console import Console, Found
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import Bug, InfrastructureError, JobError, LavaError, TestError, Timeout
+from pytest_lava.jobs.expecting import Expecting
 from pytest_lava.suites.api import Case, Report, Surroundings
-from pytest_lava.suites.expecting import Expecting
 
 __all__ = ["EXCEPTIONS", "Failure", "Line", "Talk", "TalkSuite"]
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_lava.errors import ConfigurationError
+from pytest_lava.jobs.boot import read_boot
+from pytest_lava.jobs.deploy import Deploying
+from pytest_lava.jobs.job import Booted, Deployed, Job, Stage, stage_key
+from pytest_lava.jobs.keys import PLACES
+from pytest_lava.jobs.qemu_arguments import BadArgument, QemuSettings, read_arguments
+from pytest_lava.jobs.runs import Block, BootSuite, JobSuite, Place
+from pytest_lava.jobs.table import Table
+from pytest_lava.jobs.tests import read_test
 from pytest_lava.suites.api import Suite
-from pytest_lava.suites.job import Booted, Deployed, Job, Stage, stage_key
-from pytest_lava.suites.job_boot import read_boot
-from pytest_lava.suites.job_deploy import Deploying
-from pytest_lava.suites.job_keys import PLACES
-from pytest_lava.suites.job_runs import Block, BootSuite, JobSuite, Place
-from pytest_lava.suites.job_table import Table
-from pytest_lava.suites.job_tests import read_test
-from pytest_lava.suites.qemu_arguments import BadArgument, QemuSettings, read_arguments
 from pytest_lava.suites.yamlfile import YamlFile
 
-__all__ = ["is_job", "take_job"]
+__all__ = ["take_job"]
 
 _KINDS = ("deploy", "boot", "test")
 #: LAVA's words for architectures -> ours
@@ -30,11 +30,6 @@ _ARCHES = {
 }  # fmt: skip
 #: names of LAVA's steps in ``timeouts: actions`` that limit a test
 _STEPS = ("lava-test-shell", "lava-test-retry", "lava-test-monitor", "lava-test-interactive")
-
-
-def is_job(data: object) -> bool:
-    """Whether YAML is meant to be one."""
-    return isinstance(data, dict) and {"job_name", "actions"} <= data.keys()
 
 
 def take_job(file: YamlFile) -> Job:
