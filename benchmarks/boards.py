@@ -21,7 +21,7 @@ from pytest_lava.events import EventLog
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.plan import CachePlan
-from pytest_lava.planning import Options, make_plan
+from pytest_lava.planning.planner import Options, make_plan
 from pytest_lava.preparation import Preparation
 from pytest_lava.registry import Registry, plugin_manager
 

@@ -17,7 +17,7 @@ from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.lease import lease
 from pytest_lava.lab.taking import resources
 from pytest_lava.plan import Prepared, RunPlan
-from pytest_lava.planning import Options, make_plan
+from pytest_lava.planning.planner import Options, make_plan
 from pytest_lava.preparation import Preparation
 from pytest_lava.transfer.api import Mode, TransferPolicy
 

@@ -15,7 +15,7 @@ from pytest_lava.plugin.named_files import jobs_named
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_lava.planning import Options
+    from pytest_lava.planning.planner import Options
 
 __all__ = ["pytest_addoption", "read_options", "wanted"]
 
@@ -310,7 +310,7 @@ def wanted(config: pytest.Config) -> bool:
 
 def read_options(config: pytest.Config) -> Options:
     """The options as the core takes them."""
-    from pytest_lava.planning import Options
+    from pytest_lava.planning.planner import Options
 
     option = config.option
     return Options(

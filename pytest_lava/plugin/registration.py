@@ -8,7 +8,7 @@ import pytest
 
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.lab.guardian import Guardian
-from pytest_lava.planning import make_plan
+from pytest_lava.planning.planner import make_plan
 from pytest_lava.plugin import folder as run_folder
 from pytest_lava.plugin.attaching import Attaching
 from pytest_lava.plugin.board_files import board_files, registry

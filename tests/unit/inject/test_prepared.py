@@ -24,7 +24,7 @@ from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.cpio import CpioWriter
 from pytest_lava.inject.ramfs import Ramfs
 from pytest_lava.plan import Prepared, RunPlan
-from pytest_lava.planning import Options, make_plan
+from pytest_lava.planning.planner import Options, make_plan
 from pytest_lava.preparation import Preparation
 from pytest_lava.registry import Registry
 

@@ -15,7 +15,7 @@ from pytest_lava.config.paths import shipped
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.artefact import Artefact
 from pytest_lava.plan import RunPlan
-from pytest_lava.planning import Options, make_plan
+from pytest_lava.planning.planner import Options, make_plan
 from pytest_lava.power.api import Forget
 from pytest_lava.registry import Registry
 

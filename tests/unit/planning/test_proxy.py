@@ -11,7 +11,7 @@ from pytest_lava.config.boards import BoardFiles
 from pytest_lava.config.model import Login
 from pytest_lava.config.paths import shipped
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.planning import Options, make_plan
+from pytest_lava.planning.planner import Options, make_plan
 from pytest_lava.registry import Registry
 
 BOARD = 'arch = "arm64"\nconsole = "/dev/null"\npower = "none"\nboot = "attach"\n'

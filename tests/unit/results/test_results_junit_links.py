@@ -12,9 +12,9 @@ from junitparser import JUnitXml, TestCase
 from support.finishedrun import finished_run
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.planning import Options
-from pytest_lava.planning_mistakes import Mistakes
-from pytest_lava.planning_results import junit_links
+from pytest_lava.planning.mistakes import Mistakes
+from pytest_lava.planning.planner import Options
+from pytest_lava.planning.results import junit_links
 from pytest_lava.results.commands import junit_command
 from pytest_lava.results.junit import document
 from pytest_lava.results.junit_links import Links

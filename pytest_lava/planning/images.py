@@ -8,7 +8,7 @@ from pathlib import Path
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.artefact import Artefact
 from pytest_lava.plan import BoardRequest, ImageRequest
-from pytest_lava.planning_mistakes import Mistakes, existing
+from pytest_lava.planning.mistakes import Mistakes, existing
 
 __all__ = ["default_image", "given_images", "own_file"]
 

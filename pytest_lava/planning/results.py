@@ -12,8 +12,8 @@ from pytest_lava.plan import BundleContent
 from pytest_lava.results.junit_links import Links
 
 if TYPE_CHECKING:
-    from pytest_lava.planning import Options
-    from pytest_lava.planning_mistakes import Mistakes
+    from pytest_lava.planning.mistakes import Mistakes
+    from pytest_lava.planning.planner import Options
 
 __all__ = ["bundle_content", "junit_links"]
 

@@ -14,8 +14,8 @@ from pytest_lava.images.kernel import inspect
 from pytest_lava.images.kernel_file import FileSource, file_source
 from pytest_lava.images.kernel_sources import parse_kernel, parse_tree
 from pytest_lava.plan import BoardRequest, KernelRequest
-from pytest_lava.planning_images import own_file
-from pytest_lava.planning_mistakes import Mistakes, existing
+from pytest_lava.planning.images import own_file
+from pytest_lava.planning.mistakes import Mistakes, existing
 
 __all__ = ["check_kind", "completed", "default_kernel", "given_kernels"]
 

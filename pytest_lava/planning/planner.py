@@ -17,14 +17,14 @@ from pytest_lava.images.shelf import Shelf
 from pytest_lava.inject.additions import Addition, check, parse_addition
 from pytest_lava.jobs.job import Job
 from pytest_lava.plan import BoardRequest, CachePlan, ImageRequest, KernelRequest, RecoveryMode, RunPlan, Target
-from pytest_lava.planning_commands import check_commands, out_of_tree
-from pytest_lava.planning_images import default_image, given_images
-from pytest_lava.planning_jobs import Want, distinct, wanted
-from pytest_lava.planning_kernels import check_kind, completed, default_kernel, given_kernels
-from pytest_lava.planning_mistakes import Mistakes
-from pytest_lava.planning_proxy import with_proxy
-from pytest_lava.planning_results import bundle_content, junit_links
-from pytest_lava.planning_symbols import given_vmlinux
+from pytest_lava.planning.commands import check_commands, out_of_tree
+from pytest_lava.planning.images import default_image, given_images
+from pytest_lava.planning.jobs import Want, distinct, wanted
+from pytest_lava.planning.kernels import check_kind, completed, default_kernel, given_kernels
+from pytest_lava.planning.mistakes import Mistakes
+from pytest_lava.planning.proxy import with_proxy
+from pytest_lava.planning.results import bundle_content, junit_links
+from pytest_lava.planning.symbols import given_vmlinux
 from pytest_lava.power.api import Guard, KeepsState, PowerContext
 from pytest_lava.stress.plan import REPORT, StressPlan, parse_limits
 from pytest_lava.transfer.api import Mode

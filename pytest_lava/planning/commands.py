@@ -11,8 +11,8 @@ from pytest_lava.commands.plan import OutOfTree
 from pytest_lava.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from pytest_lava.planning import Options
-    from pytest_lava.planning_mistakes import Mistakes
+    from pytest_lava.planning.mistakes import Mistakes
+    from pytest_lava.planning.planner import Options
 
 __all__ = ["check_commands", "out_of_tree"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_lava.errors import ConfigurationError, ToolMissing
 from pytest_lava.images.artefact import local_path
-from pytest_lava.planning_mistakes import Mistakes
+from pytest_lava.planning.mistakes import Mistakes
 from pytest_lava.symbols.addr2line import tool_for
 from pytest_lava.symbols.elf import ElfFile
 from pytest_lava.symbols.symbolizer import unusable

@@ -17,8 +17,8 @@ from pytest_lava.jobs.job import Deployed, Job, Login, Stage
 from pytest_lava.plan import OfJob, Target
 
 if TYPE_CHECKING:
-    from pytest_lava.planning import Options
-    from pytest_lava.planning_mistakes import Mistakes
+    from pytest_lava.planning.mistakes import Mistakes
+    from pytest_lava.planning.planner import Options
 
 __all__ = ["Want", "distinct", "wanted"]
 

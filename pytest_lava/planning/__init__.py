@@ -1,0 +1,1 @@
+"""From options and board files to the plan of a run, before any board is touched."""
