@@ -196,10 +196,10 @@ class Fetcher:
                 return self._take(job, wire)
             except network.BrokenOff as error:
                 wire.done()
+                number, seconds = self._tries - left, monotonic() - t0
+                self._failed(FailedTry(artefact.url, number, self._tries, str(error), start, seconds, not left))
                 if not left:
                     raise
-                number, seconds = self._tries - left, monotonic() - t0
-                self._failed(FailedTry(artefact.url, number, self._tries, str(error), start, seconds))
                 self._report(f"{error}; it is fetched anew")
             except (Damaged, FetchFailed):
                 wire.done()

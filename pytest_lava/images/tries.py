@@ -1,4 +1,4 @@
-"""A try to fetch something that failed though another one followed: told, so that a flaky network shows."""
+"""A try to fetch something that failed: told where there were several, so that a flaky network shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ __all__ = ["FailedTry", "TellFailedTry"]
 
 @dataclass(frozen=True)
 class FailedTry:
-    """The ``number``-th that failed, of at most ``of`` as things stand: each byte that comes renews the allowance."""
+    """The ``number``-th that failed, of at most ``of`` as things stand: each byte that comes renews the allowance.
+
+    ``last``: no other one follows.
+    """
 
     url: str
     number: int
@@ -18,6 +21,7 @@ class FailedTry:
     why: str
     start: str
     seconds: float
+    last: bool = False
 
 
 TellFailedTry = Callable[[FailedTry], None]

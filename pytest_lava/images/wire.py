@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 import requests
-from requests.exceptions import RequestException, SSLError
-from urllib3.exceptions import HTTPError
+from requests.exceptions import RequestException, SSLError, Timeout
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import TimeoutError as HTTPTimeout
 
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import FetchFailed, NetworkError
@@ -229,15 +230,18 @@ class Wire:
             except (SSLError, requests.exceptions.InvalidURL, requests.exceptions.TooManyRedirects) as error:
                 raise FetchFailed(f"cannot fetch {self._url}: {error}") from error
             except (RequestException, HTTPError, ConnectionError, TimeoutError, _Passing) as error:
-                why = _plain(error)
+                why = _plain(error, monotonic() - t0)
             self._tries += 1
-            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._tries - 1))
-            if self._stopped.is_set() or self._tries >= _TRIES or self._deadline.remaining() <= pause:
-                raise NetworkError(f"cannot fetch {self._url}: {why} ({self._tries} tries)")
             self._failures += 1
-            of = self._failures - self._tries + _TRIES
-            told = f"{why} (at byte {self._end})"
-            self._failed(FailedTry(self._url, self._failures, of, told, start, monotonic() - t0))
+            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (self._tries - 1))
+            last = self._stopped.is_set() or self._tries >= _TRIES or self._deadline.remaining() <= pause
+            if not last or self._failures > 1:
+                of = self._failures - self._tries + _TRIES
+                told = f"{why} (at byte {self._end})"
+                self._failed(FailedTry(self._url, self._failures, of, told, start, monotonic() - t0, last))
+            if last:
+                count = f"{self._tries} {'try' if self._tries == 1 else 'tries'}"
+                raise NetworkError(f"cannot fetch {self._url}: {why} ({count})")
             self._report(f"fetching {self._url} failed at byte {self._end}: {why}; it is tried again")
             self._stopped.wait(pause)
 
@@ -278,12 +282,14 @@ def _begins_at(response: requests.Response) -> int:
     return int(word) if word.isdigit() else -1
 
 
-def _plain(error: BaseException) -> str:
-    """The innermost reason, without the classes that are wrapped around it."""
+def _plain(error: BaseException, seconds: float) -> str:
+    """The innermost reason, without the classes that are wrapped around it; ``seconds`` were waited."""
     for _ in range(6):
         inner = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
         if not isinstance(inner, BaseException):
             break
         error = inner
+    if isinstance(error, (Timeout, HTTPTimeout)) and not isinstance(error, NewConnectionError):  # refused is none
+        return f"no answer within {seconds:.0f} s"
     text = str(error) or type(error).__name__
     return text.rsplit(": ", 1)[-1] if "object at 0x" in text else text

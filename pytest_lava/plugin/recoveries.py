@@ -67,7 +67,7 @@ class Recoveries:
         )
 
     def fetching(self, tried: FailedTry) -> None:
-        """A try to fetch something that failed though another one followed; several threads tell at once."""
+        """A try to fetch something that failed, of several; several threads tell at once."""
         if self._run.journal is None:
             return
         self._run.journal.write(
@@ -77,7 +77,7 @@ class Recoveries:
             what=tried.url,
             number=tried.number,
             of=tried.of,
-            last=False,
+            last=tried.last,
             error=asdict(describe(NetworkError(tried.why))),
             start=tried.start,
             seconds=round(tried.seconds, 6),

@@ -45,12 +45,13 @@ def retry_attributes(record: Record) -> dict[str, object]:
 
 
 def _grouped(lines: Iterable[Line]) -> list[list[Line]]:
-    """The tries of one phase together; the first of each has the number 1."""
+    """The tries of one phase together; the first of each has the number 1. Those to fetch one file belong together:
+    what broke off is fetched anew, with numbers of its own."""
     found: list[list[Line]] = []
     open_: dict[tuple[str, ...], list[Line]] = {}
     for line in lines:
         key = tuple(str(line.get(name)) for name in ("worker", "target", "phase", "what"))
-        if line.get("number") == 1 or key not in open_:
+        if (line.get("number") == 1 and line.get("phase") != "fetch") or key not in open_:
             open_[key] = []
             found.append(open_[key])
         open_[key].append(line)
@@ -60,7 +61,9 @@ def _grouped(lines: Iterable[Line]) -> list[list[Line]]:
 def _told(tries: Sequence[Line]) -> str:
     last = tries[-1]
     what = last.get("what") or last.get("target") or last.get("board")
-    count, of = int(last.get("number") or 1), last.get("of")
+    fetched = last.get("phase") == "fetch"
+    count = len(tries) if fetched else int(last.get("number") or 1)
+    of = max(count + 1, int(last.get("of") or 1)) if fetched else last.get("of")
     how = f"failed {count} times" if last.get("last") else f"worked on attempt {count + 1} of {of}"
     reasons = dict.fromkeys(first_line((line.get("error") or {}).get("message") or "") for line in tries)
     return f"{last.get('phase')} of {what} {how}: {'; '.join(reasons)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -108,5 +109,21 @@ def test_network_that_stays_down_in_deploy(face: Face, tmp_path: Path) -> None:
     assert result.ret == 69
     case = face.results()["lava"]["deploy"]
     assert (case["result"], case["attributes"]["error.class"]) == ("unknown", "NetworkError")
-    assert len(face.journal("attempt")) == 4  # of 5
+    assert [line["last"] for line in face.journal("attempt")] == [False] * 4 + [True]
+    result.stdout.fnmatch_lines(["retried   fetch of http://127.0.0.1:9/data.img failed 5 times: *"])
+    nothing_is_left(face)
+
+
+def test_fetch_that_breaks_off_until_nobody_tries_on(face: Face, server: WebServer, tmp_path: Path) -> None:
+    """A server that cannot go on in the middle: each time it is fetched anew, and in the end nothing worked."""
+    server.cut, server.ranges = [1000] * 20, False
+    face.board("b", EATS % "x")
+    face.write(test_it="def test_it(shell): shell.check('true')")
+    result = face.run(
+        "--board=b", f"--image={server.url('data.img')}", f"--lava-cache={tmp_path / 'cache'}", "test_it.py"
+    )
+    result.assert_outcomes(errors=1, skipped=1)
+    assert result.ret == 69
+    (line,) = (line for line in result.outlines if line.startswith("retried"))
+    assert re.match(rf"retried   fetch of {re.escape(server.url('data.img'))} failed \d+ times: ", line), line
     nothing_is_left(face)

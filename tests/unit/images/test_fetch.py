@@ -9,6 +9,7 @@ import io
 import lzma
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -101,9 +102,9 @@ def store(cache: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def fetch(cache: Path, store: Store, said: list[str]) -> Callable[..., Fetched]:
-    def fetch(text: str, *, unpack: bool = True, offline: bool = False) -> Fetched:
+    def fetch(text: str, *, unpack: bool = True, offline: bool = False, seconds: float = 30) -> Fetched:
         fetcher = Fetcher(cache, store, offline=offline, report=said.append)
-        return fetcher.fetch(Artefact.parse(text), unpack=unpack, deadline=Deadline.after(30))
+        return fetcher.fetch(Artefact.parse(text), unpack=unpack, deadline=Deadline.after(seconds))
 
     return fetch
 
@@ -233,6 +234,13 @@ def test_what_the_submitter_has_to_correct(
         fetch(url)
     assert len(server.requests) == 1
     assert left_behind(cache) == []
+
+
+def test_a_server_that_takes_the_request_and_says_nothing(fetch: Callable[..., Fetched]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/disk.img"
+        with pytest.raises(NetworkError, match=rf"^cannot fetch {url}: no answer within 1 s \(1 try\)$"):
+            fetch(url, seconds=1)
 
 
 def test_a_server_that_is_not_there(fetch: Callable[..., Fetched], server: WebServer) -> None:
