@@ -74,11 +74,12 @@ class Rfc2217Server:
     def serve(self) -> None:
         """One client."""
         with contextlib.suppress(OSError):
-            self.client, _ = self.listener.accept()
+            client, _ = self.listener.accept()
+            self.client = client
             self.manager = serial.rfc2217.PortManager(self.serial, self)
             self.threads.append(threading.Thread(target=self.from_port, daemon=True))
             self.threads[-1].start()
-            while data := self.client.recv(1024):
+            while data := client.recv(1024):
                 if b"\xff\xfa\x2c\x05\x05" in data:  # IAC SB COM-PORT-OPTION SET-CONTROL break-on
                     self.breaks += 1
                 self.serial.write(b"".join(self.manager.filter(data)))

@@ -10,6 +10,8 @@ SOAK = bool(os.environ.get("LAVA_SOAK"))
 
 #: beginnings of node ids below tests/
 VARIANTS = (
+    "contract/sinks/test_kcidb_faults.py::test_every_fault_alone",
+    "contract/sinks/test_squad_contract.py::test_many_tests[ours]",
     "e2e/submit/test_submitting_runs.py::test_a_secret_is_nowhere[500-waiting]",
     "e2e/submit/test_submitting_runs.py::test_an_interrupted_run_is_submitted[15]",
     "emulated/agent/test_agent.py::test_noise_without_end_is_an_error",

@@ -22,7 +22,7 @@ from pytest_lava.sinks.api import Parcel, Results, SinkBusy
 from pytest_lava.sinks.kcidb import KcidbSink
 from pytest_lava.sinks.secrets import FoundSecrets
 
-SCHEDULES = 500 if SOAK else 20
+SCHEDULES = 500 if SOAK else 10
 SLOW = tuple(name for name in FAULTS if name not in (*CHEAP, "good"))
 
 SEND = """

@@ -24,7 +24,7 @@ from pytest_lava.sinks.secrets import FoundSecrets
 from pytest_lava.sinks.squad import SquadSink
 from pytest_lava.sinks.squad_testruns import Form, per_target
 
-SCHEDULES = 500 if SOAK else 20
+SCHEDULES = 500 if SOAK else 10
 SLOW = tuple(name for name in FAULTS if name not in (*CHEAP, "good"))
 
 SEND = """
