@@ -18,14 +18,16 @@ def pytest_unconfigure(config):
 
 
 def cost(face: Face, cases: int) -> tuple[float, int]:
-    """Seconds and kB of a run with so many cases."""
+    """Seconds and kB of a run with so many cases, a third of which fail."""
     step = (
-        f"set +x; i=0; while [ $i -lt {cases} ]; do lava-test-case c$i --result pass --measurement $i; i=$((i+1)); done"
+        f"set +x; i=0; while [ $i -lt {cases} ]; do case $((i % 3)) in 0) result=fail;; *) result=pass;; esac; "
+        "lava-test-case c$i --result $result --measurement $i; i=$((i+1)); done"
     )
     face.path.joinpath("many.yaml").write_text(
         f'metadata: {{format: Lava-Test Test Definition 1.0, name: many}}\nrun: {{steps: ["{step}"]}}\n'
     )
-    face.run("many.yaml", "--board=localhost", "-q", passed=cases + 1)
+    failed = -(-cases // 3)
+    face.run("many.yaml", "--board=localhost", "-q", passed=cases - failed, failed=failed + 1)
     seconds, memory = (face.path / "cost").read_text().split()
     return float(seconds), int(memory)
 
