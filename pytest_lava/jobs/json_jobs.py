@@ -13,7 +13,7 @@ from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.artefact import Artefact
 from pytest_lava.jobs.checkouts import Wanted
 from pytest_lava.jobs.job import Booted, Deployed, Job, Login, Stage, stage_key
-from pytest_lava.jobs.runs import Block, Changes, JobSuite, Place, SourcedDefinition
+from pytest_lava.jobs.runs import Block, BootSuite, Changes, JobSuite, Place, SourcedDefinition
 from pytest_lava.jobs.table import Table
 from pytest_lava.suites.api import RESULTS, Suite
 from pytest_lava.suites.definition import Definition, Pattern
@@ -52,6 +52,7 @@ _REFUSED: Mapping[str, str] = {
     "bootloader": "firmware is the board's own",
     "firmware": "firmware is the board's own",
     "dtbs": "name one 'dtb'",
+    "boot_cmds": "commands of a boot loader are not taken from a job: write them into the board file ([boot] commands)",
 }
 #: what lava_command_run took for a result
 _PARSER = r"(?P<test_case_id>.*-*)\s+:\s+(?P<result>(PASS|pass|FAIL|fail|SKIP|skip|UNKNOWN|unknown))"
@@ -81,6 +82,7 @@ class _Reader:
     _suites: list[tuple[Suite, Block]] = field(default_factory=list)
     _remarks: list[str] = field(default_factory=list)
     _attributes: dict[str, str] = field(default_factory=dict)
+    _boots: bool = False
 
     def job(self) -> Job:
         table, wrong = Table(self._file, self._file.data), list[str]()
@@ -97,10 +99,11 @@ class _Reader:
                 wrong.append(str(error))
         if wrong:
             raise ConfigurationError("\n".join(dict.fromkeys(wrong)))
+        if not self._suites and self._boots:
+            self._suites.append((BootSuite(self._file.path), Block(str(self._file.path))))
         if not self._suites:
-            raise table.wrong(
-                "nothing of it runs on a board: there is no lava_test_shell or lava_command_run", "actions"
-            )
+            what = "there is no boot_linaro_image, lava_test_shell or lava_command_run"
+            raise table.wrong(f"nothing of it runs on a board: {what}", "actions")
         name, device = table.text("job_name"), table.text("device_type") or table.text("target")
         return Job(
             name=name,
@@ -131,6 +134,7 @@ class _Reader:
             if key in parameters:
                 raise parameters.wrong(f"{key!r} of {command} is not supported: {why}", key)
         self._attributes |= {f"job.{name}": text for name, text in action.strings("metadata").items()}
+        self._boots |= command.startswith("boot_")
         if command.startswith("deploy_linaro"):
             self._deploy(parameters)
         elif command in ("lava_test_shell", "lava_command_run"):

@@ -74,6 +74,8 @@ def distinct(targets: Sequence[Target]) -> tuple[Target, ...]:
 def _boards_for(job: Job, files: BoardFiles) -> tuple[str, ...]:
     """The board of a job for which none was named."""
     where, name = job.path, job.device_type
+    if not name:
+        raise ConfigurationError(f"{where}: the job names no 'device_type', so add --board=NAME")
     if name in files.names():
         return (name,)
     serving = files.serving(name)

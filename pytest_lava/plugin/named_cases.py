@@ -6,12 +6,13 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
+from pytest_lava.config.mistakes import did_you_mean
 from pytest_lava.errors import ConfigurationError
 
 __all__ = ["take_cases"]
 
-#: of a file: where it is, and the names of its items; None if it is not one of ours
-ItemsOf = Callable[[str], tuple[Path, Collection[str]] | None]
+#: of a file: where it is, the names of its items, and whether cases stand below those; None if it is not one of ours
+ItemsOf = Callable[[str], tuple[Path, Collection[str], bool] | None]
 
 
 def take_cases(
@@ -19,8 +20,8 @@ def take_cases(
 ) -> tuple[list[str], dict[Path, set[str]]]:
     """Arguments as pytest understands them, and the cases that were asked for, of each file.
 
-    ``FILE::CASE`` becomes the file, ``FILE::CASE[TARGET]`` its items on that target, ``FILE::ITEM::CASE`` that item of
-    a file with several. ``ConfigurationError`` with a sentence for each file that is wrong.
+    ``FILE::CASE`` becomes the file, ``FILE::CASE[TARGET]`` its item on that target, ``FILE::ITEM::CASE`` that item of
+    a job. ``ConfigurationError`` with a sentence for each file that is wrong, and for an item that a job does not have.
     """
     found: list[str] = []
     chosen: dict[Path, set[str]] = {}
@@ -36,10 +37,13 @@ def take_cases(
         if ours is None or not case or case in ours[1]:
             found.append(argument)
             continue
-        path, names = ours
+        path, names, below = ours
+        item, _, behind = case.partition("::")
+        if below and item not in names:
+            wrong[f"{file} has no item {item!r}: there are {', '.join(names)}{did_you_mean(item, names)}"] = None
+            continue
         chosen.setdefault(path, set()).add(case)
-        item, behind, _ = case.partition("::")
-        if behind and item in names:
+        if below and behind:
             found.append(f"{file}::{item}[{target}]" if target else f"{file}::{item}")
             continue
         found += [f"{file}::{name}[{target}]" for name in names] if target else [file]

@@ -61,11 +61,11 @@ class Suites:
         except ConfigurationError as error:
             raise pytest.UsageError(str(error)) from None
 
-    def _items_of(self, name: str) -> tuple[Path, list[str]] | None:
+    def _items_of(self, name: str) -> tuple[Path, list[str], bool] | None:
         path = (self._run.config.invocation_params.dir / name).resolve()
         if (path.suffix not in _SUFFIXES and path not in self._loaded) or not path.is_file():
             return None
-        return path, [_slug(suite.name) for suite in self.load(path)]
+        return path, [_slug(suite.name) for suite in self.load(path)], path in self._jobs.suites
 
     def load(self, path: Path) -> tuple[Suite, ...]:
         """What a file holds; read when it is needed first. ``ConfigurationError`` with its line for what is wrong."""

@@ -72,11 +72,20 @@ def test_hardware_packs_groups_and_nothing(tmp_path: Path) -> None:
     for actions, more, said in (
         ([{"command": "deploy_linaro_image", "parameters": {"hwpack": "x", "rootfs": "y"}}], {}, "hardware pack"),
         ([SHELL], {"device_group": [{"count": 2}]}, "several boards"),
-        ([{"command": "boot_linaro_image"}], {}, "nothing of it runs"),
+        ([{"command": "submit_results", "parameters": {"server": "x"}}], {}, "nothing of it runs"),
+        ([{"command": "boot_linaro_image", "parameters": {"boot_cmds": ["boot"]}}, SHELL], {}, "into the board file"),
         ([{"command": "fly"}], {}, "'fly' is not known"),
     ):
         with pytest.raises(ConfigurationError, match=said):
             read(tmp_path, *actions, **more)
+
+
+def test_a_boot_alone_is_an_item(tmp_path: Path) -> None:
+    """As health checks of those years were."""
+    deploy = {"command": "deploy_linaro_image", "parameters": {"image": "http://127.0.0.1/a.img.gz"}}
+    job = read(tmp_path, deploy, {"command": "boot_linaro_image"})
+    assert [suite.name for suite in job.suites] == ["boot"]
+    assert [suite.name for suite in read(tmp_path, deploy, {"command": "boot_linaro_image"}, SHELL).suites] != ["boot"]
 
 
 def test_no_json(tmp_path: Path) -> None:

@@ -121,6 +121,8 @@ def test_boards_of_a_device_type(tmp_path: Path) -> None:
         plan(tmp_path, mine, boards="a b")
     with pytest.raises(ConfigurationError, match="no board file serves device type 'x86-box': add --board=NAME"):
         plan(tmp_path, mine.replace("device_type: mine", "device_type: x86-box"))
+    with pytest.raises(ConfigurationError, match="the job names no 'device_type', so add --board=NAME"):
+        plan(tmp_path, '{"actions": [{"command": "boot_linaro_image"}], "job_name": "x"}')
     with pytest.raises(ConfigurationError, match="no board file of architecture riscv64 serves device type 'qemu'"):
         plan(tmp_path, bare.replace("arm64", "riscv64"))
 
