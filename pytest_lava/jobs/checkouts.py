@@ -15,6 +15,7 @@ from pytest_lava.deadline import Deadline
 from pytest_lava.errors import FetchFailed, ToolMissing
 from pytest_lava.images.cpio import open_tar
 from pytest_lava.programs import run
+from pytest_lava.suites.clones import why_git_failed
 
 __all__ = ["Checkouts", "Wanted"]
 
@@ -85,9 +86,8 @@ class Checkouts:
         more = {"GIT_TERMINAL_PROMPT": "0"}
         result = run(["git", *arguments], Deadline.after(_LIMIT), cwd=self._folder, more=more, purpose="to clone")
         if result.returncode:
-            said = (result.stderr or result.stdout).decode(errors="replace").strip().splitlines()
-            why = said[-1] if said else f"git returned {result.returncode}"
-            raise FetchFailed(without_secret(f"a repository of the job cannot be cloned: {wanted.url}: {why}"))
+            why = f"{wanted.url}: {why_git_failed(result)}"
+            raise FetchFailed(without_secret(f"a repository of the job cannot be cloned: {why}"))
 
     def _unpack(self, wanted: Wanted, where: Path) -> None:
         """An archive; or the definition itself, where ``path`` is its name."""

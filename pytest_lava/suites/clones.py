@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pytest_lava.errors import FetchFailed, ToolMissing
 from pytest_lava.programs import run
 from pytest_lava.suites.definition import Repository
 
-__all__ = ["clone_all"]
+__all__ = ["clone_all", "why_git_failed"]
 
 _LIMIT = 600.0  # seconds for one
 #: what wants tags, other branches or older commits
@@ -47,8 +48,14 @@ def clone_all(
         folder.mkdir(parents=True, exist_ok=True)
         result = run(command, Deadline.after(_LIMIT), cwd=folder, more={"GIT_TERMINAL_PROMPT": "0"}, purpose="to clone")
         if result.returncode:
-            said = (result.stderr or result.stdout).decode(errors="replace").strip().splitlines()
-            shown = _SECRET.sub("//", f"{url}: {said[-1] if said else f'git returned {result.returncode}'}")
+            shown = _SECRET.sub("//", f"{url}: {why_git_failed(result)}")
             raise FetchFailed(f"a git repository of the definition cannot be cloned: {shown}")
         found += [(str(file.relative_to(folder)), file) for file in sorted(where.rglob("*")) if file.is_file()]
     return found
+
+
+def why_git_failed(result: subprocess.CompletedProcess[bytes]) -> str:
+    """One line: its first ``fatal:``, as advice of several lines may follow; else its last line."""
+    said = (result.stderr or result.stdout).decode(errors="replace").strip().splitlines()
+    fatal = (line.partition(": ")[2] for line in said if line.startswith(("fatal: ", "error: ")))
+    return next(fatal, said[-1] if said else f"git returned {result.returncode}")

@@ -52,3 +52,14 @@ def test_names_may_be_parameters(tmp_path: Path, origin: str) -> None:
 def test_a_destination_is_a_name(tmp_path: Path, origin: str) -> None:
     with pytest.raises(FetchFailed, match=r"is a name and not '\.\./x'"):
         clone_all([Repository(origin, "", "../x")], {}, tmp_path / "clones")
+
+
+def test_why_it_failed_is_not_the_last_word_of_advice(tmp_path: Path, origin: str) -> None:
+    for repository, said in (
+        (Repository(f"file://{tmp_path}/none.git"), "does not appear to be a git repository"),
+        (Repository(origin, branch="nobranch"), "Remote branch nobranch not found"),
+    ):
+        with pytest.raises(FetchFailed) as raised:
+            clone_all([repository], {}, tmp_path / "clones")
+        assert said in str(raised.value)
+        assert "\n" not in str(raised.value)
