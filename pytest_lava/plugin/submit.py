@@ -154,14 +154,19 @@ class Submission:
         deadline = Deadline.after(_patience(run.config, status))
         self._say(run, deadline)
         self._waiting = True
+        otherwise = "" if deadline.expired else "it had not answered when it was interrupted"
         try:
             for item in items if not deadline.expired else ():
                 sender.send(item, deadline, tries=tries, at_once=True)
+            otherwise = ""
         finally:
             self._waiting = False
             wanted = self.stored
             self._outcomes = [
-                one for item in items for one in sender.outcomes(item) if any(one.entry.is_for(each) for each in wanted)
+                one
+                for item in items
+                for one in sender.outcomes(item, otherwise)
+                if any(one.entry.is_for(each) for each in wanted)
             ]
             _tell_tries(run, failed, tries)
         if not self._all_sent:

@@ -82,7 +82,7 @@ def _submit(args: argparse.Namespace) -> int:
     outcomes = [outcome for item in items for outcome in _send(spool, sender, item, args.wait, again=not args.all)]
     _prune(spool)
     if args.all and not items:
-        print("nothing is waiting")
+        print(f"nothing is waiting in {spool.folder}")
     return _status(outcomes, spool)
 
 
@@ -193,11 +193,15 @@ def _retry(args: argparse.Namespace) -> int:
     if bool(args.items) == args.all:
         raise ConfigurationError("name items, or say --all")
     failed = [item for item in spool.items("failed") if not item.damage]
+    if args.all:  # those that have the sink; it may be misspelt, so that none has it is told
+        failed = [item for item in failed if not args.to or {entry.name for entry in item.entries} & {*args.to}]
+        if not failed:
+            print(f"nothing failed{' for ' + ' or '.join(args.to) if args.to else ''} in {spool.folder}")
     for item in failed if args.all else [spool.find(text) for text in args.items]:
         if item.place == "sent":
             raise ConfigurationError(f"{item.name} was sent already; to send it elsewhere: pytest-lava submit --to")
         unknown = [name for name in args.to if name not in {entry.name for entry in item.entries}]
-        if unknown:
+        if unknown and not args.all:
             raise ConfigurationError(f"{item.name} has no sink {unknown[0]!r}; pytest-lava spool show {item.name}")
         print(f"{item.name} is {'waiting' if spool.retry(item, args.to).place == 'new' else 'as it was'}")
     return 0
@@ -222,6 +226,8 @@ def _spool(args: argparse.Namespace) -> tuple[Spool, FoundSecrets]:
 
     secrets = FoundSecrets(os.environ)
     folder = getattr(args, "lava_spool", None)
+    if folder and folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"--lava-spool {folder}: this is no folder; name another one")
     return Spool(folder.absolute() if folder else default_folder(), secrets.mask), secrets
 
 
@@ -240,6 +246,6 @@ def _time(text: str) -> float:
     from pytest_lava.stress.plan import parse_time
 
     try:
-        return parse_time(text, "a time")
+        return parse_time(text, "")
     except ConfigurationError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(str(error).strip()) from None

@@ -219,6 +219,7 @@ def test_a_signal_ends_the_waiting(desk: Desk) -> None:
         assert time.monotonic() - begin < 5
     assert "problem  submitting was interrupted" in session.output, session.output
     assert "sent     file-out" in session.output
+    assert "waiting  http-127.0.0.1: it had not answered when it was interrupted" in session.output
     assert len(new_items(desk)) == 1
 
 
