@@ -22,16 +22,19 @@ class Target:
 
     def __init__(self, folder: Path, shell: list[str]) -> None:
         self.bin, self.results, self._shell = folder / "bin", folder / "results", shell
+        #: more than it has by itself; None: without
+        self.environment: dict[str, str | None] = {}
         shutil.copytree(HELPERS, self.bin)
         for helper in self.bin.iterdir():
             helper.chmod(0o755)
         (self.results / "attachments").mkdir(parents=True)
 
     def run(self, name: str, *arguments: str, status: int = 0) -> str:
-        environment = {
+        given = {
             **os.environ, "LAVA_RESULT_DIR": str(self.results), "PATH": f"{self.bin}:{os.environ['PATH']}",
-            "LC_ALL": "C.UTF-8",
+            "LC_ALL": "C.UTF-8", **self.environment,
         }  # fmt: skip
+        environment = {key: value for key, value in given.items() if value is not None}
         done = subprocess.run(
             [*self._shell, str(self.bin / name), *arguments],
             check=False, env=environment, cwd=self.results, capture_output=True, timeout=30,
@@ -55,6 +58,22 @@ def test_a_result(target: Target) -> None:
     arguments = "mem", "--result", "pass", "--measurement", "1.5", "--units", "MB/s"
     (signal,) = target.signals("lava-test-case", *arguments)
     assert signal.raw == "TESTCASE TEST_CASE_ID=mem RESULT=pass UNITS=MB/s MEASUREMENT=1.5"
+
+
+@pytest.mark.parametrize("option", ["--units", "--measurement"])
+def test_a_last_option_whose_variable_is_empty(target: Target, option: str) -> None:
+    """``--units $UNITS``: LAVA's helper takes it, in bash and in busybox."""
+    (signal,) = target.signals("lava-test-case", "mem", "--result", "pass", option)
+    assert signal.raw == "TESTCASE TEST_CASE_ID=mem RESULT=pass"
+    assert not target.signals("lava-test-case", "mem", "--result", status=1)
+
+
+def test_what_a_command_sees_of_the_helper(target: Target) -> None:
+    text = target.run("lava-test-case", "a b", "--shell", 'echo "$TEST_CASE_ID $LC_ALL"')
+    assert text.splitlines()[1] == "a b C.UTF-8"
+    target.environment["LC_ALL"] = None
+    text = target.run("lava-test-case", "x", "--shell", 'echo "${LC_ALL-unset}"')
+    assert text.splitlines()[1] == "unset"
 
 
 def test_names_become_one_word_and_keep_their_letters(target: Target) -> None:
