@@ -21,7 +21,7 @@ from pytest_lava.plugin.scripts import Scripts
 from pytest_lava.plugin.session import Run
 from pytest_lava.plugin.sources import Sources
 from pytest_lava.plugin.stress import Stress
-from pytest_lava.plugin.submit import submission
+from pytest_lava.plugin.submit import forget, submission
 from pytest_lava.plugin.submit_live import LiveSubmission, check_live
 from pytest_lava.plugin.suites import Suites
 from pytest_lava.plugin.suites_by_name import take_named_suites
@@ -44,6 +44,7 @@ def take_part(config: pytest.Config) -> None:
         mistakes.append(str(error))
     try:
         submitted = None if given else submission(config, registry(config))
+        forget(config)  # a worker reads the command line, too
         if submitted is not None:
             check_live(config, submitted.choices)
     except ConfigurationError as error:

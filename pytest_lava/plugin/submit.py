@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from pytest_lava.plugin.session import Run
     from pytest_lava.registry import Registry
 
-__all__ = ["Submission", "submission"]
+__all__ = ["Submission", "forget", "submission"]
 
 _ON_TERMINAL, _IN_CI, _ELSEWHERE = 2.0, 120.0, 30.0  # seconds
+_ADDED = "PYTEST_ADDOPTS"  # of the environment; --submit may stand there, with a secret in its URL
 _INTERRUPTED = 2.0  # seconds: whoever interrupts a run waits for its end, and not for more
 
 
@@ -48,8 +49,12 @@ def submission(config: pytest.Config, registry: Registry) -> Submission:
         base = Path(config.invocation_params.dir)
         settings = Settings(settings_files(base, config.rootpath))
         choices = SinkChooser(settings, registry, secrets, base).choose(option.lava_submit)
-        option.lava_submit = [without_secret(text) for text in option.lava_submit]
     return Submission(choices, secrets, Spool(folder, secrets.mask), registry)
+
+
+def forget(config: pytest.Config) -> None:
+    """Whatever shows the options from now on, a failed assertion too, has no secret of a URL."""
+    config.option.lava_submit = [without_secret(text) for text in config.option.lava_submit or ()]
 
 
 class Submission:
@@ -79,6 +84,9 @@ class Submission:
         """What this process starts, boards too, gets no secret of ours with its environment."""
         for name in [name for name in os.environ if name.startswith(PREFIX)]:
             self._hidden[name] = os.environ.pop(name)
+        given = os.environ.get(_ADDED, "")
+        if (shown := without_secret(given)) != given:
+            self._hidden[_ADDED], os.environ[_ADDED] = given, shown
 
     def begin(self, run: Run) -> None:
         """The first item is about to run: what earlier runs left is sent meanwhile."""

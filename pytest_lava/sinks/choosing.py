@@ -99,6 +99,8 @@ class SinkChooser:
         if kind not in ("http", *_FOLDERS):  # there a query belongs to the URL, or to the name
             parts = urlsplit(url)
             given = {"url": urlunsplit(parts._replace(query="")), **dict(parse_qsl(parts.query))}
+        if login.user and "user" in driver.Options.model_fields:
+            given["user"] = login.user
         name = _name_of(kind, url)
         for number in range(2, 1000):
             if name not in taken or taken[name].options == self._options(name, driver, given, None):

@@ -79,6 +79,7 @@ def test_a_secret_is_nowhere(desk: Desk, status: int, after: str) -> None:
         server.says = status, told.encode()
         url = server.url().replace("//", f"//u:{SECRET.replace('/', '%2F')}@")
         desk.write("pytest-lava.toml", f'[sinks.hook]\nkind = "http"\nurl = "{server.url()}"\nauth = "bearer"\n')
+        desk.env["PYTEST_ADDOPTS"] = f"--submit={url}"
         code, session = desk.run(
             *BOARD, "--command=env", "--submit", url, "--submit=hook", "-l",
             "--tb=long", "-vv", "--log-level=DEBUG", "--submit-wait=1s",
@@ -129,7 +130,7 @@ def test_a_server_that_is_down_gets_it_with_the_next_run(desk: Desk) -> None:
         assert re.search(r"^older    1 sent$", second.output, re.MULTILINE), second.output
         assert server.stored == {uuid_of(first): (first.folder / "bundle.json").read_bytes()}
     code, strict = desk.run(
-        *BOARD, "--command=true", "--submit=http://127.0.0.1:1/", "--submit-strict", "--submit-wait=0", run="strict"
+        *BOARD, "--command=true", "--submit=http://127.0.0.1:1/", "--submit-strict", "--submit-wait=1s", run="strict"
     )
     assert code == 1, strict.output
     assert "waiting  http-127.0.0.1: http://127.0.0.1:1/ was not tried yet" in strict.output
@@ -230,8 +231,10 @@ def test_a_board_that_does_not_boot_and_workers(desk: Desk) -> None:
     code, session = desk.run("--board=dead", "--command=true", "--submit=./out")
     assert code in (1, 69), session.output
     assert (desk.folder / "out" / uuid_of(session) / "bundle.json").is_file(), session.output
-    desk.write("test_it.py", "import pytest\n@pytest.mark.parametrize('n', range(4))\ndef test_n(shell, n): pass\n")
-    code, session = desk.run(*BOARD, "-n2", "test_it.py", "--submit=./out2", run="two")
+    desk.write("test_it.py", "import pytest\n@pytest.mark.parametrize('n', range(4))\ndef test_n(shell, n, request):\n"
+               "    assert 'geheim' not in repr(request.config.option)\n")  # fmt: skip
+    code, session = desk.run(*BOARD, "-n2", "test_it.py", "--submit=./out2", "--submit=http://u:geheim@127.0.0.1:1/",
+                             "--submit-wait=1s", run="two")  # fmt: skip
     assert code == 0, session.output
     assert [path.name for path in (desk.folder / "out2").iterdir()] == [uuid_of(session)]
 

@@ -103,6 +103,8 @@ def test_a_name_means_its_table(desk: Desk) -> None:
 def test_each_place_is_used_once(desk: Desk) -> None:
     names = [choice.name for choice in desk.choose("./a", "./a", "x/a", "http://h/1", "http://h/2", "http://h/1")]
     assert names == ["file-a", "file-a-2", "http-h", "http-h-2"]
+    twice = [choice.name for choice in desk.choose(*["http://u:s3cret@h/1"] * 2, "http://v:s3cret@h/1")]
+    assert twice == ["http-h", "http-h-2"]
 
 
 def test_settings_of_the_project_come_first(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
