@@ -12,7 +12,7 @@ from pytest_lava.results.bundle_files import Taken
 from pytest_lava.results.bundle_measurements import measured_results
 from pytest_lava.results.bundle_parts import Bundle, attributes, date, duration
 from pytest_lava.results.bundle_source import Source
-from pytest_lava.results.record import DEFINITION, LAVA, Case, Record
+from pytest_lava.results.record import DEFINITION, LAVA, Case, Record, results_of
 from pytest_lava.results.slug import CASE_ID_LIMIT, TEST_ID_LIMIT, Namer, case_id, slug
 from pytest_lava.results.text import plain
 
@@ -70,11 +70,12 @@ def suite_run(source: Source, group: Group, names: Namer) -> Bundle:
         run["testdef_metadata"] = {name: plain(str(testdef.get(name) or "")) for name in fields}
     logs = source.logs.of_cases(group.cases)
     ids = Namer(slug, TEST_ID_LIMIT) if group.command else Namer(case_id, CASE_ID_LIMIT)
+    results = {case.nodeid for case in results_of(group.cases)}
     for case in group.cases:
         if case.last(DEFINITION):
             _take_files(source, run, case)
-        if case.last(DEFINITION) == "ended" and case.verdict.outcome in ("passed", "failed"):
-            continue  # its cases have said it all
+        if case.nodeid not in results:
+            continue
         name = ids.unique(case.suite if group.command else case.name)
         result, taken = case_result(source, case, name, files=not case.last(DEFINITION))
         if case.last("log_line") and run.get("attachments"):

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.results.journal import Line
 
-__all__ = ["DEFINITION", "LAVA", "UNFINISHED", "Case", "Record", "Verdict", "collect", "number"]
+__all__ = ["DEFINITION", "LAVA", "UNFINISHED", "Case", "Record", "Verdict", "collect", "number", "results_of"]
 
 #: the suite of reports about the run itself: deploy and boot
 LAVA = "lava"
@@ -139,6 +139,17 @@ class Record:
         starts = [line for line in (*self.boots, *self.resumes) if line.get("target") == target and line.get("uname")]
         told = [line["uname"].get("release") for line in starts]
         return str((self.target(target).get("kernel") or {}).get("release") or (told[0] if told else "") or "")
+
+
+def results_of(cases: Iterable[Case]) -> list[Case]:
+    """Those that are results: not a suite that ran to its end, as its cases have said it all, unless it has none."""
+    every = list(cases)
+    told = {(case.target, case.suite) for case in every if not case.last(DEFINITION)}
+    return [case for case in every if (case.target, case.suite) not in told or not _said_by_others(case)]
+
+
+def _said_by_others(case: Case) -> bool:
+    return case.last(DEFINITION) == "ended" and case.verdict.outcome in ("passed", "failed")
 
 
 def number(value: object) -> float | None:

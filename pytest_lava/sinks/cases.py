@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from pytest_lava.results.kernel_messages import kernel_messages, kernel_traces
-from pytest_lava.results.record import DEFINITION, LAVA, Case, Record
+from pytest_lava.results.record import LAVA, Case, Record, results_of
 from pytest_lava.results.text import plain, tail
 
 __all__ = ["LOG_LIMIT", "Size", "case_log", "finite", "log_limit", "measured_as_a_whole", "shown_cases", "sizes"]
@@ -65,11 +65,8 @@ def finite(value: object) -> float | None:
 
 
 def shown_cases(record: Record, *, live: bool) -> list[Case]:
-    """All that are results; with ``live`` those that have ended, and will not become others.
-
-    A definition that ran to its end is none, as its cases have said it all.
-    """
-    return [case for case in record.cases if _is_result(case) and (not live or _has_ended(case))]
+    """All that are results; with ``live`` those that have ended, and will not become others."""
+    return [case for case in results_of(record.cases) if not live or _has_ended(case)]
 
 
 def log_limit(cases: int) -> int:
@@ -89,10 +86,6 @@ def case_log(case: Case, limit: int) -> str:
     parts += [str(verdict.error.get("evidence") or ""), kernel_traces(kernel_messages(case.lines))]
     text = plain("\n\n".join(part.strip("\n") for part in parts if part.strip()))
     return text if len(text) <= limit else tail(text, limit - _MARGIN)
-
-
-def _is_result(case: Case) -> bool:
-    return not (case.last(DEFINITION) == "ended" and case.verdict.outcome in ("passed", "failed"))
 
 
 def _has_ended(case: Case) -> bool:
