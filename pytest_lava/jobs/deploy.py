@@ -19,7 +19,9 @@ __all__ = ["Deploying", "chosen"]
 
 _DOWNLOADS = "downloads://"
 #: names of images -> what they are, where no argument says so
-_BY_NAME: Mapping[str, str] = {"kernel": "kernel", "ramdisk": "initrd", "initrd": "initrd", "dtb": "dtb"}
+_BY_NAME: Mapping[str, str] = {
+    "kernel": "kernel", "ramdisk": "initrd", "initrd": "initrd", "dtb": "dtb", "rootfs": "drive",
+}  # fmt: skip
 _PARTS = (("kernel", "kernel"), ("ramdisk", "initrd"), ("initrd", "initrd"), ("dtb", "dtb"), ("modules", "modules"))
 
 
@@ -90,7 +92,9 @@ class Deploying:
         said = self._arguments(table, images)
         parts: dict[str, str] = {}
         for name, text in texts.items():
-            role = "drive" if bare else said.roles.get(name) or _BY_NAME.get(name, "drive")
+            role = "drive" if bare else said.roles.get(name) or _BY_NAME.get(name)
+            if role is None:
+                continue  # LAVA does not hand it to QEMU either
             if role == "drive":
                 parts[re.sub(r"\W", "_", name)] = text
             else:

@@ -256,6 +256,12 @@ def test_qemu_of_a_container_is_the_one_of_this_machine(tmp_path: Path) -> None:
     assert job.remarks == ("job.yaml: the QEMU of this machine is started, not that of the job's container",)
 
 
+def test_an_image_that_no_argument_names_is_not_given_to_qemu(tmp_path: Path) -> None:
+    """As in LAVA: TF-A's jobs download a ``bios`` so, and it is no disk."""
+    more = DEPLOY + "      bios: {url: 'http://127.0.0.1/bios.bin'}\n"
+    assert list(read(tmp_path, more + BOOT + TEST).stages[0].deployed.images) == ["rootfs"]
+
+
 def test_actions_that_do_not_fit_each_other(tmp_path: Path) -> None:
     assert mistakes(tmp_path, DEPLOY + TEST)[0][1] == "there is no 'boot' before this 'test'"
     assert mistakes(tmp_path, DEPLOY)[0][1].startswith("nothing of it runs on a board")
