@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,19 @@ class Terminal:
             terminalreporter.write_sep("=", "root cause", red=True, bold=True)
             terminalreporter.write_line(cause, red=True)
         yield
+        self._results(terminalreporter)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Iterator[None]:
+        """pytest has no summary for a run that SIGTERM ended; where its results are is told all the same."""
+        yield
+        terminal = session.config.pluginmanager.getplugin("terminalreporter")
+        if terminal and self._run.journal is not None and int(session.exitstatus) > 128:
+            with suppress(OSError):  # SIGHUP: there is no terminal any more
+                self._results(terminal)
+
+    def _results(self, terminalreporter: Any) -> None:
+        run = self._run
         if terminalreporter.verbosity >= 0:
             terminalreporter.write_sep("=", "board results")
             for line in run.resumes():

@@ -197,6 +197,8 @@ def test_an_interrupted_run_is_submitted(desk: Desk, number: signal.Signals) -> 
         assert not (desk.folder / "out").exists()
         done = desk.cli("submit", "run")
         assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        assert "sent     file-out" in session.output, session.output
     content = json.loads((desk.folder / "out" / uuid_of(session) / "bundle.json").read_text())
     results = {one["test_case_id"]: one["result"] for run in content["test_runs"] for one in run["test_results"]}
     assert results["test_good"] == "pass", results
