@@ -154,12 +154,14 @@ class Submission:
         return bool(self._outcomes) and all(outcome.status == "sent" for outcome in self._outcomes)
 
     def _submit(self, run: Run, status: int) -> None:
+        patience = _patience(run.config, status)
+        whole = Deadline.after(patience)  # people wait for the keeping too
         items = self._keep(run)
         failed: list[Try] = []
         tries = max((board.model.retry.submit for target in run.plan.targets for board in target.request.candidates),
                     default=1)  # fmt: skip
         sender = Sender(self._spool, self._registry, self.secrets, failed.append)
-        deadline = Deadline.after(_patience(run.config, status))
+        deadline = Deadline(max(whole.at, Deadline.after(patience / 2).at))
         self._say(run, deadline)
         self._waiting = True
         otherwise = "" if deadline.expired else "it had not answered when it was interrupted"

@@ -10,6 +10,8 @@ SOAK = bool(os.environ.get("LAVA_SOAK"))
 
 #: beginnings of node ids below tests/
 VARIANTS = (
+    "emulated/suites/test_shipped_suites.py::test_all_that_ships_is_green[qemu-x86_64]",
+    "e2e/submit/test_submit_squad.py::test_a_server_in_trouble_neither_delays_nor_fails_a_run",
     "contract/sinks/test_kcidb_faults.py::test_every_fault_alone",
     "contract/sinks/test_squad_contract.py::test_many_tests[ours]",
     "e2e/submit/test_submitting_runs.py::test_a_secret_is_nowhere[500-waiting]",
