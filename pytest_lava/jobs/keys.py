@@ -36,7 +36,9 @@ def _refused(said: str) -> Key:
 _JOB: Mapping[str, Key] = {
     "job_name": _taken("an attribute of its results"),
     "device_type": _taken("the board, unless `--board` is given"),
-    "timeouts": _taken("limits of the job, its actions and test shells"),
+    "timeouts": _taken(
+        "limits of the job, its actions and test shells; not those of `connection` or of parts of actions"
+    ),
     "actions": _taken("deploy, boot and test, in their order"),
     "context": _taken("see below"),
     "metadata": _taken("attributes of its results"),
