@@ -124,6 +124,16 @@ def test_damage_is_found_and_made_good(cache: Path, capsys: pytest.CaptureFixtur
         assert (shelf.make("kernels", "one", tree) / "lib" / "a").read_bytes() == b"x" * 100 * KIB
 
 
+@pytest.mark.parametrize("kind", ["kernels", "injected", "urls", "facts"])
+def test_what_killed_runs_left_half_made_goes(cache: Path, kind: str) -> None:
+    rest = cache / kind / ".0123.sha256.tmp-deadbeef"
+    rest.parent.mkdir(exist_ok=True)
+    rest.write_text("half")
+    prune(cache, 1 << 40)
+    assert not rest.exists()
+    assert len(names(cache)) == 3
+
+
 def test_a_download_that_broke_off_can_go_too(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     with web_server(tmp_path / "www") as server, closing(Shelf(cache)) as shelf:
