@@ -20,6 +20,7 @@ from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.cpio import concatenate, modules_archive
 from pytest_lava.images.debian import DemoAssets, demo_assets
 from pytest_lava.images.media import boot_medium
+from pytest_lava.images.shelf import Shelf
 
 pytestmark = [pytest.mark.emulated, pytest.mark.timeout(180)]
 
@@ -55,7 +56,7 @@ class Machine:
                 "-device",
                 "virtio-net-pci,netdev=n0",
             ]
-        medium = boot_medium({"Image": assets.kernel, "initrd.gz": initrd})
+        medium = boot_medium({"Image": assets.kernel, "initrd.gz": initrd}, Shelf(cache_dir()))
         drive = [
             "-drive",
             f"file={medium},format=raw,if=none,id=d0,snapshot=on",
