@@ -10,15 +10,17 @@ SOAK = bool(os.environ.get("LAVA_SOAK"))
 
 #: beginnings of node ids below tests/
 VARIANTS = (
-    "emulated/suites/test_shipped_suites.py::test_all_that_ships_is_green[qemu-x86_64]",
-    "e2e/submit/test_submit_squad.py::test_a_server_in_trouble_neither_delays_nor_fails_a_run",
     "contract/sinks/test_kcidb_faults.py::test_every_fault_alone",
     "contract/sinks/test_squad_contract.py::test_many_tests[ours]",
+    "e2e/submit/test_submit_squad.py::test_a_server_in_trouble_neither_delays_nor_fails_a_run",
     "e2e/submit/test_submitting_runs.py::test_a_secret_is_nowhere[500-waiting]",
     "e2e/submit/test_submitting_runs.py::test_an_interrupted_run_is_submitted[15]",
     "emulated/agent/test_agent.py::test_noise_without_end_is_an_error",
     "emulated/agent/test_agent.py::test_shell_that_is_killed_and_started_again[kill -9 $$-bash]",
+    "emulated/agent/test_agent.py::test_shell_that_is_killed_and_started_again[kill -9 $$-dash]",
     "emulated/agent/test_agent.py::test_shell_that_is_killed_and_started_again[kill -9 $$-mksh]",
+    "emulated/agent/test_agent.py::test_shell_that_is_killed_costs_no_time_limit[bash]",
+    "emulated/agent/test_agent.py::test_shell_that_is_killed_costs_no_time_limit[mksh]",
     "emulated/console/test_ladder.py::test_break_over_any_kind_of_line[telnet]",
     "emulated/console/test_ladder.py::test_kernel_tells_why_the_shell_does_not_come_back[qemu-x86_64]",
     "emulated/console/test_ladder.py::test_kernel_that_dies_while_it_is_asked_has_crashed[qemu-arm64]",
@@ -32,9 +34,11 @@ VARIANTS = (
     "emulated/plugin/test_face_on_qemu.py::test_two_boards_and_two_kernels_each_deployed_once",
     "emulated/snapshot/test_faults.py::test_two_at_once",
     "emulated/snapshot/test_resume.py::test_random_numbers_of_a_kernel_that_has_none_yet",
+    "emulated/suites/test_shipped_suites.py::test_all_that_ships_is_green[qemu-x86_64]",
     "emulated/transfer/test_memory.py::test_a_large_file_takes_little_memory[serial]",
     "emulated/transfer/test_transfer_on_qemu.py::test_crash_in_the_middle[put]",
     "emulated/transfer/test_transfer_on_qemu.py::test_the_network_of_a_shipped_board[qemu-x86_64]",
+    "emulated/watch/test_face_of_pstore.py::test_a_crash_in_the_last_test_is_told_too[ramoops]",
     "emulated/watch/test_face_of_the_watch.py::test_panic_while_the_test_computes[teardown]",
     "emulated/watch/test_panics_on_qemu.py::test_panic_while_output_is_sent[marker]",
 )

@@ -36,13 +36,13 @@ END
 def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     with open_board(tmp_path_factory.mktemp("arm64"), "qemu-arm64", additions=guest_shells()) as board:
         board.reach(State.SHELL)
+        board.shell.leave(soon())
         yield board
 
 
 @pytest.fixture(scope="module")
 def shell(board: Board, request: pytest.FixtureRequest) -> Iterator[AgentShell]:
-    """The shell of this name, on top of the board's own."""
-    board.shell.leave(soon())
+    """The shell of this name, in the place of the board's own."""
     board.console.write(GUEST_SHELLS[getattr(request, "param", "busybox")].encode() + b"\n", soon())
     shell = AgentShell(board.console)
     shell.take_over(soon(30))
