@@ -189,7 +189,7 @@ def test_a_recovery_in_a_test_that_passed_over_its_limit(bench: Desk, tests: Wri
     assert (found["test_second_victim[bench]"], found["test_after[bench]"]) == ("fail", "pass")
     assert error(session, "test_victim")["message"] == OVER
     assert len(lines(session, "boot")) == 3
-    assert "never" not in (session.folder / "console.log").read_text()
+    assert b"never" not in (session.folder / "console.log").read_bytes()
 
 
 def test_the_limit_of_a_session(bench: Desk) -> None:

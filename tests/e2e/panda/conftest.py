@@ -10,6 +10,7 @@ from lava_desk import Desk, free_port, missing
 
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.media import boot_medium
+from pytest_lava.images.shelf import Shelf
 
 #: the lab's power switch: U-Boot, a boot medium, and a console as the lab has it
 _SWITCH = """\
@@ -61,7 +62,7 @@ def medium() -> Path:
     kernels, initrds = [folder / "vmlinuz"], sorted(folder.glob("initrd-*.img"))
     if not _BIOS.exists() or not kernels[0].exists() or not initrds:
         pytest.skip("needs u-boot-qemu and `pytest-lava fetch arm64`")
-    return boot_medium({"Image": kernels[0], "initrd.img": initrds[-1]})
+    return boot_medium({"Image": kernels[0], "initrd.img": initrds[-1]}, Shelf(cache_dir()))
 
 
 Panda = Callable[..., int]

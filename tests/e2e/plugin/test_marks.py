@@ -237,7 +237,7 @@ def test_limits_of_deployment_and_boot(face: Face) -> None:
     result = face.run(
         "--board=option", "--board=file", "--boot-timeout=0.5", "--board=flash", "--deploy-timeout=0.6", "test_it.py"
     )
-    assert result.ret == 69
+    assert result.ret == 1  # who allows less than the board file is to blame, not the lab
     failed = {line["nodeid"]: line["message"] for line in face.journal() if line["outcome"] == "failed"}
     assert set(failed) == {"boot::option", "boot::file", "deploy::flash"}
     assert "within 0.5 s" in failed["boot::option"]

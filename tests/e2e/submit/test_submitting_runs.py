@@ -133,7 +133,7 @@ def test_a_server_that_is_down_gets_it_with_the_next_run(desk: Desk) -> None:
         *BOARD, "--command=true", "--submit=http://127.0.0.1:1/", "--submit-strict", "--submit-wait=1s", run="strict"
     )
     assert code == 1, strict.output
-    assert "waiting  http-127.0.0.1: http://127.0.0.1:1/ was not tried yet" in strict.output
+    assert "waiting  http-127.0.0.1: cannot reach http://127.0.0.1:1/: Connection refused" in strict.output
 
 
 def test_the_end_on_a_terminal_is_not_delayed(desk: Desk) -> None:
