@@ -125,7 +125,9 @@ def test_each_kind_of_commit(place: Place) -> None:
 
 def test_a_build_that_makes_no_new_kernel_is_told(place: Place) -> None:
     def judged(build: str) -> str:
-        done = place.run([*place.command(build=build)[:4], "--", "--board=lab", "--kernel-tree=.", "--kernel=nosuch"], 60)
+        done = place.run(
+            [*place.command(build=build)[:4], "--", "--board=lab", "--kernel-tree=.", "--kernel=nosuch"], 60
+        )
         assert done.returncode == 132, done.stdout
         return done.stdout.splitlines()[-1]
 
