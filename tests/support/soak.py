@@ -12,6 +12,8 @@ SOAK = bool(os.environ.get("LAVA_SOAK"))
 VARIANTS = (
     "contract/sinks/test_kcidb_faults.py::test_every_fault_alone",
     "contract/sinks/test_squad_contract.py::test_many_tests[ours]",
+    "e2e/bisect/test_bisect_run.py::test_each_kind_of_commit",
+    "e2e/plugin/test_beside_other_plugins.py::test_beside_plugins_that_clash_elsewhere[pytest-embedded]",
     "e2e/submit/test_submit_squad.py::test_a_server_in_trouble_neither_delays_nor_fails_a_run",
     "e2e/submit/test_submitting_runs.py::test_a_secret_is_nowhere[500-waiting]",
     "e2e/submit/test_submitting_runs.py::test_an_interrupted_run_is_submitted[15]",
