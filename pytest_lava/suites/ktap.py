@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_lava.suites.ktap_lines import STAMPED, KtapLine, named, read_line, verdict
 from pytest_lava.suites.parsing import ParsedCase, Told
+from pytest_lava.suites.tail import Tail
 
 __all__ = ["KtapParser"]
 
@@ -46,20 +47,7 @@ class _Level:
     #: its results that wait for its name, and those of a level below that ended
     held: list[ParsedCase] = field(default_factory=list)
     orphans: list[ParsedCase] = field(default_factory=list)
-    output: list[str] = field(default_factory=list)
-    size: int = 0
-
-    def keep(self, line: str) -> None:
-        self.output.append(line)
-        self.size += len(line) + 1
-        while self.size > _KEPT and len(self.output) > 1:
-            self.size -= len(self.output.pop(0)) + 1
-
-    def take_output(self) -> str:
-        text = "\n".join(self.output)
-        self.output.clear()
-        self.size = 0
-        return text
+    output: Tail = field(default_factory=lambda: Tail(_KEPT))
 
     @property
     def untouched(self) -> bool:
@@ -140,7 +128,7 @@ class KtapParser:
 
     def _take(self, found: KtapLine, line: str) -> None:
         if found.kind in ("text", "comment", "yaml") or (found.kind == "result" and self._is_prose(found)):
-            self._level_of(found).keep(line)
+            self._level_of(found).output.keep(line)
             return
         self.said = True
         if found.kind == "subtest":
@@ -177,7 +165,7 @@ class KtapParser:
             self._close()
         if self._levels[-1].width < width:
             if len(self._levels) >= _DEEP:
-                self._levels[-1].keep(line)
+                self._levels[-1].output.keep(line)
                 return None
             above = self._levels[-1]
             if above.ended:
@@ -217,7 +205,7 @@ class KtapParser:
         if level is self._levels[0] or level.untouched:
             self._begin(level)
             if not level.next_name:
-                level.take_output()  # what came before is about no test
+                level.output.clear()  # what came before is about no test
         else:  # the line of the test before it was lost
             self._close()
             level = self._at(found.width, line) or level
@@ -252,7 +240,7 @@ class KtapParser:
         name = name or level.next_name or (f"test-{number}",)
         self._adopt(at, name)
         level.next_name, level.ended = (), False
-        case = ParsedCase(name, result, reason, directive, level.take_output(), self._line)
+        case = ParsedCase(name, result, reason, directive, level.output.take(), self._line)
         if level.version == "KTAP":
             self._tell(at, case)
         else:
@@ -274,8 +262,8 @@ class KtapParser:
         above = self._levels[-1]
         above.orphans += level.held
         above.next_name, above.ended = level.name or above.next_name, True
-        for line in level.output:
-            above.keep(line)
+        for line in level.output.lines:
+            above.output.keep(line)
 
     def _complete(self, at: int) -> None:
         """No further result of a level follows: what was begun or planned and did not come has failed."""
@@ -303,7 +291,7 @@ class KtapParser:
             name = name or (f"test-{level.count}",)
             self._adopt(at, name)
             why = "it began, and gave no result" + (f": {level.bail}" if level.bail else "")
-            self._tell(at, ParsedCase(name, "fail", why, output=level.take_output()))
+            self._tell(at, ParsedCase(name, "fail", why, output=level.output.take()))
         level.next_name, level.ended = (), False
 
     def _tell_missing(self, at: int, level: _Level, ending: str) -> None:

@@ -17,6 +17,7 @@ from pytest_lava.console.kernel_records import CALLER, RECORD, STAMP
 from pytest_lava.suites.api import Case, Report
 from pytest_lava.suites.definition import Pattern
 from pytest_lava.suites.signals import BadSignal, Outcome, Signal, broken, outcome, outcome_of, scan
+from pytest_lava.suites.tail import Tail
 
 __all__ = ["Reader"]
 
@@ -38,18 +39,7 @@ class _Said:
     last: float = 0.0
     ended: bool = False
     raised: str = ""
-    output: list[str] = field(default_factory=list)
-    size: int = 0
-
-    def keep(self, line: str) -> None:
-        self.output.append(line)
-        self.size += len(line) + 1
-        while self.size > _KEPT and len(self.output) > 1:
-            self.size -= len(self.output.pop(0)) + 1
-
-    def clear(self) -> None:
-        self.output.clear()
-        self.size = 0
+    output: Tail = field(default_factory=lambda: Tail(_KEPT))
 
 
 class Reader:
@@ -90,7 +80,7 @@ class Reader:
         self._line, self._rest = 0, b""
         self._live.last = self._clock()
         self._heard.clear()
-        self._live.clear()
+        self._live.output.clear()
 
     # -- live ---------------------------------------------------------------------------------------------------
 
@@ -124,7 +114,7 @@ class Reader:
             self._heard[signal.raw] += 1
             self._take(self._live, signal, self._line)
         if not found:
-            self._live.keep(line)
+            self._live.output.keep(line)
             for told in self._matches(line):
                 self._heard[f"match {told}"] += 1
                 self._tell(self._live, told, self._line)
@@ -158,13 +148,13 @@ class Reader:
                     heard[signal.raw] -= 1
                 self._take(said, signal, None, silent=not new)
             if not found:
-                said.keep(line)
+                said.output.keep(line)
                 if broken(line):
                     self._remark(f"this is no whole signal, so it is no result: {line.strip()[:200]}")
                 for told in self._matches(line):
                     if heard[key := f"match {told}"]:
                         heard[key] -= 1
-                        said.clear()
+                        said.output.clear()
                     else:
                         self._tell(said, told, None)
         for raw, count in heard.items():
@@ -192,7 +182,7 @@ class Reader:
             said.set_name = words[1] if len(words) > 1 and words[0] == "START" else ""
         elif kind == "STARTTC" and signal.words:
             said.started[signal.words[0]] = self._clock(), line or 0
-            said.clear()
+            said.output.clear()
         elif kind == "ENDRUN":
             said.ended = True
         elif kind == "TESTRAISE":
@@ -212,9 +202,8 @@ class Reader:
         now = self._clock()
         start, begin = said.started.pop(told.id, (said.last, 0))
         limit = _KEPT if begin else _SHOWN
-        output = "\n".join(said.output)[-limit:]
+        output = said.output.take()[-limit:]
         said.last = now
-        said.clear()
         if silent:
             return
         self.cases += 1
