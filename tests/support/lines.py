@@ -7,6 +7,7 @@ import random
 import re
 import select
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from pytest_lava.console.watch import FindingKind
 from pytest_lava.deadline import Deadline
 from pytest_lava.events import EventLog
 
-__all__ = ["SHELLS", "FaultLine", "Peer", "open_agent", "open_shell", "soon"]
+__all__ = ["SHELLS", "FaultLine", "Peer", "end_board", "open_agent", "open_shell", "soon"]
 
 #: every shell that can be had here; scripts/setup-host installs busybox and mksh
 SHELLS = {
@@ -39,6 +40,15 @@ SHELLS = {
 def soon(seconds: float = 10) -> Deadline:
     """Enough for what takes no time."""
     return Deadline.after(seconds)
+
+
+def end_board(shell: subprocess.Popen[bytes]) -> None:
+    """Kill a shell that plays a board behind a wire. A real one loses its memory, so the files in it go too."""
+    shell.kill()
+    shell.wait()
+    for left in Path("/dev/shm").glob(f".lava{shell.pid}*"):
+        if re.fullmatch(rf"\.lava{shell.pid}(\..*)?", left.name):
+            left.unlink(missing_ok=True)
 
 
 @contextmanager

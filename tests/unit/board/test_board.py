@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.boards import NobodyToGuard, open_board
+from support.lines import end_board
 
 from pytest_lava.board.board import Board, State
 from pytest_lava.config.boards import BoardFiles
@@ -218,8 +219,7 @@ def running(tmp_path: Path) -> Iterator[str]:
     for wire in wires:
         wire.start()
     yield os.ttyname(slave)
-    shell.kill()
-    shell.wait()
+    end_board(shell)
     os.close(slave)
     os.close(far_end)
     for wire in wires:

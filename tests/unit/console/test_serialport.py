@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import serial.rfc2217
-from support.lines import open_shell, soon
+from support.lines import end_board, open_shell, soon
 from support.rfc2217 import PtyPort, Rfc2217Server, ser2net
 
 from pytest_lava.console.console import Console
@@ -46,8 +46,7 @@ def port_with_shell() -> Iterator[str]:
     for wire in wires:
         wire.start()
     yield os.ttyname(near_end)  # kept open: unlike hardware, a pty hangs up while nobody has it open
-    shell.kill()
-    shell.wait()
+    end_board(shell)
     for fd in (near_end, far_end):
         os.close(fd)
     for wire in wires:
