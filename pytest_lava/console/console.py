@@ -81,7 +81,9 @@ class Console:
         self.hang: Responsiveness | None = None
         #: kernel.sysrq of the kernel that runs, or its first digit, as its shell told; empty if that is not known
         self.sysrq = ""
+        #: where the log of the board begins that is there now, see :meth:`mark_boundary`
         self.boundary = 0
+        self._boundaries: list[int] = []  # of all boards that were
         #: called with what :meth:`mark` gets, for an event log
         self.on_mark: Callable[[str], None] | None = None
         #: what was typed, and what people are not shown
@@ -161,6 +163,7 @@ class Console:
         """From here on the board is another one (power cycle): no pattern matches across, old findings are gone."""
         with self._bell:
             self.boundary, self.hang, self.sysrq = self._bytes.end if at is None else at, None, ""
+            self._boundaries.append(self.boundary)
             self._doubt = None
             self._findings.new_board(self.boundary)
         return self.boundary
@@ -190,7 +193,7 @@ class Console:
 
     def incidents(self, begin: int = 0, end: int | None = None) -> list[Incident]:
         """The same with their traces; what is said within one trace is one incident."""
-        return incidents_of(self.read, self.findings(begin, end))
+        return incidents_of(self.read, self.findings(begin, end), self._boundaries)
 
     def let_traces_end(self, begin: int) -> None:
         """Wait until the last trace from ``begin`` on is complete, or the line is quiet for a moment."""

@@ -8,8 +8,11 @@ such end, it ends when the kernel is quiet.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from pytest_lava.console.watch import Finding, FindingKind
 
@@ -92,15 +95,28 @@ def ends_trace(said: bytes) -> bool:
     return last is not None and b"\n" in said[last.end() :]
 
 
-def incidents_of(read: Read, findings: Iterable[Finding]) -> list[Incident]:
+def incidents_of(read: Read, findings: Iterable[Finding], boundaries: Sequence[int] = ()) -> list[Incident]:
     """Put findings (in the order of the log) with their traces; those within one trace are one incident.
 
-    But for a task that hangs or a processor that stalls: somebody else says so, in the midst of what is told.
+    But for a task that hangs or a processor that stalls: somebody else says so, in the midst of what is told. No trace
+    crosses one of the ``boundaries`` (ascending): there another board begins, whose clock may go on where this one's
+    stopped.
     """
+    boards = groupby(findings, key=lambda finding: bisect_right(boundaries, finding.offset))
+    limits = (0, *boundaries, sys.maxsize)
+    return [one for number, found in boards for one in _of_board(read, found, limits[number], limits[number + 1])]
+
+
+def _of_board(log: Read, findings: Iterable[Finding], floor: int, ceiling: int) -> list[Incident]:
+    """What one board said, between two offsets of the log."""
+
+    def read(begin: int, end: int) -> bytes:
+        return log(begin, min(end, ceiling))
+
     spans: list[_Span] = []
     beside: list[_Span] = []
     for finding in findings:
-        span, last = _span(read, finding, 0), spans[-1] if spans else None
+        span, last = _span(read, finding, floor), spans[-1] if spans else None
         if last is None or span.start >= last.end:
             spans.append(span)
         elif finding.kind is FindingKind.STALL and last.closed and last.start < finding.offset:

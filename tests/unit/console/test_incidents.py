@@ -13,6 +13,7 @@ TRACES = Path(__file__).parent / "traces"
 CUT = b"[    1.000000] ------------[ cut here ]------------\r\n"
 WARNING = CUT + b"[    1.000001] WARNING: CPU: 0 PID: 7 at mm/slub.c:1 here\r\n[    1.000002] ---[ end trace 0 ]---\r\n"
 PANIC = b"[    %d.000000] Kernel panic - not syncing: test\r\n"
+PANIC_AT = b"[    %f] Kernel panic - not syncing: test\r\n"
 HUNG = b"INFO: task kworker/0:1:12 blocked for more than 120 seconds.\r\n"
 
 
@@ -24,6 +25,17 @@ def found_in(said: bytes) -> list[Finding]:
 
 def told(said: bytes) -> list[Incident]:
     return incidents_of(lambda begin, end: said[begin:end], found_in(said))
+
+
+def test_a_trace_never_crosses_a_power_cycle() -> None:
+    """The clock of a board that resumed a state goes on from there: it may follow on where the one before died."""
+    dead = b"[    3.30] x\r\n[    3.350000] BUG: TASK stack guard page was hit\r\n" + PANIC_AT % 3.353
+    fresh = b"[    3.770000] dd invoked oom-killer: order=0\r\n" + PANIC_AT % 3.78
+    alone = [(one.name, len(dead) + one.start, len(dead) + one.end) for one in told(fresh)]
+    assert [name for name, *_ in alone] == ["oom", "panic"]
+    both = incidents_of(lambda begin, end: (dead + fresh)[begin:end], found_in(dead + fresh), [0, len(dead)])
+    assert [(one.name, one.start, one.end) for one in both[-2:]] == alone
+    assert both[-3].end == len(dead)
 
 
 def oops(name: str) -> bytes:
