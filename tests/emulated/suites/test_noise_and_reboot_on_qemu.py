@@ -9,12 +9,16 @@ from support.torture import count
 pytestmark = pytest.mark.emulated
 
 HEAD = "metadata: {{format: Lava-Test Test Definition 1.0, name: {name}}}\nrun:\n  steps:\n"
-#: 200 messages a second as far as the board comes to it, in bursts of twenty that look like signals
+#: messages that look like signals; what is owed to their rate since the start is made up for in a burst
+RATE = 200
 NOISE = """\
     - |
       set +x; dmesg -n 8; started=$(cut -d. -f1 /proc/uptime)
-      (while :; do for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        echo "<3>noise <LAVA_SIGNAL_TESTCASE TEST_CASE_ID=case-$n RESULT=fail" >/dev/kmsg; done; sleep 0.1; done) &
+      (n=0; since=$started; while :; do
+        read now rest </proc/uptime; owed=$(((${{now%.*}} - since) * {rate} + (1${{now#*.}} - 100) * {rate} / 100))
+        while [ $n -lt $owed ]; do
+          n=$((n + 1)); echo "<3>noise <LAVA_SIGNAL_TESTCASE TEST_CASE_ID=case-$n RESULT=fail" >/dev/kmsg; done
+        sleep 0.05; done) &
       noise=$!
       i=0; while [ $i -lt {cases} ]; do
         [ $((i % 50)) != 0 ] || lava-test-set start set$((i / 50))
@@ -30,7 +34,7 @@ RESULTS = ("pass", "fail", "skip")
 def test_none_wrong_none_lost_and_a_board_that_restarts(face: Face) -> None:
     face.snapshots = True
     cases = count(1000)
-    (face.path / "noise.yaml").write_text(HEAD.format(name="noise") + NOISE.format(cases=cases))
+    (face.path / "noise.yaml").write_text(HEAD.format(name="noise") + NOISE.format(cases=cases, rate=RATE))
     (face.path / "restart.yaml").write_text(
         HEAD.format(name="restart") + "    - lava-test-case before --result pass\n    - reboot -f\n    - sleep 100\n"
     )
