@@ -80,11 +80,10 @@ class Html:
         if run.journal is None:
             return
         prefix.append(_WRAPPED)
-        if cause := run.root_cause():
-            prefix.append(f'<p style="color: red"><b>{html.escape(cause)}</b></p>')
-        prefix += [f"<p>resumed: {html.escape(line)}</p>" for line in run.resumes()]
-        prefix += [f"<p>{title}: {html.escape(line)}</p>" for title, line in run.told()]
-        prefix += [f"<p>{title}: {html.escape(line)}</p>" for title, line in run.submitted()]
+        told = run.teller.told()
+        if told.cause:
+            prefix.append(f'<p style="color: red"><b>{html.escape(told.cause)}</b></p>')
+        prefix += [f"<p>{title}: {html.escape(line)}</p>" for title, line in (*told.lines, *run.submitted())]
         files = [run.plan.bundle, *sorted(run.folder.glob("**/console*.log")), run.folder / "events.jsonl"]
         links = [f'<a href="{html.escape(self._link(file))}">{html.escape(file.name)}</a>' for file in files]
         prefix.append(f"<p>{', '.join(links)}</p>")

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_lava.errors import Bug, ConfigurationError, InfrastructureError
 from pytest_lava.results.journal import read
+from pytest_lava.results.record import collect
 from pytest_lava.results.summary import exit_status
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def finish(run: Run, status: int, seconds: float) -> int:
     run.failures.forget_marks()
     _remember_unserved(run)
     if not run.config.option.setuponly:  # nothing was called, and should not be
-        status = exit_status(read(run.folder), status)
+        status = exit_status(collect(read(run.folder)), status)
     try:
         run.journal.write("end", durable=True, status=status, seconds=round(seconds, 6))
         write(run)

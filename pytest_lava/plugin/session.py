@@ -37,9 +37,8 @@ from pytest_lava.plugin.reporting import Reporting
 from pytest_lava.plugin.slices import Slices
 from pytest_lava.plugin.telling import Telling
 from pytest_lava.preparation import Preparation
-from pytest_lava.results.journal import Journal, read
-from pytest_lava.results.kernel_messages import told_stored
-from pytest_lava.results.record import collect
+from pytest_lava.results.journal import Journal
+from pytest_lava.results.told import Teller
 from pytest_lava.transfer.api import TransferPolicy
 
 if TYPE_CHECKING:
@@ -85,6 +84,8 @@ class Run:
         self.written = False
         self._finished = False
         self._telling = Telling(self)
+        #: what people are told of the run at its end
+        self.teller = Teller(self.folder)
         self._guardian = guardian
         self._started = monotonic()
         self._restore_signals = ExitStack()
@@ -105,27 +106,6 @@ class Run:
     def runs_tests(self) -> bool:
         """Whether this is more than a look at what there is."""
         return run_folder.runs_tests(self.config)
-
-    def root_cause(self) -> str | None:
-        """What went wrong with a board, in one line."""
-        from pytest_lava.results.summary import root_cause
-
-        return root_cause(read(self.folder))
-
-    def resumes(self) -> list[str]:
-        """Which boards were resumed and not booted, a line each."""
-        from pytest_lava.results.summary import told_resumes
-
-        return told_resumes(read(self.folder))
-
-    def told(self) -> list[tuple[str, str]]:
-        """What was recovered, what dead kernels stored and what took several tries: a title and a line each."""
-        from pytest_lava.results.recoveries import told_attempts, told_recoveries
-
-        record = collect(read(self.folder))
-        lines = [("recovery", line) for line in told_recoveries(record)]
-        lines += [("stored", line) for line in told_stored(record)]
-        return [*lines, *(("retried", line) for line in told_attempts(record))]
 
     def submitted(self) -> list[tuple[str, str]]:
         """What became of the results: a title and a line for each sink."""

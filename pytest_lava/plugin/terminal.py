@@ -63,7 +63,7 @@ class Terminal:
         if run.journal is None:
             yield
             return
-        if cause := run.root_cause():
+        if cause := run.teller.told().cause:
             terminalreporter.write_sep("=", "root cause", red=True, bold=True)
             terminalreporter.write_line(cause, red=True)
         yield
@@ -82,10 +82,8 @@ class Terminal:
         run = self._run
         if terminalreporter.verbosity >= 0:
             terminalreporter.write_sep("=", "board results")
-            for line in run.resumes():
-                terminalreporter.write_line(f"resumed  {line}", yellow=True)
-            for title, line in run.told():
-                terminalreporter.write_line(f"{title:<9} {line}", yellow=True)
+            for title, line in run.teller.told().lines:
+                terminalreporter.write_line(f"{title:<8} {line}", yellow=True)
             for title, path in self._files():
                 terminalreporter.write_line(f"{title:<8} {_short(path)}")
             for title, line in run.submitted():

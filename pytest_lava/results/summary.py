@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pytest_lava.errors import Blame, Effect, ExitStatus
 from pytest_lava.results.journal import Line
-from pytest_lava.results.record import LAVA, Case, Record, collect
+from pytest_lava.results.record import LAVA, Case, Record
 
 __all__ = ["Fault", "exit_status", "fault", "first_fault", "moment", "root_cause", "told_resumes"]
 
@@ -25,13 +24,13 @@ class Fault:
     error: Line
 
 
-def root_cause(lines: Iterable[Line]) -> str | None:
+def root_cause(record: Record) -> str | None:
     """The first deploy, boot or infrastructure failure in one line, None if there was none."""
-    found = first_fault(collect(lines))
+    found = first_fault(record)
     return fault(found) if found else None
 
 
-def exit_status(lines: Iterable[Line], pytest_status: int) -> int:
+def exit_status(record: Record, pytest_status: int) -> int:
     """The exit status of the run, given that of pytest.
 
     pytest's own 2 (interrupted), 3 (internal error), 4 (usage) and 5 (no tests) stay. Else 1 if a test failed or the
@@ -39,7 +38,6 @@ def exit_status(lines: Iterable[Line], pytest_status: int) -> int:
     """
     if pytest_status not in (0, 1):
         return pytest_status
-    record = collect(lines)
     blames = {str(found.error.get("blame")) for found in _faults(record)}
     failing = [case for case in record.cases if case.verdict.outcome in ("failed", "error")]
     if any(_blame(case) not in (Blame.INFRASTRUCTURE, Blame.CONFIGURATION) for case in failing) or Blame.JOB in blames:
@@ -51,9 +49,8 @@ def exit_status(lines: Iterable[Line], pytest_status: int) -> int:
     return ExitStatus.TESTS_FAILED if blames else pytest_status
 
 
-def told_resumes(lines: Iterable[Line]) -> list[str]:
+def told_resumes(record: Record) -> list[str]:
     """A line for each board that was resumed in a state kept earlier, as such a run says nothing about its boot."""
-    record = collect(lines)
     found: dict[tuple[str, str], int] = {}
     for line in record.resumes:
         key = str(line.get("target") or line.get("board")), moment(str(line.get("resumed")))

@@ -114,7 +114,7 @@ def test_a_boot_that_works_the_second_time_is_told(face: Face) -> None:
     face.write(test_it="def test_it(shell): shell.check('true')")
     result = face.run("--board=b", "test_it.py", passed=1)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["retried   boot of b worked on attempt 2 of 2: *sh exited with status 0*"])
+    result.stdout.fnmatch_lines(["retried  boot of b worked on attempt 2 of 2: *sh exited with status 0*"])
     (tried,) = face.journal("attempt")
     assert (tried["phase"], tried["number"], tried["of"], tried["last"]) == ("boot", 1, 2, False)
     assert tried["error"]["type"] == "ConsoleLost"
@@ -142,7 +142,7 @@ def test_a_board_that_does_not_come_back_goes_to_quarantine_and_others_go_on(fac
     result = face.run("--board=a", "--board=b", "test_it.py", passed=4, failed=1, errors=1, skipped=1)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        ["recovery  a: not recovered in * (power cycle failed: *; redeploy failed: *), after *"]
+        ["recovery a: not recovered in * (power cycle failed: *; redeploy failed: *), after *"]
     )
     known = quarantined()
     assert list(known) == ["a"]

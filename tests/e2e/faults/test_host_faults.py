@@ -79,7 +79,7 @@ def test_fetch_reset_twice_then_good(face: Face, server: WebServer, tmp_path: Pa
         ("fetch", server.url("data.img"), "NetworkError", 1),
         ("fetch", server.url("data.img"), "NetworkError", 2),
     ]
-    result.stdout.fnmatch_lines([f"retried   fetch of {server.url('data.img')} worked on attempt 3 of *"])
+    result.stdout.fnmatch_lines([f"retried  fetch of {server.url('data.img')} worked on attempt 3 of *"])
     assert "worked on attempt 3" in (face.latest / "bundle.json").read_text()
     nothing_is_left(face)
 
@@ -110,7 +110,7 @@ def test_network_that_stays_down_in_deploy(face: Face, tmp_path: Path) -> None:
     case = face.results()["lava"]["deploy"]
     assert (case["result"], case["attributes"]["error.class"]) == ("unknown", "NetworkError")
     assert [line["last"] for line in face.journal("attempt")] == [False] * 4 + [True]
-    result.stdout.fnmatch_lines(["retried   fetch of http://127.0.0.1:9/data.img failed 5 times: *"])
+    result.stdout.fnmatch_lines(["retried  fetch of http://127.0.0.1:9/data.img failed 5 times: *"])
     nothing_is_left(face)
 
 
@@ -125,5 +125,5 @@ def test_fetch_that_breaks_off_until_nobody_tries_on(face: Face, server: WebServ
     result.assert_outcomes(errors=1, skipped=1)
     assert result.ret == 69
     (line,) = (line for line in result.outlines if line.startswith("retried"))
-    assert re.match(rf"retried   fetch of {re.escape(server.url('data.img'))} failed \d+ times: ", line), line
+    assert re.match(rf"retried  fetch of {re.escape(server.url('data.img'))} failed \d+ times: ", line), line
     nothing_is_left(face)
