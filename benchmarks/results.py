@@ -18,15 +18,17 @@ _LINE = b"[  123.456789] usb 1-1: new high-speed USB device number 7 using xhci_
 _PARTS = """
 import sys, time
 from pathlib import Path
-from pytest_lava.results import bundle
+from pytest_lava.results.bundle.building import build_bundle
+from pytest_lava.results.bundle.encoding import write_bundle
+from pytest_lava.results.bundle.schema import validate
 from pytest_lava.results.journal import read
 folder = Path(sys.argv[1])
 began = time.process_time()
 lines = read(folder)
 have = time.process_time()
-found = bundle.build(lines, folder=folder)
-bundle.validate(found)
-bundle.write(folder / "bundle.json", found)
+found = build_bundle(lines, folder=folder)
+validate(found)
+write_bundle(folder / "bundle.json", found)
 Path(sys.argv[2]).write_text(f"{have - began} {time.process_time() - have}")
 """
 

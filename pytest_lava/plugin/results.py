@@ -36,15 +36,18 @@ def finish(run: Run, status: int, seconds: float) -> int:
 
 def write(run: Run) -> None:
     """Bundle and JUnit, as far as the journal has come; then the bundle is checked (``Bug``)."""
-    from pytest_lava.results import bundle, junit
+    from pytest_lava.results import junit
+    from pytest_lava.results.bundle.building import build_bundle
+    from pytest_lava.results.bundle.encoding import write_bundle
+    from pytest_lava.results.bundle.schema import validate
 
     lines = read(run.folder)
     run.plan.bundle.parent.mkdir(parents=True, exist_ok=True)
-    content = bundle.build(lines, version=run.plan.bundle_format, folder=run.folder)
-    bundle.write(run.plan.bundle, content)
+    content = build_bundle(lines, version=run.plan.bundle_format, folder=run.folder)
+    write_bundle(run.plan.bundle, content)
     junit.write(lines, run.folder / "junit.xml", folder=run.folder)
     run.written = True
-    bundle.validate(content)
+    validate(content)
 
 
 def _remember_unserved(run: Run) -> None:

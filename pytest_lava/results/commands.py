@@ -34,8 +34,8 @@ def spelled_out(words: Sequence[str]) -> list[str]:
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add both commands; ``args.func(args)`` runs the chosen one and returns the exit status."""
-    from pytest_lava.results.bundle_commands import add_verbs
-    from pytest_lava.results.bundle_schema import VERSIONS
+    from pytest_lava.results.bundle.commands import add_verbs
+    from pytest_lava.results.bundle.schema import VERSIONS
     from pytest_lava.results.junit_links import DIALECTS
 
     text = "write the result bundle of a run again; check, upgrade, merge or show bundles"
@@ -66,18 +66,19 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def bundle_command(args: argparse.Namespace) -> int:
     """Write the bundle of ``args.journal``. Raises ``ConfigurationError``, ``InfrastructureError``."""
-    from pytest_lava.results.bundle import build, dump, validate, write
-    from pytest_lava.results.bundle_schema import DEFAULT_VERSION
+    from pytest_lava.results.bundle.building import build_bundle
+    from pytest_lava.results.bundle.encoding import dump_bundle, write_bundle
+    from pytest_lava.results.bundle.schema import DEFAULT_VERSION, validate
 
     lines, folder = _lines(args.journal)
     asked = next((str(line["format"]) for line in lines if line["kind"] == "run" and line.get("format")), "")
-    bundle = build(lines, version=args.format or asked or DEFAULT_VERSION, folder=folder)
+    bundle = build_bundle(lines, version=args.format or asked or DEFAULT_VERSION, folder=folder)
     validate(bundle)
     output = args.output or folder / "bundle.json"
     if str(output) == "-":
-        sys.stdout.write(dump(bundle))
+        sys.stdout.write(dump_bundle(bundle))
         return 0
-    write(output, bundle)
+    write_bundle(output, bundle)
     print(f"{output}: {bundle['format']}, {_count(bundle['test_runs'])}")
     return 0
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree as ET  # only writes here
 
-from pytest_lava.results.bundle import write_atomically
 from pytest_lava.results.journal import Line
 from pytest_lava.results.junit_links import Links
 from pytest_lava.results.kernel_messages import kernel_attributes, kernel_messages
 from pytest_lava.results.record import LAVA, Case, Record, Verdict, collect, number
 from pytest_lava.results.recoveries import recovery_attributes, told_attempts, told_recoveries
+from pytest_lava.results.run_files import write_atomically
 from pytest_lava.results.text import strip_ansi, tail, xml_text
 from pytest_lava.results.uncollected import uncollected
 

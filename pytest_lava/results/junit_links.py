@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_lava.results.bundle_parts import inside
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import Case
+from pytest_lava.results.run_files import inside
 
 __all__ = ["DIALECTS", "Links"]
 

@@ -18,9 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, LavaError
-from pytest_lava.results import bundle
-from pytest_lava.results.bundle_schema import DEFAULT_VERSION, bundle_format
+from pytest_lava.results.bundle.building import build_bundle
+from pytest_lava.results.bundle.encoding import dump_bundle
+from pytest_lava.results.bundle.schema import DEFAULT_VERSION, bundle_format, validate
 from pytest_lava.results.journal import read
+from pytest_lava.results.run_files import write_atomically
 from pytest_lava.results.text import ascii_only
 from pytest_lava.sinks.api import Parcel, Receipt, Results, Secrets, SinkBusy, SinkRefused
 from pytest_lava.sinks.http_client import HttpClient
@@ -104,9 +106,9 @@ class DashboardSink:
             data = self._bundle(results)
         except (ConfigurationError, OSError) as error:
             raise SinkRefused(f"there is no bundle for {self.name}: {error}") from error
-        bundle.write_atomically(folder / _CONTENT, data)
+        write_atomically(folder / _CONTENT, data)
         name = ascii_only(f"{results.folder.name or results.uuid}.json")[-_NAME_LIMIT:]
-        bundle.write_atomically(folder / _NAME, name.encode("ascii"))
+        write_atomically(folder / _NAME, name.encode("ascii"))
 
     def _bundle(self, results: Results) -> bytes:
         wanted = bundle_format(self._options.version)
@@ -116,11 +118,11 @@ class DashboardSink:
         except ValueError as error:
             raise ConfigurationError(f"{results.bundle} is no JSON: {error}") from error
         if not isinstance(document, dict) or document.get("format") != wanted.name:
-            document = bundle.build(read(results.folder), version=wanted.version, folder=results.folder)
-            data = bundle.dump(document).encode("ascii")
-        bundle.validate(document, source=str(results.bundle))
+            document = build_bundle(read(results.folder), version=wanted.version, folder=results.folder)
+            data = dump_bundle(document).encode("ascii")
+        validate(document, source=str(results.bundle))
         if not data.isascii() or b"\r" in data:  # XML would change the one, and the dashboard refuses the other
-            data = bundle.dump(document).encode("ascii")
+            data = dump_bundle(document).encode("ascii")
         return data
 
     def send(self, parcel: Parcel, deadline: Deadline) -> Receipt:

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pytest_lava.errors import Blame
-from pytest_lava.results.bundle_context import inventory_of
+from pytest_lava.results.bundle.context import inventory_of
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import Case, Record, number
 from pytest_lava.results.text import plain

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_lava.results.bundle_parts import inside
-from pytest_lava.results.bundle_target import target_attributes
+from pytest_lava.results.bundle.target import target_attributes
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import Case, Record, number
+from pytest_lava.results.run_files import inside
 from pytest_lava.results.slug import shorten
 from pytest_lava.results.slug import slug as lower
 from pytest_lava.results.text import plain

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.results import bundle, junit
-from pytest_lava.results.bundle_schema import DEFAULT_VERSION
+from pytest_lava.results import junit
+from pytest_lava.results.bundle.building import build_bundle
+from pytest_lava.results.bundle.encoding import write_bundle
+from pytest_lava.results.bundle.schema import DEFAULT_VERSION, validate
 from pytest_lava.results.journal import journals, read
 from pytest_lava.results.record import collect
 from pytest_lava.sinks.api import Results
@@ -41,9 +43,9 @@ def results_of(folder: Path) -> tuple[Results, Sequence[Mapping[str, Any]]]:
     made = folder / _BUNDLE
     if not made.exists() or (record.end is None and made.stat().st_mtime_ns < newest):
         form = str(record.head.get("format") or DEFAULT_VERSION)
-        content = bundle.build(lines, version=form, folder=folder)
-        bundle.validate(content)
-        bundle.write(made, content)
+        content = build_bundle(lines, version=form, folder=folder)
+        validate(content)
+        write_bundle(made, content)
         junit.write(lines, folder / _JUNIT, folder=folder)
     if not (folder / _JUNIT).exists():
         junit.write(lines, folder / _JUNIT, folder=folder)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_lava.results.bundle import validate
+from pytest_lava.results.bundle.schema import validate
 
 __all__ = ["SOAK", "Desk", "Session", "bench_board", "free_port", "missing", "until"]
 

@@ -1,7 +1,7 @@
 """The bundle formats as a dashboard's importer reads them, written a second time, for the original validator.
 
 From the field tables of the format, in the old dialect of JSON Schema (a property is required unless ``optional``)
-that json-schema-validator reads; it knows nothing of ours in ``results/bundle_schema.py``, so that each checks the
+that json-schema-validator reads; it knows nothing of ours in ``results/bundle/schema.py``, so that each checks the
 other. Only 1.0 to 1.5: lava-dashboard 0.29 imports no later one.
 """
 

@@ -15,7 +15,9 @@ import pytest_lava.plugin.html
 import pytest_lava.plugin.registration
 import pytest_lava.plugin.xdist
 import pytest_lava.suites.running  # noqa: F401
-from pytest_lava.results import bundle
+from pytest_lava.results.bundle.building import build_bundle
+from pytest_lava.results.bundle.encoding import dump_bundle
+from pytest_lava.results.bundle.schema import validate
 from pytest_lava.results.journal import read
 
 __all__ = ["Face", "properties"]
@@ -111,9 +113,9 @@ class Face:
         path = (self.latest / "bundle.json").resolve()
         written = path.read_bytes()
         found = json.loads(written)
-        bundle.validate(found)
+        validate(found)
         version = found["format"].rpartition(" ")[2]
-        assert bundle.dump(bundle.build(read(path.parent), version=version, folder=path.parent)).encode() == written
+        assert dump_bundle(build_bundle(read(path.parent), version=version, folder=path.parent)).encode() == written
 
 
 def properties(case: ET.Element) -> dict[str, str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from pytest_lava.results import bundle, junit
+from pytest_lava.results import junit
+from pytest_lava.results.bundle.building import build_bundle
+from pytest_lava.results.bundle.encoding import write_bundle
 from pytest_lava.results.journal import Journal, read
 from pytest_lava.sinks.api import Results
 
@@ -39,6 +41,6 @@ def finished_run(folder: Path, *, tests: int = 4, run: str = "", version: str = 
             )  # fmt: skip
         journal.write("end", status=1, seconds=9.0)
     lines = read(folder)
-    bundle.write(folder / "bundle.json", bundle.build(lines, version=version, folder=folder))
+    write_bundle(folder / "bundle.json", build_bundle(lines, version=version, folder=folder))
     junit.write(lines, folder / "junit.xml", folder=folder)
     return Results(run, folder, folder / "bundle.json")

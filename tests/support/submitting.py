@@ -19,7 +19,7 @@ _STEPS = ("open", "os.", "shutil.", "socket.", "fcntl.")
 _LOADED = (
     "pytest_lava.bisect.commands", "pytest_lava.images.cache_commands", "pytest_lava.images.commands",
     "pytest_lava.lab.commands", "pytest_lava.lab.health_parser", "pytest_lava.results.commands",
-    "pytest_lava.results.bundle_schema", "pytest_lava.stress.plan", "platformdirs",
+    "pytest_lava.results.bundle.schema", "pytest_lava.stress.plan", "platformdirs",
     "pytest_lava.cli", "pytest_lava.config.boards", "pytest_lava.spool.commands", "pytest_lava.spool.runfolder",
     "pytest_lava.spool.sending", "pytest_lava.sinks.folder", "pytest_lava.sinks.http", "pytest_lava.sinks.choosing",
     "support.submitting",

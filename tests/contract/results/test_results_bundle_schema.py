@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_lava.errors import Bug, ConfigurationError
-from pytest_lava.results.bundle_schema import VERSIONS, schema, validate
+from pytest_lava.results.bundle.schema import VERSIONS, schema, validate
 
 Document = dict[str, Any]
 UUID = "1ab86b36-c23d-11df-a81b-002163936223"

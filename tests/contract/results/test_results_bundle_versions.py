@@ -21,10 +21,10 @@ from support.dashboard_schema import FORMATS, dialect
 from support.soak import SOAK
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.results.bundle import dump
-from pytest_lava.results.bundle_reading import read_bundle
-from pytest_lava.results.bundle_schema import KNOWN_VERSIONS, validate, version_of
-from pytest_lava.results.bundle_upgrade import merge, upgrade
+from pytest_lava.results.bundle.encoding import dump_bundle
+from pytest_lava.results.bundle.reading import read_bundle
+from pytest_lava.results.bundle.schema import KNOWN_VERSIONS, validate, version_of
+from pytest_lava.results.bundle.upgrade import merge, upgrade
 
 Document = dict[str, Any]
 EXAMPLES = 300 if SOAK else 30
@@ -150,5 +150,5 @@ def test_two_runs_that_differ_are_not_one() -> None:
 @given(st.sampled_from(KNOWN_VERSIONS).flatmap(documents))
 def test_what_is_written_is_read_again(tmp_path_factory: pytest.TempPathFactory, document: Document) -> None:
     path: Path = tmp_path_factory.getbasetemp() / "again.json"
-    path.write_text(dump(document), encoding="ascii")
+    path.write_text(dump_bundle(document), encoding="ascii")
     assert read_bundle(path, exact=True) == document

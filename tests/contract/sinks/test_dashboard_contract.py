@@ -20,7 +20,7 @@ from support.dashboardserver import dashboard_server
 from support.finishedrun import finished_run
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.results.bundle import write_atomically
+from pytest_lava.results.run_files import write_atomically
 from pytest_lava.sinks.api import Parcel, Receipt, Results, SinkRefused
 from pytest_lava.sinks.dashboard import DashboardSink
 from pytest_lava.sinks.secrets import FoundSecrets

@@ -14,7 +14,8 @@ from support.sending import send_until_done
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.results import bundle
+from pytest_lava.results.bundle.building import build_bundle
+from pytest_lava.results.bundle.encoding import dump_bundle
 from pytest_lava.sinks.api import Parcel, Receipt, SinkBusy, SinkRefused
 from pytest_lava.sinks.dashboard import DashboardSink
 from pytest_lava.sinks.secrets import FoundSecrets
@@ -224,8 +225,8 @@ def test_the_importer_and_our_schema_agree_on_what_is_written(tmp_path: Path) ->
     with dashboard_server() as server:
         for version in ("1.3", "1.5"):
             server.database.runs.clear()
-            document = bundle.build(_lines(results.folder), version=version, folder=results.folder)
-            server.database.load(bundle.dump(document))
+            document = build_bundle(_lines(results.folder), version=version, folder=results.folder)
+            server.database.load(dump_bundle(document))
     assert {row.result for row in server.database.results} == {"pass", "fail", "skip"}
 
 

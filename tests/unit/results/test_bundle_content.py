@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from pytest_lava.results.bundle import build, dump, validate
-from pytest_lava.results.bundle_console import LogPart
-from pytest_lava.results.bundle_schema import VERSIONS
+from pytest_lava.results.bundle.building import build_bundle
+from pytest_lava.results.bundle.console import LogPart
+from pytest_lava.results.bundle.encoding import dump_bundle
+from pytest_lava.results.bundle.schema import VERSIONS, validate
 
 Bundle = dict[str, Any]
 INVENTORY = {
@@ -24,8 +25,8 @@ INVENTORY = {
 
 
 def runs(lines: list[Any], folder: Path, version: str = "1.5") -> dict[str, Bundle]:
-    first, second = (build(lines, version=version, folder=folder) for _ in range(2))
-    assert dump(first) == dump(second)
+    first, second = (build_bundle(lines, version=version, folder=folder) for _ in range(2))
+    assert dump_bundle(first) == dump_bundle(second)
     validate(first)
     return {run["test_id"]: run for run in first["test_runs"]}
 

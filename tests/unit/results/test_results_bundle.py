@@ -13,17 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_lava.errors import ConfigurationError, InfrastructureError
-from pytest_lava.results.bundle import build, dump, validate, write
-from pytest_lava.results.bundle_files import DEFAULT_LIMIT as LOG_LIMIT
-from pytest_lava.results.bundle_parts import date, duration, measurement
-from pytest_lava.results.bundle_schema import VERSIONS
+from pytest_lava.results.bundle.building import build_bundle
+from pytest_lava.results.bundle.encoding import dump_bundle, write_bundle
+from pytest_lava.results.bundle.files import DEFAULT_LIMIT as LOG_LIMIT
+from pytest_lava.results.bundle.parts import date, duration, measurement
+from pytest_lava.results.bundle.schema import VERSIONS, validate
 from pytest_lava.results.journal import read
 
 Bundle = dict[str, Any]
 
 
 def runs(lines: list[Any], folder: Path, version: str = "1.5") -> dict[str, Bundle]:
-    bundle = build(lines, version=version, folder=folder)
+    bundle = build_bundle(lines, version=version, folder=folder)
     validate(bundle)
     found = {run["test_id"]: run for run in bundle["test_runs"]}
     assert len(found) == len(bundle["test_runs"])
@@ -42,7 +43,7 @@ def content(owner: Bundle) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_built_twice_is_the_same_and_valid(folder: Path, version: str) -> None:
-    first, second = (dump(build(read(folder), version=version, folder=folder)) for _ in range(2))
+    first, second = (dump_bundle(build_bundle(read(folder), version=version, folder=folder)) for _ in range(2))
     assert first == second
     assert first.isascii()
     assert first.endswith("}\n")
@@ -294,8 +295,8 @@ def test_no_text_makes_an_invalid_bundle(
 ) -> None:
     head = {"v": 1, "run": "\ud800 no uuid", "time": "2026-01-01T00:00:00+00:00", "worker": "main", "attempt": 1}
     lines = [{**head, "kind": "outcome", **item} for item in items]
-    bundle = build(lines, version=version, folder=tmp_path_factory.getbasetemp())
-    text = dump(bundle)
+    bundle = build_bundle(lines, version=version, folder=tmp_path_factory.getbasetemp())
+    text = dump_bundle(bundle)
     validate(json.loads(text))
     assert "\\u0000" not in text
     json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8")  # no lone surrogates
@@ -339,22 +340,22 @@ def test_measurements(value: object, found: float | None) -> None:
 
 def test_written_whole_or_not_at_all(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "bundle.json"
-    bundle = build(read(folder), folder=folder)
-    write(path, bundle)
-    assert path.read_text() == dump(bundle)
+    bundle = build_bundle(read(folder), folder=folder)
+    write_bundle(path, bundle)
+    assert path.read_text() == dump_bundle(bundle)
     assert not list(tmp_path.glob(".*"))
     with pytest.raises(InfrastructureError, match="cannot be written"):
-        write(tmp_path / "missing" / "bundle.json", bundle)
+        write_bundle(tmp_path / "missing" / "bundle.json", bundle)
     with pytest.raises(InfrastructureError, match="cannot be written"):
-        write(path / "bundle.json", bundle)
+        write_bundle(path / "bundle.json", bundle)
 
 
 def test_wrong_questions_are_refused(folder: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"choose one of 1\.3, 1\.5, 1\.6, 1\.7"):
-        build(read(folder), version="2.0", folder=folder)
+        build_bundle(read(folder), version="2.0", folder=folder)
     other = [{**line, "run": "other"} for line in read(folder)[:1]]
     with pytest.raises(ConfigurationError, match="2 different runs"):
-        build(read(folder) + other, folder=folder)
+        build_bundle(read(folder) + other, folder=folder)
 
 
 def test_an_empty_journal_is_a_valid_bundle(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from pytest_lava.results import junit
-from pytest_lava.results.bundle import build, validate
+from pytest_lava.results.bundle.building import build_bundle
+from pytest_lava.results.bundle.schema import validate
 from pytest_lava.results.kernel_messages import told_stored
 from pytest_lava.results.record import collect
 
@@ -40,7 +41,7 @@ def journal_of(folder: Path, told: Any, make: Any) -> list[dict[str, Any]]:
 def test_it_is_attached_to_the_test_that_it_is_about(tmp_path: Path, told: Any, make: Any) -> None:
     lines = journal_of(tmp_path, told, make)
     for version in ("1.3", "1.5", "1.6", "1.7"):
-        bundle = build(lines, version=version, folder=tmp_path)
+        bundle = build_bundle(lines, version=version, folder=tmp_path)
         validate(bundle)
         run = next(run for run in bundle["test_runs"] if run["test_id"] == "t.py")
         found = {one["pathname"]: one for one in run.get("attachments", [])} | {

@@ -1,54 +1,25 @@
-"""The result bundle: a pure function of the journal, so that building it twice gives the same bytes."""
+"""A bundle as a file: JSON that a dashboard and a person can read, made piece by piece, as logs in it are large."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import NAMESPACE_URL, UUID, uuid5
 
-from pytest_lava.durably import place_file
-from pytest_lava.errors import InfrastructureError
-from pytest_lava.results.bundle_lava import lava_run
-from pytest_lava.results.bundle_parts import Bundle
-from pytest_lava.results.bundle_schema import DEFAULT_VERSION, BundleFormat, bundle_format, validate
-from pytest_lava.results.bundle_source import Source
-from pytest_lava.results.bundle_tests import groups, suite_run
-from pytest_lava.results.journal import Line
-from pytest_lava.results.record import LAVA, collect
-from pytest_lava.results.slug import TEST_ID_LIMIT, Namer, slug
-from pytest_lava.results.uncollected import uncollected
+from pytest_lava.results.bundle.parts import Bundle
+from pytest_lava.results.run_files import write_atomically
 
-__all__ = ["build", "dump", "validate", "write", "write_atomically"]
+__all__ = ["dump_bundle", "write_bundle"]
 
 _PIECE = 1 << 20  # characters
 
 
-def build(lines: Iterable[Line], *, version: str = DEFAULT_VERSION, folder: Path) -> Bundle:
-    """The bundle of one run: a test run for each suite and command on each target, then the run ``lava``.
-
-    ``folder`` is where the console logs and attachments that the journal names are read from; what is missing there
-    is left out. Raises ``ConfigurationError`` for an unknown version or lines of several runs.
-    """
-    with uncollected():
-        return _build(bundle_format(version), lines, folder)
-
-
-def _build(form: BundleFormat, lines: Iterable[Line], folder: Path) -> Bundle:
-    record = collect(lines)
-    source = Source.of(record, form, folder, _namespace(record.run))
-    names = Namer(slug, TEST_ID_LIMIT)
-    own = names.unique(LAVA)  # first, so that no suite of that name takes it
-    runs = [suite_run(source, group, names) for group in groups(record)]
-    return {"format": form.name, "test_runs": [*runs, lava_run(source, own)]}
-
-
-def dump(bundle: Bundle) -> str:
+def dump_bundle(bundle: Bundle) -> str:
     """The bundle as ASCII text (other characters make the dashboard's ``put`` fail), each result a line of its own."""
     return "".join(_pieces(bundle))
 
 
-def write(path: Path, bundle: Bundle) -> None:
+def write_bundle(path: Path, bundle: Bundle) -> None:
     """Write the bundle so that ``path`` is either whole or untouched. Raises ``InfrastructureError``."""
     write_atomically(path, (piece.encode("ascii") for piece in _pieces(bundle)))
 
@@ -102,20 +73,3 @@ def _attachment(attachment: Bundle, encode: Callable[[object], str]) -> Iterator
 
 def _indented(value: object, before: str) -> str:
     return json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False).replace("\n", "\n" + before)
-
-
-def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
-    """Whole and on the disk, or untouched. Raises ``InfrastructureError``."""
-    try:
-        place_file(path, data)
-    except OSError as error:
-        raise InfrastructureError(
-            f"{path} cannot be written ({error.strerror}): make room, or choose another place"
-        ) from error
-
-
-def _namespace(run: str) -> UUID:
-    try:
-        return UUID(run)
-    except ValueError:
-        return uuid5(NAMESPACE_URL, f"pytest-lava:{run}".encode("utf-8", "backslashreplace").decode())

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from pytest_lava.results.bundle_console import ConsoleLogs
-from pytest_lava.results.bundle_files import DEFAULT_LIMIT, Room
-from pytest_lava.results.bundle_parts import Bundle, inside
-from pytest_lava.results.bundle_schema import BundleFormat
-from pytest_lava.results.bundle_target import TargetFacts, targets_of
+from pytest_lava.results.bundle.console import ConsoleLogs
+from pytest_lava.results.bundle.files import DEFAULT_LIMIT, Room
+from pytest_lava.results.bundle.parts import Bundle
+from pytest_lava.results.bundle.schema import BundleFormat
+from pytest_lava.results.bundle.target import TargetFacts, targets_of
 from pytest_lava.results.record import Record
+from pytest_lava.results.run_files import inside
 
 __all__ = ["Source"]
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pytest_lava.results.bundle_parts import Bundle, attachment, inside
+from pytest_lava.results.bundle.parts import Bundle, attachment
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import Case
+from pytest_lava.results.run_files import inside
 from pytest_lava.results.slug import Namer, case_id
 from pytest_lava.results.text import ascii_only
 

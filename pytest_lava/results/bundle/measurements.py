@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_lava.results.bundle_parts import Bundle, attributes, date, measurement, message
+from pytest_lava.results.bundle.parts import Bundle, attributes, date, measurement, message
 from pytest_lava.results.record import Case
 from pytest_lava.results.slug import Namer
 from pytest_lava.results.text import plain

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.results.bundle_schema import validate
+from pytest_lava.results.bundle.schema import validate
 
 __all__ = ["read_bundle", "standard_input"]
 

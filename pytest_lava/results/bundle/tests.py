@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import uuid5
 
-from pytest_lava.results.bundle_case import case_result
-from pytest_lava.results.bundle_console import cut_logs, place
-from pytest_lava.results.bundle_context import source_attributes, with_source
-from pytest_lava.results.bundle_files import Taken
-from pytest_lava.results.bundle_measurements import measured_results
-from pytest_lava.results.bundle_parts import Bundle, attributes, date, duration
-from pytest_lava.results.bundle_source import Source
+from pytest_lava.results.bundle.case import case_result
+from pytest_lava.results.bundle.console import cut_logs, place
+from pytest_lava.results.bundle.context import source_attributes, with_source
+from pytest_lava.results.bundle.files import Taken
+from pytest_lava.results.bundle.measurements import measured_results
+from pytest_lava.results.bundle.parts import Bundle, attributes, date, duration
+from pytest_lava.results.bundle.source import Source
 from pytest_lava.results.record import DEFINITION, LAVA, Case, Record, results_of
 from pytest_lava.results.slug import CASE_ID_LIMIT, TEST_ID_LIMIT, Namer, case_id, slug
 from pytest_lava.results.text import plain

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pytest_lava.results.bundle_files import Taken
-from pytest_lava.results.bundle_parts import (
+from pytest_lava.results.bundle.files import Taken
+from pytest_lava.results.bundle.parts import (
     Bundle,
     attachment,
     attributes,
@@ -15,7 +15,7 @@ from pytest_lava.results.bundle_parts import (
     measurement,
     message,
 )
-from pytest_lava.results.bundle_source import Source
+from pytest_lava.results.bundle.source import Source
 from pytest_lava.results.console_slice import excerpt
 from pytest_lava.results.kernel_messages import SECTION, kernel_attributes, kernel_messages, kernel_traces
 from pytest_lava.results.record import LAVA, Case

@@ -6,7 +6,6 @@ import base64
 import binascii
 import math
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pytest_lava.results.mime import BINARY, TEXT
@@ -20,7 +19,6 @@ __all__ = [
     "duration",
     "encoded_attachment",
     "error_attributes",
-    "inside",
     "measurement",
     "message",
 ]
@@ -107,15 +105,6 @@ def encoded_attachment(pathname: str, content: object) -> list[Bundle]:
     except ValueError:
         return []
     return [{**_named(pathname, BINARY if b"\0" in data else TEXT), "content": content}]
-
-
-def inside(folder: Path, name: object) -> Path | None:
-    """The file ``name`` of the run folder; None if it is missing or outside (a journal may come from a stranger)."""
-    try:
-        path = (folder / str(name)).resolve()
-        return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
-    except (OSError, ValueError):
-        return None
 
 
 def _named(pathname: str, mime: str) -> Bundle:

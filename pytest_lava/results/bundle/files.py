@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from pytest_lava.results.bundle_parts import Bundle, attachment, encoded_attachment, inside
+from pytest_lava.results.bundle.parts import Bundle, attachment, encoded_attachment
 from pytest_lava.results.journal import Line
 from pytest_lava.results.mime import BINARY
+from pytest_lava.results.run_files import inside
 
 __all__ = ["DEFAULT_LIMIT", "Room", "Taken"]
 

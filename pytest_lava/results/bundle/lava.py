@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_lava.results.bundle_case import case_result
-from pytest_lava.results.bundle_console import LogPart, cut_logs, place
-from pytest_lava.results.bundle_parts import (
+from pytest_lava.results.bundle.case import case_result
+from pytest_lava.results.bundle.console import LogPart, cut_logs, place
+from pytest_lava.results.bundle.parts import (
     Bundle,
     attachment,
     attributes,
@@ -14,8 +14,8 @@ from pytest_lava.results.bundle_parts import (
     measurement,
     message,
 )
-from pytest_lava.results.bundle_source import Source
-from pytest_lava.results.bundle_tests import add, new_run
+from pytest_lava.results.bundle.source import Source
+from pytest_lava.results.bundle.tests import add, new_run
 from pytest_lava.results.journal import Line
 from pytest_lava.results.kernel_messages import kernel_attributes, kernel_messages
 from pytest_lava.results.record import LAVA, Case, Record, number

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pytest_lava.results.bundle_context import added_of, contexts, entries, inventory_of
-from pytest_lava.results.bundle_parts import Bundle, attributes
+from pytest_lava.results.bundle.context import added_of, contexts, entries, inventory_of
+from pytest_lava.results.bundle.parts import Bundle, attributes
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import Record, number
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pytest_lava.results.bundle_parts import Bundle, attributes
+from pytest_lava.results.bundle.parts import Bundle, attributes
 from pytest_lava.results.journal import Line
 from pytest_lava.results.record import Record, number
 from pytest_lava.results.text import plain

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.results.bundle_schema import KNOWN_VERSIONS, known_format, version_of
+from pytest_lava.results.bundle.schema import KNOWN_VERSIONS, known_format, version_of
 
 __all__ = ["merge", "upgrade"]
 

@@ -17,7 +17,7 @@ __all__ = ["add_verbs", "merge_command", "show_command", "upgrade_command", "val
 
 def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the four; ``args.func(args)`` runs the chosen one and returns the exit status."""
-    from pytest_lava.results.bundle_schema import DEFAULT_VERSION, KNOWN_VERSIONS
+    from pytest_lava.results.bundle.schema import DEFAULT_VERSION, KNOWN_VERSIONS
 
     validate = verbs.add_parser("validate", help="check bundle files of any version, 1.0 to 1.7, and say what is wrong")
     validate.set_defaults(func=validate_command)
@@ -39,8 +39,8 @@ def add_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def validate_command(args: argparse.Namespace) -> int:
     """Say of each file whether it is valid, and where not. Raises ``ConfigurationError`` with the mistakes."""
-    from pytest_lava.results.bundle_reading import read_bundle
-    from pytest_lava.results.bundle_table import sizes
+    from pytest_lava.results.bundle.reading import read_bundle
+    from pytest_lava.results.bundle.table import sizes
 
     wrong = []
     for path in args.files:
@@ -60,8 +60,8 @@ def validate_command(args: argparse.Namespace) -> int:
 
 def show_command(args: argparse.Namespace) -> int:
     """Print each as a table. Raises ``ConfigurationError``."""
-    from pytest_lava.results.bundle_reading import read_bundle
-    from pytest_lava.results.bundle_table import table
+    from pytest_lava.results.bundle.reading import read_bundle
+    from pytest_lava.results.bundle.table import table
 
     for number, path in enumerate(args.files):
         document = read_bundle(path)
@@ -74,9 +74,9 @@ def show_command(args: argparse.Namespace) -> int:
 
 def upgrade_command(args: argparse.Namespace) -> int:
     """Write ``args.files``, which is one. Raises ``ConfigurationError``, ``InfrastructureError``."""
-    from pytest_lava.results.bundle_reading import read_bundle
-    from pytest_lava.results.bundle_schema import DEFAULT_VERSION, KNOWN_VERSIONS, version_of
-    from pytest_lava.results.bundle_upgrade import upgrade
+    from pytest_lava.results.bundle.reading import read_bundle
+    from pytest_lava.results.bundle.schema import DEFAULT_VERSION, KNOWN_VERSIONS, version_of
+    from pytest_lava.results.bundle.upgrade import upgrade
 
     document = read_bundle(args.files, exact=True)
     own = version_of(document)
@@ -90,8 +90,8 @@ def upgrade_command(args: argparse.Namespace) -> int:
 
 def merge_command(args: argparse.Namespace) -> int:
     """Write ``args.files`` as one. Raises ``ConfigurationError``, ``InfrastructureError``."""
-    from pytest_lava.results.bundle_reading import read_bundle
-    from pytest_lava.results.bundle_upgrade import merge
+    from pytest_lava.results.bundle.reading import read_bundle
+    from pytest_lava.results.bundle.upgrade import merge
 
     named = [(str(path), read_bundle(path, exact=True)) for path in args.files]
     _write(merge(named, args.format or ""), args.output)
@@ -99,22 +99,22 @@ def merge_command(args: argparse.Namespace) -> int:
 
 
 def _write(document: dict[str, Any], output: Path) -> None:
-    from pytest_lava.results.bundle import dump, write
-    from pytest_lava.results.bundle_reading import standard_input
-    from pytest_lava.results.bundle_schema import validate
-    from pytest_lava.results.bundle_table import sizes
+    from pytest_lava.results.bundle.encoding import dump_bundle, write_bundle
+    from pytest_lava.results.bundle.reading import standard_input
+    from pytest_lava.results.bundle.schema import validate
+    from pytest_lava.results.bundle.table import sizes
 
     validate(document, source="what would be written")
     if standard_input(output):
-        sys.stdout.write(dump(document))
+        sys.stdout.write(dump_bundle(document))
     else:
-        write(output, document)
+        write_bundle(output, document)
         print(f"{output}: {document['format']}, {sizes(document)}")
 
 
 def _notes(document: dict[str, Any]) -> Iterator[str]:
     """What is valid, and yet not what somebody wanted."""
-    from pytest_lava.results.bundle_schema import DEFAULT_VERSION, version_of
+    from pytest_lava.results.bundle.schema import DEFAULT_VERSION, version_of
 
     runs = document.get("test_runs", [])
     nameless = [

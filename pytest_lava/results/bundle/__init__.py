@@ -1,0 +1,1 @@
+"""The result bundle: made from the journal, checked, read, upgraded, shown."""
