@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from pytest_lava.boot.api import Bootloader
     from pytest_lava.console.shell import Shell
     from pytest_lava.plan import ImagePlan, KernelPlan, Target
-    from pytest_lava.plugin.attaching import RecordFile
-    from pytest_lava.plugin.boards import BoardView
-    from pytest_lava.plugin.measuring import RecordMeasurement
+    from pytest_lava.plugin.boards.boards import BoardView
+    from pytest_lava.plugin.reporting.attaching import RecordFile
+    from pytest_lava.plugin.reporting.measuring import RecordMeasurement
 
 __all__ = [
     "board",
@@ -48,7 +48,7 @@ def board(request: pytest.FixtureRequest, lava_target: Target) -> BoardView:
     ``board.shell`` and ``board.bootloader`` serve fixtures of wider scope; ``board.on_boot`` registers what must be
     done after each boot, recovery included. A board that cannot be had skips its items with the root cause.
     """
-    from pytest_lava.plugin.boards import Boards
+    from pytest_lava.plugin.boards.boards import Boards
 
     return request.config.stash[Boards.key].view(lava_target)
 
@@ -56,7 +56,7 @@ def board(request: pytest.FixtureRequest, lava_target: Target) -> BoardView:
 @pytest.fixture(scope="session")
 def kernel(request: pytest.FixtureRequest, lava_target: Target) -> KernelPlan | None:
     """The kernel under test: ``kernel.name``, ``kernel.file.release``; None if the board boots its own."""
-    from pytest_lava.plugin.boards import Boards
+    from pytest_lava.plugin.boards.boards import Boards
 
     return request.config.stash[Boards.key].prepared(lava_target).kernel
 
@@ -64,7 +64,7 @@ def kernel(request: pytest.FixtureRequest, lava_target: Target) -> KernelPlan | 
 @pytest.fixture(scope="session")
 def image(request: pytest.FixtureRequest, lava_target: Target) -> ImagePlan | None:
     """The deployed image: ``image.name``, ``image.sha256``; None if there is none."""
-    from pytest_lava.plugin.boards import Boards
+    from pytest_lava.plugin.boards.boards import Boards
 
     return request.config.stash[Boards.key].prepared(lava_target).image
 
@@ -72,7 +72,7 @@ def image(request: pytest.FixtureRequest, lava_target: Target) -> ImagePlan | No
 @pytest.fixture
 def shell(request: pytest.FixtureRequest, board: BoardView, lava_target: Target) -> Shell:
     """A live command line on the booted board; if the board died, it is recovered first."""
-    from pytest_lava.plugin.boards import Boards
+    from pytest_lava.plugin.boards.boards import Boards
 
     return request.config.stash[Boards.key].shell(lava_target)
 
@@ -86,7 +86,7 @@ def lava_shell(shell: Shell) -> Shell:
 @pytest.fixture
 def bootloader(request: pytest.FixtureRequest, board: BoardView, lava_target: Target) -> Bootloader:
     """The boot loader's prompt; the board is restarted to get there."""
-    from pytest_lava.plugin.boards import Boards
+    from pytest_lava.plugin.boards.boards import Boards
 
     return request.config.stash[Boards.key].bootloader(lava_target)
 
@@ -97,7 +97,7 @@ def record_file(request: pytest.FixtureRequest, shell: Shell) -> RecordFile:
 
     ``record_file.here(path)`` takes one of this machine, ``record_file.content(name, text)`` what the test made itself.
     """
-    from pytest_lava.plugin.attaching import Attaching, RecordFile
+    from pytest_lava.plugin.reporting.attaching import Attaching, RecordFile
 
     return RecordFile(request.config.stash[Attaching.key], request.node)
 
@@ -105,7 +105,7 @@ def record_file(request: pytest.FixtureRequest, shell: Shell) -> RecordFile:
 @pytest.fixture
 def lava_booting(request: pytest.FixtureRequest, board: BoardView, lava_target: Target) -> None:
     """A board whose kernel was started and that nobody logs in to, for the monitors of LAVA jobs."""
-    from pytest_lava.plugin.boards import Boards
+    from pytest_lava.plugin.boards.boards import Boards
 
     request.config.stash[Boards.key].kernel(lava_target)
 
@@ -116,6 +116,6 @@ def record_measurement(request: pytest.FixtureRequest) -> RecordMeasurement:
 
     Each is a result of its own in the bundle, ``TEST.NAME``, and a property in JUnit. It needs no board.
     """
-    from pytest_lava.plugin.measuring import measuring
+    from pytest_lava.plugin.reporting.measuring import measuring
 
     return measuring(request.node)

@@ -9,23 +9,23 @@ import pytest
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.planning.planner import make_plan
-from pytest_lava.plugin import folder as run_folder
-from pytest_lava.plugin.attaching import Attaching
+from pytest_lava.plugin import run_folder
 from pytest_lava.plugin.board_files import board_files, registry
-from pytest_lava.plugin.collection import Collection
-from pytest_lava.plugin.commands import Commands
-from pytest_lava.plugin.health import HealthAfterTrouble
-from pytest_lava.plugin.jobs import Jobs, named_jobs
+from pytest_lava.plugin.boards.health import HealthAfterTrouble
+from pytest_lava.plugin.collecting.collection import Collection
+from pytest_lava.plugin.collecting.suites_by_name import take_named_suites
+from pytest_lava.plugin.items.commands import Commands
+from pytest_lava.plugin.items.jobs import Jobs, named_jobs
+from pytest_lava.plugin.items.scripts import Scripts
+from pytest_lava.plugin.items.stress import Stress
+from pytest_lava.plugin.items.suites import Suites
 from pytest_lava.plugin.options import read_options
-from pytest_lava.plugin.scripts import Scripts
+from pytest_lava.plugin.output.submit import forget, submission
+from pytest_lava.plugin.output.submit_live import LiveSubmission, check_live
+from pytest_lava.plugin.output.terminal import Terminal
+from pytest_lava.plugin.reporting.attaching import Attaching
+from pytest_lava.plugin.reporting.sources import Sources
 from pytest_lava.plugin.session import Run
-from pytest_lava.plugin.sources import Sources
-from pytest_lava.plugin.stress import Stress
-from pytest_lava.plugin.submit import forget, submission
-from pytest_lava.plugin.submit_live import LiveSubmission, check_live
-from pytest_lava.plugin.suites import Suites
-from pytest_lava.plugin.suites_by_name import take_named_suites
-from pytest_lava.plugin.terminal import Terminal
 
 __all__ = ["take_part"]
 
@@ -78,7 +78,7 @@ def _register(run: Run, guardian: Guardian, jobs: Jobs) -> None:
     register(jobs, "lava-jobs")
     register(Scripts(run, guardian), "lava-scripts")
     if run.plan.stress.until_failure:
-        from pytest_lava.plugin.repeat import UntilFailure
+        from pytest_lava.plugin.items.repeat import UntilFailure
 
         register(UntilFailure(run), "lava-until-failure")
     if not run.is_worker:
@@ -88,13 +88,13 @@ def _register(run: Run, guardian: Guardian, jobs: Jobs) -> None:
         run.live = LiveSubmission(run, run.submission.choices)
         register(run.live, "lava-submit-live")
     if not run.is_worker and config.pluginmanager.hasplugin("html"):
-        from pytest_lava.plugin.html import Html
+        from pytest_lava.plugin.output.html import Html
 
         run.html = Html(run)
         register(run.html, "lava-html")
     register(run.marks, "lava-marks")
     if config.pluginmanager.hasplugin("timeout"):
-        from pytest_lava.plugin.timeouts import TimeLimits
+        from pytest_lava.plugin.boards.timeouts import TimeLimits
 
         run.limits = TimeLimits(run)
         register(run.limits, "lava-limits")

@@ -23,29 +23,29 @@ from pytest_lava.lab.guardian import Guardian
 from pytest_lava.lab.manager import LabContext, Reports
 from pytest_lava.lab.telling import told_content, told_run
 from pytest_lava.plan import RunPlan, Target
-from pytest_lava.plugin import folder as run_folder
-from pytest_lava.plugin.boards import Boards
-from pytest_lava.plugin.collection import target_of
-from pytest_lava.plugin.crash import CrashEvidence
-from pytest_lava.plugin.failures import Failures
-from pytest_lava.plugin.kernel_messages import KernelMessages
-from pytest_lava.plugin.marks import Marks
-from pytest_lava.plugin.progress import ProgressLine
-from pytest_lava.plugin.record_keeping import RunJournal
-from pytest_lava.plugin.recoveries import Recoveries
-from pytest_lava.plugin.reporting import Reporting
-from pytest_lava.plugin.slices import Slices
-from pytest_lava.plugin.telling import Telling
+from pytest_lava.plugin import run_folder
+from pytest_lava.plugin.boards.boards import Boards
+from pytest_lava.plugin.boards.marks import Marks
+from pytest_lava.plugin.collecting.collection import target_of
+from pytest_lava.plugin.output.progress import ProgressLine
+from pytest_lava.plugin.reporting.crash import CrashEvidence
+from pytest_lava.plugin.reporting.failures import Failures
+from pytest_lava.plugin.reporting.kernel_messages import KernelMessages
+from pytest_lava.plugin.reporting.record_keeping import RunJournal
+from pytest_lava.plugin.reporting.recoveries import Recoveries
+from pytest_lava.plugin.reporting.reporting import Reporting
+from pytest_lava.plugin.reporting.slices import Slices
+from pytest_lava.plugin.reporting.telling import Telling
 from pytest_lava.preparation import Preparation
 from pytest_lava.results.journal import Journal
 from pytest_lava.results.told import Teller
 from pytest_lava.transfer.api import TransferPolicy
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.html import Html
-    from pytest_lava.plugin.submit import Submission
-    from pytest_lava.plugin.submit_live import LiveSubmission
-    from pytest_lava.plugin.timeouts import TimeLimits
+    from pytest_lava.plugin.boards.timeouts import TimeLimits
+    from pytest_lava.plugin.output.html import Html
+    from pytest_lava.plugin.output.submit import Submission
+    from pytest_lava.plugin.output.submit_live import LiveSubmission
 
 __all__ = ["Run"]
 
@@ -238,7 +238,7 @@ class Run:
     def _finish(self, status: int) -> int:
         if self.journal is None or self.is_worker or self._finished:
             return status
-        from pytest_lava.plugin.results import finish
+        from pytest_lava.plugin.output.results import finish
 
         status = finish(self, status, monotonic() - self._started)
         self._finished = True
@@ -251,7 +251,7 @@ class Run:
         """Bundle and JUnit of a run that ends here and now, in the middle of a test; a worker leaves them to others."""
         if self.journal is None or self.is_worker:
             return
-        from pytest_lava.plugin.results import write
+        from pytest_lava.plugin.output.results import write
 
         try:
             write(self)

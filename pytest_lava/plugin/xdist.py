@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lava.plugin.child import child_from_json, child_to_json
+from pytest_lava.plugin.reporting.child import child_from_json, child_to_json
 from pytest_lava.results.journal import read
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import fastjsonschema  # noqa: F401
 import pytest
 
-import pytest_lava.plugin.html
+import pytest_lava.plugin.output.html
 import pytest_lava.plugin.registration
 import pytest_lava.plugin.xdist
 import pytest_lava.suites.running  # noqa: F401

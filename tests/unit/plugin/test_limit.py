@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 import time
 
-from pytest_lava.plugin.limit import Limit
+from pytest_lava.plugin.boards.limit import Limit
 
 
 def waits(limit: Limit) -> tuple[threading.Thread, list[tuple[bool, float]]]:

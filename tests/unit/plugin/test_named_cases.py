@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.plugin.named_cases import take_cases
+from pytest_lava.plugin.collecting.named_cases import take_cases
 
 FILES = {"a.yaml": ["smoke"], "job.yaml": ["one", "two"]}
 

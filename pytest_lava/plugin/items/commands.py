@@ -12,9 +12,9 @@ import pytest
 
 from pytest_lava.commands.hostside import HostResult, run_here
 from pytest_lava.errors import CommandTimeout, LavaError, OperationFailed
-from pytest_lava.plugin.attaching import MARK
-from pytest_lava.plugin.collection import COMMAND, CommandRun, command_body, made_items, target_of
-from pytest_lava.plugin.suites import suite_of
+from pytest_lava.plugin.collecting.collection import COMMAND, CommandRun, command_body, made_items, target_of
+from pytest_lava.plugin.items.suites import suite_of
+from pytest_lava.plugin.reporting.attaching import MARK
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board

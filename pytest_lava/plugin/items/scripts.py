@@ -13,8 +13,8 @@ import pytest
 
 from pytest_lava.commands.script import Script, is_script, run_script, take_script
 from pytest_lava.errors import CommandTimeout, ConfigurationError, TestTimeout
-from pytest_lava.plugin.collection import COMMAND, CommandRun, slug, take_result, target_of
-from pytest_lava.plugin.functions import as_command, made_function
+from pytest_lava.plugin.collecting.collection import COMMAND, CommandRun, slug, take_result, target_of
+from pytest_lava.plugin.collecting.functions import as_command, made_function
 
 if TYPE_CHECKING:
     from pytest_lava.lab.guardian import Guardian

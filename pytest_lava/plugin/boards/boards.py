@@ -14,7 +14,7 @@ from pytest_lava.console.shell import Shell
 from pytest_lava.errors import LavaError, TestTimeout
 from pytest_lava.lab.manager import BoardManager, BoardUnavailable, Failure, LabContext
 from pytest_lava.plan import Prepared, Target
-from pytest_lava.plugin.facts import behind_pexpect
+from pytest_lava.plugin.reporting.facts import behind_pexpect
 
 __all__ = ["BoardView", "Boards"]
 

@@ -25,8 +25,8 @@ from pytest_lava.jobs.checkouts import Checkouts
 from pytest_lava.jobs.job import Job
 from pytest_lava.jobs.runs import JobSuite, SourcedDefinition
 from pytest_lava.plan import Target
-from pytest_lava.plugin.collection import target_of
-from pytest_lava.plugin.job_targets import job_suite_of
+from pytest_lava.plugin.collecting.collection import target_of
+from pytest_lava.plugin.collecting.job_targets import job_suite_of
 from pytest_lava.plugin.named_files import may_be_job
 from pytest_lava.suites.api import Suite, Surroundings
 

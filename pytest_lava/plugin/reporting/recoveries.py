@@ -14,7 +14,7 @@ from pytest_lava.images.tries import FailedTry
 from pytest_lava.lab.recovery import Recovery
 from pytest_lava.lab.retry import Attempt
 from pytest_lava.plan import Target
-from pytest_lava.plugin.collection import target_of
+from pytest_lava.plugin.collecting.collection import target_of
 
 if TYPE_CHECKING:
     from pytest_lava.plugin.session import Run

@@ -24,9 +24,9 @@ from pytest_lava.console.cut import Cut
 from pytest_lava.console.ladder import RUNGS
 from pytest_lava.console.readable import without_frames
 from pytest_lava.errors import LavaError, TestTimeout, describe
-from pytest_lava.plugin.collection import target_of
-from pytest_lava.plugin.facts import names
-from pytest_lava.plugin.limit import Limit
+from pytest_lava.plugin.boards.limit import Limit
+from pytest_lava.plugin.collecting.collection import target_of
+from pytest_lava.plugin.reporting.facts import names
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board

@@ -20,9 +20,9 @@ from pytest_lava.console.shell import Shell
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import LavaError, OperationFailed, of_this_machine
 from pytest_lava.plan import Target
-from pytest_lava.plugin.collection import target_of
-from pytest_lava.plugin.crash import ATTACHMENTS
-from pytest_lava.plugin.facts import FACTS
+from pytest_lava.plugin.collecting.collection import target_of
+from pytest_lava.plugin.reporting.crash import ATTACHMENTS
+from pytest_lava.plugin.reporting.facts import FACTS
 from pytest_lava.results.mime import mime_of
 from pytest_lava.transfer.globs import Found, find_files
 

@@ -13,8 +13,8 @@ from pytest_lava.console.console import Console
 from pytest_lava.console.incidents import Incident
 from pytest_lava.console.watch import FindingKind
 from pytest_lava.errors import KernelComplaint
-from pytest_lava.plugin.collection import target_of
-from pytest_lava.plugin.facts import FACTS, iso
+from pytest_lava.plugin.collecting.collection import target_of
+from pytest_lava.plugin.reporting.facts import FACTS, iso
 from pytest_lava.results.kernel_messages import KERNEL_MESSAGES, SECTION, kernel_traces
 
 if TYPE_CHECKING:

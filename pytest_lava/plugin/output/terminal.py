@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lava.errors import Blame
-from pytest_lava.plugin.child import ChildReport
-from pytest_lava.plugin.facts import FACTS
+from pytest_lava.plugin.reporting.child import ChildReport
+from pytest_lava.plugin.reporting.facts import FACTS
 
 if TYPE_CHECKING:
     from pytest_lava.plan import RunPlan, Target

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_lava.errors import TestError
 from pytest_lava.plan import Target
-from pytest_lava.plugin.child import emit_child
+from pytest_lava.plugin.reporting.child import emit_child
 from pytest_lava.suites.api import STDOUT, Attachment, Case, Suite
 
 if TYPE_CHECKING:

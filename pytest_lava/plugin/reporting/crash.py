@@ -16,8 +16,8 @@ from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConsoleLost, ErrorInfo, Hang, KernelCrash, LavaError
 from pytest_lava.images.kernel_tree import TreeSource
 from pytest_lava.plan import Target
-from pytest_lava.plugin.collection import target_of
-from pytest_lava.plugin.facts import FACTS
+from pytest_lava.plugin.collecting.collection import target_of
+from pytest_lava.plugin.reporting.facts import FACTS
 from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
 from pytest_lava.results.text import both_ends, plain, tail
 from pytest_lava.symbols.symbolizer import Booted, Symbolizer, unusable

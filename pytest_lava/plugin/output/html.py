@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lava.errors import NO_ROOM, ExitStatus
-from pytest_lava.plugin.crash import ATTACHMENTS
-from pytest_lava.plugin.facts import FACTS
-from pytest_lava.plugin.html_output import ShortOutput
-from pytest_lava.plugin.measuring import shown_measurements
+from pytest_lava.plugin.output.html_output import ShortOutput
+from pytest_lava.plugin.reporting.crash import ATTACHMENTS
+from pytest_lava.plugin.reporting.facts import FACTS
+from pytest_lava.plugin.reporting.measuring import shown_measurements
 from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from pytest_lava.config.paths import shipped
 from pytest_lava.console.shell import CommandResult
 from pytest_lava.errors import CommandTimeout, OperationFailed, TestTimeout
 from pytest_lava.plan import RunPlan, Target
-from pytest_lava.plugin.functions import as_command, made_function
-from pytest_lava.plugin.job_targets import job_targets
-from pytest_lava.plugin.wishes import read_wishes, refused
+from pytest_lava.plugin.collecting.functions import as_command, made_function
+from pytest_lava.plugin.collecting.job_targets import job_targets
+from pytest_lava.plugin.collecting.wishes import read_wishes, refused
 
 __all__ = [
     "COMMAND",

@@ -11,8 +11,8 @@ import pytest
 from pytest_lava.deadline import Deadline
 from pytest_lava.lab.locks import ResourceLock, acquire
 from pytest_lava.plan import Target
-from pytest_lava.plugin.collection import target_of
-from pytest_lava.plugin.wishes import Wishes, mistakes, read_wishes, refused
+from pytest_lava.plugin.collecting.collection import target_of
+from pytest_lava.plugin.collecting.wishes import Wishes, mistakes, read_wishes, refused
 
 if TYPE_CHECKING:
     from pytest_lava.plugin.session import Run

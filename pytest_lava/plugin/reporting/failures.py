@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_lava.errors import Blame
 from pytest_lava.lab.failure import Failure
-from pytest_lava.plugin.child import emit_child
-from pytest_lava.plugin.crash import readable_evidence
-from pytest_lava.plugin.facts import error_facts, release_of
-from pytest_lava.plugin.slices import CRASH_EXCERPT, EXCERPT
+from pytest_lava.plugin.reporting.child import emit_child
+from pytest_lava.plugin.reporting.crash import readable_evidence
+from pytest_lava.plugin.reporting.facts import error_facts, release_of
+from pytest_lava.plugin.reporting.slices import CRASH_EXCERPT, EXCERPT
 from pytest_lava.results.record import LAVA
 
 if TYPE_CHECKING:

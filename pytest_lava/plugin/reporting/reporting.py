@@ -10,10 +10,10 @@ import pytest
 from pytest_lava.errors import Hang, KernelCrash, LavaError
 from pytest_lava.lab.failure import Failure
 from pytest_lava.plan import Target
-from pytest_lava.plugin.child import ChildReport
-from pytest_lava.plugin.collection import COMMAND, target_of
-from pytest_lava.plugin.crash import readable_evidence
-from pytest_lava.plugin.facts import (
+from pytest_lava.plugin.collecting.collection import COMMAND, target_of
+from pytest_lava.plugin.reporting.child import ChildReport
+from pytest_lava.plugin.reporting.crash import readable_evidence
+from pytest_lava.plugin.reporting.facts import (
     FACTS,
     blamed,
     command_facts,
@@ -25,7 +25,7 @@ from pytest_lava.plugin.facts import (
     shorten_report,
     shorten_traceback,
 )
-from pytest_lava.plugin.slices import CRASH_EXCERPT, EXCERPT, readable, shows
+from pytest_lava.plugin.reporting.slices import CRASH_EXCERPT, EXCERPT, readable, shows
 from pytest_lava.results.record import LAVA
 from pytest_lava.results.text import both_ends, plain
 

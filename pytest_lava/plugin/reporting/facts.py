@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+import pytest_lava
 from pytest_lava.errors import Blame, ErrorInfo, LavaError, describe
 from pytest_lava.plan import Target
-from pytest_lava.plugin.collection import CommandRun, command_of, target_of
+from pytest_lava.plugin.collecting.collection import CommandRun, command_of, target_of
 
 __all__ = [
     "FACTS",
@@ -32,7 +33,7 @@ __all__ = [
 
 #: the attribute of a report that holds them
 FACTS = "lava"
-_PACKAGE = Path(__file__).parent.parent
+_PACKAGE = Path(pytest_lava.__file__).parent
 _LIBRARIES = (*{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}, "<frozen ")
 
 

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from pytest_lava.errors import ConfigurationError, LavaError
-from pytest_lava.plugin.collection import target_of
-from pytest_lava.plugin.facts import FACTS, release_of
-from pytest_lava.plugin.functions import made_function
-from pytest_lava.plugin.job_targets import job_body
-from pytest_lava.plugin.named_cases import take_cases
-from pytest_lava.plugin.suite_cases import Cases
+from pytest_lava.plugin.collecting.collection import target_of
+from pytest_lava.plugin.collecting.functions import made_function
+from pytest_lava.plugin.collecting.job_targets import job_body
+from pytest_lava.plugin.collecting.named_cases import take_cases
+from pytest_lava.plugin.items.suite_cases import Cases
+from pytest_lava.plugin.reporting.facts import FACTS, release_of
 from pytest_lava.results.record import DEFINITION
 from pytest_lava.suites.api import Suite, Surroundings
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
     from pytest_lava.lab.guardian import Guardian
-    from pytest_lava.plugin.jobs import Jobs
+    from pytest_lava.plugin.items.jobs import Jobs
     from pytest_lava.plugin.session import Run
 
 __all__ = ["SuiteFile", "Suites", "suite_of"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lava.plugin.collection import command_of
-from pytest_lava.plugin.facts import names
+from pytest_lava.plugin.collecting.collection import command_of
+from pytest_lava.plugin.reporting.facts import names
 from pytest_lava.suites.provenance import provenance
 
 if TYPE_CHECKING:

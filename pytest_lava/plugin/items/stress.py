@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pytest_timeout import SESSION_EXPIRE_KEY
 
-from pytest_lava.plugin.collection import COMMAND, CommandRun, made_items, target_of
+from pytest_lava.plugin.collecting.collection import COMMAND, CommandRun, made_items, target_of
 from pytest_lava.results.journal import read
 from pytest_lava.stress.outcome import Outcome
 from pytest_lava.stress.plan import Limits, parse_limits

@@ -1,0 +1,1 @@
+"""What is collected: targets as one parameter, and functions of our own making."""

@@ -1,0 +1,1 @@
+"""Kinds of items beside Python tests, each with how it is made and how it runs."""

@@ -1,0 +1,1 @@
+"""From what happened to the journal: facts of reports, failures, recoveries, evidence, files."""
