@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_lava.arguments import without_secret
-from pytest_lava.deadline import Deadline
-from pytest_lava.errors import FetchFailed, ToolMissing
+from pytest_lava.errors import FetchFailed, NetworkError
 from pytest_lava.images.cpio import open_tar
-from pytest_lava.programs import run
-from pytest_lava.suites.clones import why_git_failed
+from pytest_lava.suites.git import git
 
 __all__ = ["Checkouts", "Wanted"]
 
-_LIMIT = 600.0  # seconds for one
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 #: gives a file of this machine for a URL
@@ -48,20 +45,20 @@ class Checkouts:
 
     def __init__(self, folder: Path, fetch: Fetch) -> None:
         self._folder, self._fetch = folder, fetch
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, FetchFailed | NetworkError] = {}
 
     def get(self, wanted: Wanted) -> Path:
-        """The root of what is wanted. ``FetchFailed``, ``ToolMissing``."""
+        """The root of what is wanted. ``FetchFailed``, ``NetworkError``, ``ToolMissing``."""
         where = self._folder / wanted.place
-        if wanted.place in self._failed:
-            raise FetchFailed(self._failed[wanted.place])
+        if failed := self._failed.get(wanted.place):
+            raise type(failed)(str(failed))
         if not where.is_dir():
             self._folder.mkdir(parents=True, exist_ok=True)
             try:
                 (self._clone if wanted.kind == "git" else self._unpack)(wanted, where)
-            except FetchFailed as error:
+            except (FetchFailed, NetworkError) as error:
                 shutil.rmtree(where, ignore_errors=True)
-                self._failed[wanted.place] = str(error)
+                self._failed[wanted.place] = error
                 raise
         return where
 
@@ -71,8 +68,6 @@ class Checkouts:
 
     def _clone(self, wanted: Wanted, where: Path) -> None:
         """The newest commit alone, where no other one is wanted: test repositories have long histories."""
-        if shutil.which("git") is None:
-            raise ToolMissing("git is needed to clone what a job names: install it (Debian: apt-get install git)")
         branch = ["--branch", wanted.branch] if wanted.branch else []
         if not wanted.revision:
             self._git(wanted, "clone", "--quiet", "--depth=1", *branch, "--", wanted.url, str(where))
@@ -83,11 +78,7 @@ class Checkouts:
         self._git(wanted, "-C", str(where), "checkout", "--quiet", "--detach", wanted.revision)
 
     def _git(self, wanted: Wanted, *arguments: str) -> None:
-        more = {"GIT_TERMINAL_PROMPT": "0"}
-        result = run(["git", *arguments], Deadline.after(_LIMIT), cwd=self._folder, more=more, purpose="to clone")
-        if result.returncode:
-            why = f"{wanted.url}: {why_git_failed(result)}"
-            raise FetchFailed(without_secret(f"a repository of the job cannot be cloned: {why}"))
+        git(*arguments, url=wanted.url, folder=self._folder, what="a repository of the job")
 
     def _unpack(self, wanted: Wanted, where: Path) -> None:
         """An archive; or the definition itself, where ``path`` is its name."""

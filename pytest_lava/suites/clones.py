@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pytest_lava.deadline import Deadline
-from pytest_lava.errors import FetchFailed, ToolMissing
-from pytest_lava.programs import run
+from pytest_lava.errors import FetchFailed
 from pytest_lava.suites.definition import Repository
+from pytest_lava.suites.git import git
 
-__all__ = ["clone_all", "why_git_failed"]
+__all__ = ["clone_all"]
 
-_LIMIT = 600.0  # seconds for one
 #: what wants tags, other branches or older commits
 _GIT = re.compile(
     r"\bgit\s+(?:-\S+\s+|-C\s+\S+\s+)*(?:checkout|switch|log|describe|reset|show|tag|bisect|rev-\w+|diff)\b"
 )
-_SECRET = re.compile(r"//[^/@\s]+@")
 
 
 def clone_all(
@@ -29,7 +24,7 @@ def clone_all(
     """Clone each below ``folder``; the files with their names from there on, ``.git`` included as scripts ask it.
 
     URL, branch and folder may be the name of a parameter, as in LAVA. Without its history, unless ``steps`` use git.
-    ``FetchFailed``, ``ToolMissing``.
+    ``FetchFailed``, ``NetworkError``, ``ToolMissing``.
     """
     whole = any(_GIT.search(step) for step in steps)
     found: list[tuple[str, Path]] = []
@@ -38,24 +33,10 @@ def clone_all(
         name = name or url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
         if "/" in name or name in ("", ".", ".."):
             raise FetchFailed(f"the destination of a git repository is a name and not {name!r}")
-        if shutil.which("git") is None:
-            raise ToolMissing(
-                "git is needed to clone what a definition wants: install it (Debian: apt-get install git)"
-            )
         where = folder / name
         options = [*([] if whole else ["--depth=1"]), *(["--branch", branch] if branch else [])]
-        command = ["git", "clone", "--quiet", *options, "--", url, str(where)]
         folder.mkdir(parents=True, exist_ok=True)
-        result = run(command, Deadline.after(_LIMIT), cwd=folder, more={"GIT_TERMINAL_PROMPT": "0"}, purpose="to clone")
-        if result.returncode:
-            shown = _SECRET.sub("//", f"{url}: {why_git_failed(result)}")
-            raise FetchFailed(f"a git repository of the definition cannot be cloned: {shown}")
+        command = ["clone", "--quiet", *options, "--", url, str(where)]
+        git(*command, url=url, folder=folder, what="a git repository of the definition")
         found += [(str(file.relative_to(folder)), file) for file in sorted(where.rglob("*")) if file.is_file()]
     return found
-
-
-def why_git_failed(result: subprocess.CompletedProcess[bytes]) -> str:
-    """One line: its first ``fatal:``, as advice of several lines may follow; else its last line."""
-    said = (result.stderr or result.stdout).decode(errors="replace").strip().splitlines()
-    fatal = (line.partition(": ")[2] for line in said if line.startswith(("fatal: ", "error: ")))
-    return next(fatal, said[-1] if said else f"git returned {result.returncode}")

@@ -17,6 +17,7 @@ from pytest_lava.errors import (
     ConfigurationError,
     FetchFailed,
     LavaError,
+    NetworkError,
     OperationFailed,
     Timeout,
     first_line,
@@ -77,7 +78,7 @@ class Jobs:
         #: limits that have begun: of jobs by their stories, of blocks by those and their keys
         self._clocks: dict[object, Deadline] = {}
         #: why a suite cannot be run, by its id
-        self._failed: dict[int, str] = {}
+        self._failed: dict[int, FetchFailed | NetworkError] = {}
         #: why nothing more of a story is run
         self._ended: dict[str, str] = {}
         #: up to where the console was read on each target, in which boot
@@ -105,7 +106,8 @@ class Jobs:
                 for other in missing:
                     self._locate(other)
         if isinstance(suite.suite, SourcedDefinition):
-            raise FetchFailed(self._failed[id(suite)])
+            failed = self._failed[id(suite)]
+            raise type(failed)(str(failed))
 
     def _missing(self, job: Path) -> list[JobSuite]:
         """What this run still needs of a job's sources; what failed is not tried again."""
@@ -123,8 +125,8 @@ class Jobs:
             self._checkouts = Checkouts(folder, self._fetch)
         try:
             suite.become(suite.suite.located(self._checkouts.get(suite.suite.wanted)))
-        except FetchFailed as error:
-            self._failed[id(suite)] = str(error)
+        except (FetchFailed, NetworkError) as error:
+            self._failed[id(suite)] = error
 
     def _fetch(self, url: str) -> Path:
         boards = self._run.boards
