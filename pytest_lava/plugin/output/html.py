@@ -12,6 +12,7 @@ import pytest
 
 from pytest_lava.errors import NO_ROOM, ExitStatus
 from pytest_lava.plugin.output.html_output import ShortOutput
+from pytest_lava.plugin.output.html_style import STYLE
 from pytest_lava.plugin.reporting.crash import ATTACHMENTS
 from pytest_lava.plugin.reporting.facts import FACTS
 from pytest_lava.plugin.reporting.measuring import shown_measurements
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Html"]
 
-_ORANGE = "#b45f06"
-#: one long line would push all columns but the first out of sight
-_WRAPPED = "<style>.logwrapper .log { white-space: pre-wrap; overflow-wrap: anywhere; }</style>"
 #: where pytest-html has the classes whose object collects reports and writes the file
 _REPORTS = ("pytest_html.report", "pytest_html.selfcontained_report")
 
@@ -79,10 +77,10 @@ class Html:
         run = self._run
         if run.journal is None:
             return
-        prefix.append(_WRAPPED)
+        prefix.append(STYLE)
         told = run.teller.told()
         if told.cause:
-            prefix.append(f'<p style="color: red"><b>{html.escape(told.cause)}</b></p>')
+            prefix.append(f'<p class="cause">{html.escape(told.cause)}</p>')
         prefix += [f"<p>{title}: {html.escape(line)}</p>" for title, line in (*told.lines, *run.submitted())]
         files = [run.plan.bundle, *sorted(run.folder.glob("**/console*.log")), run.folder / "events.jsonl"]
         links = [f'<a href="{html.escape(self._link(file))}">{html.escape(file.name)}</a>' for file in files]
@@ -101,7 +99,7 @@ class Html:
         resumed = "<br><small>resumed, not booted</small>" if facts.get("resumed") else ""
         board = html.escape(str(facts.get("board") or ""))
         said = dict.fromkeys(str(one.get("name")) for one in facts.get(KERNEL_MESSAGES) or ())
-        told = f'<br><small style="color: {_ORANGE}">kernel: {html.escape(", ".join(said))}</small>' if said else ""
+        told = f'<br><small class="kernel">kernel: {html.escape(", ".join(said))}</small>' if said else ""
         for measured in shown_measurements(getattr(report, "user_properties", ())):
             cells[:] = [_below(cell, measured) if "col-testId" in cell else cell for cell in cells]
         cells.insert(1, f'<td class="col-board">{board}{kernel}{resumed}{told}</td>')
