@@ -81,7 +81,7 @@ class HttpSink:
             )
         if answer.status == 409:
             raise self._conflict(parcel, answer)
-        if "html" in answer.headers.get("content-type", "") and not self._options.html:
+        if answer.is_page and not self._options.html:
             raise SinkBusy(
                 self._secrets.mask(
                     f"{url} answered with a page in HTML, which may be another one's than the server's{answer.said()}; "

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -36,14 +36,15 @@ _CONNECT, _SILENCE = 10.0, 180.0  # seconds; a SQUAD server takes 40 s for 10,00
 _LEAST = 0.1  # seconds that are given to a step that has to be tried at all
 _SUCCESS = range(200, 300)
 _PASSING = {408, 425, 429}
+_MOVED = {301, 308}  # for good; a gate on the way (a hotel's login page) says 302, 303 or 307
 _ANSWER = 64 << 20  # bytes of an answer, more than any server has a reason for
 _EXCERPT = 400  # characters of what a server said
+_PAGE = re.compile(rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype html|html)\b")
 _WHY = {
     401: "the server does not know the token: set the right one{variable}",
     403: "the server refuses the user of the token: it needs the right to submit",
     404: "there is no such place on the server: correct the URL",
     405: "the server takes nothing there: correct the URL",
-    407: "the proxy wants a user and a password: put them into the proxy's URL",
     413: "it is too large for the server: raise the limit there, or send less",
 }
 
@@ -58,6 +59,11 @@ class Answer:
     reason: str = ""
     #: hides secrets, before anything is cut off in the middle of one
     hide: Callable[[str], str] = str
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is HTML, for people: of a server that speaks to programs it is hardly the server's own."""
+        return "html" in self.headers.get("content-type", "") or bool(_PAGE.match(self.body))
 
     @property
     def text(self) -> str:
@@ -104,7 +110,8 @@ class HttpClient:
     ) -> Answer:
         """One request; ``data``, ``files`` and ``params`` as requests has them. Any status in ``expect`` is returned.
 
-        ``SinkBusy`` if the server cannot be reached, breaks off, is silent, or says 408, 425, 429 or 5xx;
+        ``SinkBusy`` if the server cannot be reached, breaks off, is silent, or says 408, 425, 429 or 5xx, and for what
+        is the network's own answer: a proxy that wants a password, a redirection that a login page may be behind.
         ``SinkRefused`` for any other status.
         """
         if deadline.expired:
@@ -132,17 +139,36 @@ class HttpClient:
         if status in _PASSING or status >= 500:
             text = f"{where} answered {named}{answer.said()}"
             return SinkBusy(self._secrets.mask(text), after=retry_after(answer.headers))
+        if status == 407:
+            text = f"the proxy before {where} wants a user and a password: put them into the proxy's URL ({named})"
+            return SinkBusy(self._secrets.mask(text))
         if 300 <= status < 400:
-            leads = _plain_url(answer.headers.get("location", "elsewhere"))
-            return SinkRefused(self._secrets.mask(f"{where} leads to {leads} ({named}): give that URL, if it is right"))
+            return self._led_away(url, answer, named)
         why = _WHY.get(status, "the server will not take it").format(variable=self._variable)
         return SinkRefused(self._secrets.mask(f"{where}: {why} ({named}){answer.said()}"))
+
+    def _led_away(self, url: str, answer: Answer, named: str) -> SinkBusy | SinkRefused:
+        """A redirection: only what a host says of itself, and for good, is the server's own word."""
+        place = answer.headers.get("location", "")
+        try:
+            leads, same = (
+                _plain_url(urljoin(url, place)),
+                urlsplit(urljoin(url, place)).hostname == urlsplit(url).hostname,
+            )
+        except ValueError:
+            leads, same = "a place that is no URL", False
+        text = f"{_plain_url(url)} leads to {leads if place else 'elsewhere'} ({named}): give that URL"
+        if answer.status in _MOVED and place and same:
+            return SinkRefused(self._secrets.mask(f"{text}, if it is right"))
+        return SinkBusy(
+            self._secrets.mask(f"{text}, if it is the server's; if it is a page of the network here, log in there")
+        )
 
 
 def _exchange(method: str, url: str, deadline: Deadline, asked: Mapping[str, Any]) -> Answer:
     left = max(_LEAST, deadline.remaining())
     limits = min(_CONNECT, left), min(_SILENCE, left)
-    with requests.Session() as session, _bounded(session, deadline) as over:
+    with _Session() as session, _bounded(session, deadline) as over:
         try:
             response = session.request(method, url, timeout=limits, allow_redirects=False, stream=True, **asked)
             with response:
@@ -222,6 +248,13 @@ def _bounded(session: requests.Session, deadline: Deadline) -> Iterator[threadin
         timer.cancel()
         timer.join()
         sockets.close()
+
+
+class _Session(requests.Session):
+    """Without redirections: requests works out where one leads also if it is not to follow, and stumbles over some."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 class _Adapter(HTTPAdapter):

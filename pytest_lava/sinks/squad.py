@@ -142,6 +142,8 @@ class _Store:
             answer = self._submit()
             if answer.status == 201:
                 return self.api.made(answer)
+            if answer.status == 400 and answer.is_page:  # SQUAD's own are text
+                raise SinkBusy(f"an answer of 400 came as a page, which SQUAD never does there{answer.said()}")
             if answer.status == 400 and not self.api.is_taken(answer):
                 raise SinkRefused(f"SQUAD does not take the testrun {self.testrun.job_id}{answer.said()}")
             broke = broke or answer.status == 500

@@ -43,6 +43,9 @@ FAULTS = {
     "drip": "the answer comes byte by byte, DRIP seconds apart, for ever",
     "tls": "the TLS handshake fails; without TLS, bytes that are no HTTP",
     "wrong type": "an answer of 200, but it is a page in HTML of something in between",
+    "untold type": "the same page, and nothing says that it is HTML",
+    "login page": "302 to a page of something in between, where people have to log in",
+    "proxy login": "407: a proxy wants a user and a password",
 }
 #: faults that end at once
 CHEAP = tuple(name for name in FAULTS if name not in ("good", "hang", "hang after", "drip"))
@@ -59,6 +62,9 @@ UNSEEN = (
     "hang",
     "tls",
     "wrong type",
+    "untold type",
+    "login page",
+    "proxy login",
 )
 REFUSING = 0.15  # seconds
 DRIP = 0.1  # seconds
@@ -268,19 +274,20 @@ def _received(client: socket.socket) -> bytes:
 
 
 def _made(fault: str) -> bytes:
-    """An answer of something that stands in front of the server."""
-    if fault == "500":
-        return _response("500 Internal Server Error", b"<h1>Server Error (500)</h1>", "text/html")
-    if fault == "502":
-        return _response("502 Bad Gateway", b"<html><h1>502 Bad Gateway</h1>nginx</html>", "text/html")
-    if fault == "503":
-        return _response("503 Service Unavailable", b"maintenance", "text/plain", "Retry-After: 0")
-    if fault == "429":
-        date = "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT"
-        return _response("429 Too Many Requests", b"slower", "text/plain", date)
-    if fault == "wrong type":
-        return _response("200 OK", _PAGE, "text/html; charset=utf-8")
-    return b""
+    """An answer of something that stands in front of the server; empty if this fault has none."""
+    date = "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT"
+    gate = "Location: http://gate.hotel.example/login?from=here"
+    made: dict[str, tuple[str, bytes, str, *tuple[str, ...]]] = {
+        "500": ("500 Internal Server Error", b"<h1>Server Error (500)</h1>", "text/html"),
+        "502": ("502 Bad Gateway", b"<html><h1>502 Bad Gateway</h1>nginx</html>", "text/html"),
+        "503": ("503 Service Unavailable", b"maintenance", "text/plain", "Retry-After: 0"),
+        "429": ("429 Too Many Requests", b"slower", "text/plain", date),
+        "wrong type": ("200 OK", _PAGE, "text/html; charset=utf-8"),
+        "untold type": ("200 OK", _PAGE, "application/octet-stream"),
+        "login page": ("302 Found", _PAGE, "text/html", gate),
+        "proxy login": ("407 Proxy Authentication Required", _PAGE, "text/html", "Proxy-Authenticate: Basic"),
+    }
+    return _response(*made[fault]) if fault in made else b""
 
 
 def _response(status: str, body: bytes, kind: str, *more: str) -> bytes:

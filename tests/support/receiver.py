@@ -30,8 +30,8 @@ class Receiver(http.server.ThreadingHTTPServer):
         self.secret = secret
         self.posts = 0
         self.created = 0
-        #: what it says instead of taking it: status and body
-        self.says: tuple[int, bytes] | None = None
+        #: what it says instead of taking it: status and body, and where a redirection leads
+        self.says: tuple[int, bytes] | tuple[int, bytes, str] | None = None
         self.headers: list[dict[str, str]] = []
         self.lock = threading.Lock()
 

@@ -37,6 +37,8 @@ BUSY = {
     "half answer": "", "500": "500 Internal Server Error", "500 after": "it broke in the middle",
     "502": "502 Bad Gateway nginx", "503": "maintenance", "429": "slower", "hang": "did not answer in time",
     "hang after": "did not answer in time", "drip": "did not answer in time", "tls": "",
+    "login page": "leads to http://gate.hotel.example/login (302 Found): give that URL, if it is the server's",
+    "proxy login": "put them into the proxy's URL (407 Proxy Authentication Required)",
 }  # fmt: skip
 
 
@@ -55,7 +57,7 @@ def test_what_passes_is_busy(server: Receiver, client: HttpClient, fault: str) -
 
 
 def test_all_faults_have_a_test() -> None:
-    assert {*BUSY, "good", "wrong type"} == {*FAULTS}
+    assert {*BUSY, "good", "wrong type", "untold type"} == {*FAULTS}  # a page is for a sink to judge
 
 
 def _wait_for(proxy: FaultProxy, fault: str) -> None:
@@ -92,10 +94,23 @@ def test_a_status_that_is_expected_is_an_answer(server: Receiver, client: HttpCl
     assert (answer.status, answer.json()) == (409, {"why": "known"})
 
 
-def test_no_redirect_is_followed(server: Receiver, client: HttpClient) -> None:
-    """requests would make a GET of it, and take the token along."""
-    server.says = 302, b""
-    with pytest.raises(SinkRefused, match="leads to elsewhere"):
+@pytest.mark.parametrize(
+    "says, error, words",
+    [
+        ((302, b"", ""), SinkBusy, "leads to elsewhere"),
+        ((302, b"", "/login?back=1"), SinkBusy, r"leads to http://127.0.0.1:\d+/login \(302.*log in there"),
+        ((301, b"", "/new"), SinkRefused, r"leads to http://127.0.0.1:\d+/new \(301 .*give that URL, if it is right"),
+        ((308, b"", "https://127.0.0.1/new"), SinkRefused, "leads to https://127.0.0.1/new"),
+        ((301, b"", "http://gate.example/"), SinkBusy, "leads to http://gate.example/"),
+        ((301, b"", "http://["), SinkBusy, "leads to a place that is no URL"),
+    ],
+)
+def test_no_redirect_is_followed(
+    server: Receiver, client: HttpClient, says: tuple[int, bytes, str], error: type[Exception], words: str
+) -> None:
+    """requests would make a GET of it, and take the token along. A login page of the network is not the server's no."""
+    server.says = says
+    with pytest.raises(error, match=words):
         client.request("POST", server.url(), Deadline.after(5), data=b"")
     assert server.posts == 1
 
