@@ -16,7 +16,7 @@ from io import FileIO
 from itertools import pairwise
 from pathlib import Path
 
-__all__ = ["ByteLog", "moment", "pauses"]
+__all__ = ["ByteLog", "came_after", "moment", "pauses"]
 
 _ENTRY = struct.Struct("<QQ")
 _EVERY_NS = 1_000_000
@@ -104,6 +104,19 @@ def moment(log: Path, offset: int) -> int:
         number = _entry_of(file, offset)
         return _entry(file, number)[0] if number >= 0 else 0
     return 0
+
+
+def came_after(log: Path, nanoseconds: int) -> int | None:
+    """The offset of the first byte that came after a moment since 1970, at most a millisecond of bytes too far.
+
+    None if there is none, or nobody knows.
+    """
+    index = log.with_suffix(".idx")
+    with contextlib.suppress(OSError), index.open("rb", buffering=0) as file:
+        count = os.fstat(file.fileno()).st_size // _ENTRY.size
+        number = bisect.bisect_left(range(count), nanoseconds, key=lambda number: _entry(file, number)[0])
+        return _entry(file, number)[1] if number < count else None
+    return None
 
 
 def pauses(log: Path, start: int, seconds: float) -> list[int]:

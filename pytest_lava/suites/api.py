@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pytest_lava.console.console import Console
 from pytest_lava.console.shell import Shell
+from pytest_lava.errors import LavaError
 
 __all__ = ["RESULTS", "STDOUT", "Attachment", "Case", "Report", "Suite", "Surroundings"]
 
@@ -32,6 +33,7 @@ class Case:
     """One result of a suite. Times are seconds of this machine's wall clock.
 
     ``line`` counts from 1 in the suite's log; ``low`` and ``high`` are the bounds that a measurement had to keep.
+    ``error`` is what the board died of under it.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Case:
     attachments: tuple[Attachment, ...] = ()
     #: a failure that is expected: its result is ``skip``
     xfail: bool = False
+    error: LavaError | None = None
 
 
 #: is called with each case as soon as it is known
@@ -69,6 +72,9 @@ class Surroundings:
     that id, or for the whole run if the id is empty. ``guard`` takes a command that cleans up on this machine if this
     process dies, and returns what revokes it. ``console`` is the board's line, for suites that read or type there;
     what came before ``since`` is not theirs. ``arch`` and ``features`` are those of its board file.
+
+    ``revive`` takes what the board died of, under a case that was reported, and returns what the suite goes on in once
+    the board is back; it raises that error if the board does not come back. None: it is left as it is.
     """
 
     shell: Shell
@@ -85,6 +91,7 @@ class Surroundings:
     since: int = 0
     arch: str = ""
     features: tuple[str, ...] = ()
+    revive: Callable[[LavaError], Surroundings] | None = None
 
 
 class Suite(Protocol):

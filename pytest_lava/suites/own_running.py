@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from typing import TypeVar
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import CommandTimeout, LavaError, OperationFailed, TestError, first_line
@@ -25,6 +26,8 @@ from pytest_lava.suites.parsing import LineParser, PatternParser, Told
 
 __all__ = ["OwnRunning"]
 
+T = TypeVar("T")
+
 _SHORT = 60.0  # seconds for what is small
 _MOST = 64 << 20  # bytes of output with results in it
 #: descriptors beyond the third are the agent's own, which waits for their end
@@ -39,22 +42,28 @@ class OwnRunning:
     """One run of one suite on one board."""
 
     def __init__(self, model: SuiteModel, surroundings: Surroundings, report: Report) -> None:
-        self._model, self._around, self._report = model, surroundings, report
-        self._shell = surroundings.shell
+        self._model, self._report = model, report
         self._deadline = Deadline.after(surroundings.timeout)
         self._mark = f"LAVA_SUITE_RUN={secrets.token_hex(8)}"
-        name, _, value = self._mark.partition("=")
-        self._environment = {
-            **surroundings.environment, **dict(model.params), **surroundings.params, name: value,
-        }  # fmt: skip
         self._log = SuiteLog(surroundings.folder)
-        self._facts = BoardFacts(surroundings.shell, surroundings.arch, surroundings.features)
+        self._go_on_in(surroundings)
         self._left = list(model.tests)
-        self._began = False
+        self._began = self._given_up = False
         self._forget: Callable[[], object] = lambda: None
 
+    def _go_on_in(self, surroundings: Surroundings) -> None:
+        self._around, self._shell = surroundings, surroundings.shell
+        name, _, value = self._mark.partition("=")
+        self._environment = {
+            **surroundings.environment, **dict(self._model.params), **surroundings.params, name: value,
+        }  # fmt: skip
+        self._facts = BoardFacts(surroundings.shell, surroundings.arch, surroundings.features)
+
     def run(self) -> None:
-        """All of it. Raises the ``LavaError`` that ended it before its end; the tests that were left are skipped."""
+        """All of it. Raises the ``LavaError`` that ended it before its end; the tests that were left are skipped.
+
+        A board that dies under a test is brought back for those behind it, and the suite's setup runs once more.
+        """
         with self._log, ExitStack() as ending:
             if self._around.local:  # nothing may stay on this machine, however this ends
                 self._forget = self._around.guard(_END_ALL.format(mark=self._mark))
@@ -73,13 +82,30 @@ class OwnRunning:
             self._skip_rest(why)
             return
         self._began = True
-        if self._model.setup is not None:
-            self._set_up(self._model.setup)
+        self._set_up()
         while self._left:
-            self._one(self._left[0])
-            self._left.pop(0)
+            try:
+                self._one(self._left[0])
+            except LavaError as error:
+                if self._given_up or not (error.recovers and self._left):
+                    raise
+                self._go_on_after(error)
+            else:
+                self._left.pop(0)
 
-    def _set_up(self, command: str) -> None:
+    def _go_on_after(self, death: LavaError) -> None:
+        """The board died under a test that was told: bring it back, in time that is not the suite's."""
+        if self._around.revive is None:
+            raise death
+        left = self._deadline.remaining()
+        self._go_on_in(self._around.revive(death))
+        self._deadline = Deadline.after(left)
+        self._set_up()
+
+    def _set_up(self) -> None:
+        command = self._model.setup
+        if command is None:
+            return
         done = self._shell.run(self._script(command), timeout=self._limit(None), env=self._environment)
         self._log.add("setup", command, done.stdout_bytes)
         if done.returncode:
@@ -115,7 +141,7 @@ class OwnRunning:
 
     def _one(self, test: TestModel) -> None:
         start = time.time()
-        if why := self._facts.lacks(test.requires):
+        if why := self._asked(test, lambda: self._facts.lacks(test.requires)):
             self._report(Case(test.name, "skip", start, time.time(), why))
         elif test.kselftest is not None:
             self._kselftest(test, test.kselftest)
@@ -136,8 +162,7 @@ class OwnRunning:
             self._report(told)
             return
         except LavaError as error:
-            self._died(test, command, start, error)
-            raise
+            raise self._died(test, command, start, error) from None
         line = self._log.add(test.name, command, done.stdout_bytes)
         verdict = judge(test, done.returncode, done.stdout)
         self._tell(test, verdict, start, line, done.stdout)
@@ -162,22 +187,44 @@ class OwnRunning:
             )  # fmt: skip
         self._report(told)
 
-    def _died(self, test: TestModel, command: str, start: float, error: LavaError) -> None:
-        """The board went with this test."""
-        evidence = error.evidence
+    def _died(self, test: TestModel, command: str, start: float, error: LavaError) -> LavaError:
+        """The board went with this test; what it went with."""
+        evidence, death = error.evidence, _death(error)
         line = self._log.add(test.name, command, evidence.encode(errors="replace"))
-        self._report(Case(test.name, "fail", start, time.time(), first_line(error), line=line, output=evidence))
+        told = Case(
+            test.name, "fail", start, time.time(), first_line(error), line=line, output=evidence, error=death
+        )  # fmt: skip
+        self._report(told)
         self._left.pop(0)
+        return error
+
+    def _asked(self, test: TestModel, question: Callable[[], T]) -> T:
+        """Something small that the board is asked for a test; if it dies by that, it has died under this test."""
+        start = time.time()
+        try:
+            return question()
+        except LavaError as error:
+            raise self._died(test, "what it needs", start, error) from None
 
     # -- results in what it writes ------------------------------------------------------------------------------
 
     def _whole(self, test: TestModel, command: str, make: Callable[[Told], LineParser]) -> None:
-        self._parsed(test, command, make).close()
+        reading, error = self._parsed(test, command, make)
+        reading.close()
+        if error is not None:
+            self._left.pop(0)
+            raise error
 
-    def _parsed(self, test: TestModel, command: str, make: Callable[[Told], LineParser]) -> ParsedRun:
-        """Run a command whose output holds results; those of them that can be told are told at once."""
+    def _parsed(
+        self, test: TestModel, command: str, make: Callable[[Told], LineParser], part: tuple[str, ...] = ()
+    ) -> tuple[ParsedRun, LavaError | None]:
+        """Run a command whose output holds results; those of them that can be told are told at once.
+
+        Also what ended it before its end; its own time limit is not that.
+        """
         limit = self._limit(test)
-        reading = ParsedRun(test, make, self._report, self._log.begin(test.name, command))
+        reading = ParsedRun(test, make, self._report, self._log.begin(test.name, command), part)
+        broken: LavaError | None = None
         try:
             done = self._shell.run(
                 self._script(command),
@@ -189,32 +236,47 @@ class OwnRunning:
         except CommandTimeout as error:
             self._log.end(reading.cut(self._over(test)) or error.evidence.encode(errors="replace"))
         except LavaError as error:
-            self._log.end(reading.cut(first_line(error)))
-            reading.close()
-            self._left.pop(0)
-            raise
+            broken = error
+            self._log.end(reading.cut(first_line(error), _death(error)))
         else:
             self._log.end(done.stdout_bytes)
             reading.ended(done.returncode, done.stdout_bytes, truncated=done.truncated)
         for remark in reading.remarks:
             self._around.tell(f"{self._model.suite}: {test.name}: {remark}")
-        return reading
+        return reading, broken
 
     def _kselftest(self, test: TestModel, folder: str) -> None:
-        """Each of its programs is a command of its own, with a limit of its own: one that hangs costs only itself."""
+        """Each of its programs is a command with a limit of its own: one that hangs or kills the board costs itself."""
         start = time.time()
         tree = KselftestTree(folder)
-        listed = self._shell.run(tree.list_command, timeout=_SHORT)
+        listed = self._asked(test, lambda: self._shell.run(tree.list_command, timeout=_SHORT))
         names, why = tree.chosen(listed.stdout, test.collections, test.tests, test.skip)
         if why:
             self._report(Case(test.name, "fail", start, time.time(), why, output=listed.stdout[-4096:]))
             return
-        failed = 0
-        for name in names:
-            reading = self._parsed(test, tree.command(name), KtapParser)
-            failed += not reading.close_part(*name.split(":", 1))
+        failed, left, ended = 0, list(names), None
+        while left and ended is None:
+            name = left.pop(0)
+            reading, ended = self._parsed(test, tree.command(name), KtapParser, tuple(name.split(":", 1)))
+            failed += not reading.close_part()
+            if ended is not None and ended.recovers and left:
+                ended = self._brought_back(ended)
         reason = f"{failed} of {len(names)} programs failed" if failed else ""
+        if ended is not None and left:
+            reason += f", and {len(left)} were not run: {first_line(ended)}"
         self._report(Case(test.name, "fail" if failed else "pass", start, time.time(), reason))
+        if ended is not None:
+            self._left.pop(0)
+            raise ended
+
+    def _brought_back(self, death: LavaError) -> LavaError | None:
+        """Whether that failed: what then ends the suite."""
+        try:
+            self._go_on_after(death)
+        except LavaError as error:
+            self._given_up = True
+            return error
+        return None
 
     # -- commands -----------------------------------------------------------------------------------------------
 
@@ -234,6 +296,11 @@ class OwnRunning:
         if self._deadline.expired:
             return f"the suite is over its limit of {self._around.timeout:g} s (--suite-timeout)"
         return f"it is over its limit of {self._seconds(test):g} s (timeout)"
+
+
+def _death(error: LavaError) -> LavaError | None:
+    """The same, if the board died of it."""
+    return error if error.recovers else None
 
 
 def _parser(parse: Parse) -> Callable[[Told], LineParser]:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 
+from pytest_lava.errors import LavaError
 from pytest_lava.suites.api import Case, Report
 from pytest_lava.suites.live import LiveReading
 from pytest_lava.suites.own_model import SKIP_STATUS, TestModel
@@ -20,11 +21,16 @@ _SHOWN = 4096  # characters of the output of a test without results
 class ParsedRun:
     """Reads what a command of ``test`` writes; ``line`` is that of the log before its output.
 
-    ``remarks`` are what a person should know.
+    ``remarks`` are what a person should know. ``part`` is the path of the case that stands for the whole command, where
+    a test has several of them.
     """
 
-    def __init__(self, test: TestModel, make: Callable[[Told], LineParser], report: Report, line: int) -> None:
-        self._test, self._report, self._line = test, report, line
+    def __init__(
+        self, test: TestModel, make: Callable[[Told], LineParser], report: Report, line: int, part: tuple[str, ...] = ()
+    ) -> None:
+        self._test, self._report, self._line, self._part = test, report, line, part
+        self._died: LavaError | None = None
+        self._told_part = False
         self._reading = LiveReading(make, self._case)
         self._start = self._last = time.time()
         self._why: list[str] = []
@@ -42,7 +48,8 @@ class ParsedRun:
 
     def _case(self, found: ParsedCase) -> None:
         now = time.time()
-        expected = found.result == "xfail"
+        expected, whole = found.result == "xfail", found.path == self._part
+        self._told_part = self._told_part or (whole and self._died is not None)
         self._report(
             Case(
                 found.path[-1],
@@ -57,6 +64,7 @@ class ParsedRun:
                 output=found.output,
                 attributes={"directive": found.directive} if found.directive else {},
                 xfail=expected,
+                error=self._died if whole else None,
             )
         )
         self._last = now
@@ -80,8 +88,9 @@ class ParsedRun:
         self._why += [f"nothing it wrote matches {one!r}" for one in test.expect if not re.search(one, text, re.M)]
         self._why += [f"it wrote what matches {one!r}" for one in test.reject if re.search(one, text, re.M)]
 
-    def cut(self, why: str) -> bytes:
-        """The command did not end by itself; what came of its output until then."""
+    def cut(self, why: str, died: LavaError | None = None) -> bytes:
+        """The command did not end by itself, or the board ``died`` under it; what came of its output until then."""
+        self._died = died
         self._reading.abandon(why)
         self._why.append(why)
         self._output = self._reading.kept
@@ -97,11 +106,11 @@ class ParsedRun:
         else:
             self._tell("pass", "; ".join(self.remarks[:1]))
 
-    def close_part(self, *path: str) -> bool:
-        """Where a test has several commands: whether this one did well. One that told nothing is a case of its own."""
+    def close_part(self) -> bool:
+        """Whether this part of a test did well. One that told nothing is a case of its own, and so is a death."""
         why = self._complaints()
-        if not self._reading.parser.said:
-            self._case(ParsedCase(path, "fail" if why else "skip", "; ".join(why) or self._skipped or ""))
+        if not self._reading.parser.said or (self._died is not None and not self._told_part):
+            self._case(ParsedCase(self._part, "fail" if why else "skip", "; ".join(why) or self._skipped or ""))
         return not why
 
     def _complaints(self) -> list[str]:
@@ -114,4 +123,8 @@ class ParsedRun:
 
     def _tell(self, result: str, why: str) -> None:
         shown = "" if self._reading.parser.cases else self._output[-_SHOWN:].decode(errors="replace")
-        self._report(Case(self._test.name, result, self._start, time.time(), why, line=self._line, output=shown))
+        now = time.time()
+        told = Case(
+            self._test.name, result, self._start, now, why, line=self._line, output=shown, error=self._died
+        )  # fmt: skip
+        self._report(told)

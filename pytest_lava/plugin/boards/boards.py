@@ -137,6 +137,15 @@ class Boards:
         """The boot loader's prompt, or the item is skipped."""
         return self._or_skip(self.manager(target).with_bootloader, target).bootloader
 
+    def revived(self, target: Target, death: LavaError) -> Board:
+        """The board that died in the middle of an item, recovered and at its shell; else ``death`` is raised."""
+        self.note_end(target, death)
+        try:
+            with self.uncounted():
+                return self.manager(target).with_shell(target)
+        except BoardUnavailable:  # it was told
+            raise death from None
+
     def kernel(self, target: Target) -> Board:
         """A board whose kernel was started, or the item is skipped."""
         return self._or_skip(self.manager(target).with_kernel, target)

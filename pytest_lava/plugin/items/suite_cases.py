@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_lava.errors import TestError
+from pytest_lava.console.bytelog import came_after
+from pytest_lava.errors import LavaError, TestError, describe
 from pytest_lava.plan import Target
 from pytest_lava.plugin.reporting.child import emit_child
+from pytest_lava.plugin.reporting.crash import readable_evidence
+from pytest_lava.plugin.reporting.facts import error_facts
+from pytest_lava.plugin.reporting.slices import CRASH_EXCERPT, readable
 from pytest_lava.suites.api import STDOUT, Attachment, Case, Suite
 
 if TYPE_CHECKING:
@@ -77,6 +81,10 @@ class Cases:
             self._failed.append(name)
         file, shown = self._item.nodeid.partition("::")[0], f"{self._within}{name}{self._where}"
         nodeid = self._ids[case.id] = f"{file}::{shown}"
+        facts = self._facts(case, name, begin)
+        sections = [("Output", case.output)] if case.output and case.result == "fail" else []
+        if case.error is not None:
+            sections = self._death(case.error, case.start, nodeid, facts)
         emit_child(
             self._item,
             name=nodeid,
@@ -86,8 +94,8 @@ class Cases:
             reason=self._reason(case),
             seconds=max(0.0, case.stop - case.start),
             stop=case.stop,
-            facts=self._facts(case, name, begin),
-            sections=[("Output", case.output)] if case.output and case.result == "fail" else [],
+            facts=facts,
+            sections=sections,
             properties=_properties(case),
             xfail=case.xfail,
         )
@@ -108,6 +116,36 @@ class Cases:
             "parent": self._item.nodeid,
             "attachments": [self._file(one) for one in case.attachments],
         }
+
+    def _death(self, error: LavaError, start: float, nodeid: str, facts: dict[str, Any]) -> list[tuple[str, str]]:
+        """The board died under this case: what is known of that goes to its facts, and what a report shows is returned.
+
+        What is found later, at the next boot, belongs to it too.
+        """
+        run, board, target = self._run, self._board, self._target
+        begin, end = facts["console"]
+        begin = self._since(start, begin)
+        facts["console"] = [begin, end]
+        name = facts["slice"] = run.slices.name(nodeid)
+        run.slices.write(board, begin, end, name)
+        facts["error"] = error_facts(describe(error))
+        said = readable_evidence(error)
+        sections = [(f"Console of {board.name}", readable(board, begin, CRASH_EXCERPT) or said)]
+        if sourced := run.crash.sourced(board, target, said, name, board.console.boundary):
+            sections.append((f"Call traces of {board.name} with lines of source", sourced.text))
+            facts["attachments"] = [*facts["attachments"], *sourced.attachments]
+        run.crash.died_under(board, target, nodeid, name)
+        run.recoveries.died_under(target, nodeid)
+        return sections
+
+    def _since(self, start: float, begin: int) -> int:
+        """Where the console was at a moment: cases within this one may have been told since."""
+        at = came_after(self._board.console.log, int(start * 1e9))
+        return begin if at is None else min(at, begin)
+
+    def go_on(self) -> None:
+        """The board is back: what it said on its way is no case's."""
+        self._begin = self._board.console.end
 
     @staticmethod
     def _reason(case: Case) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -112,6 +113,13 @@ class Suites:
         cases = item.stash[_RUNNING] = Cases(
             run, item, target, board, suite, named=self.named(suite), folder=folder, chosen=chosen
         )
+
+        def revived(death: LavaError) -> Surroundings:
+            assert run.boards is not None
+            anew = run.boards.revived(target, death)
+            cases.go_on()
+            return replace(surroundings, shell=anew.shell, environment=_environment(anew, run.uuid, release_of(target)))
+
         surroundings = Surroundings(
             shell=shell,
             folder=folder,
@@ -125,6 +133,7 @@ class Suites:
             guard=self._guardian.command,
             arch=board.config.arch,
             features=board.config.model.features,
+            revive=None if run.plan.recovery == "none" else revived,
         )
         try:
             with self._jobs.running(suite, target, board, surroundings) as around:

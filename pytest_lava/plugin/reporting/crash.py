@@ -112,6 +112,10 @@ class CrashEvidence:
         """Whether a kernel that stores its last words died under a test, and the board was not booted since."""
         return board.name in self._victims and board.name in self._stores
 
+    def died_under(self, board: Board, target: Target, nodeid: str, slice_name: str) -> None:
+        """A board died under a part of an item: what its kernel stored belongs to that part."""
+        self._victims[board.name] = _Victim(nodeid, target.id, slice_name)
+
     # -- after the next boot ------------------------------------------------------------------------------------
 
     def after_boot(self, board: Board, record: BootRecord) -> None:

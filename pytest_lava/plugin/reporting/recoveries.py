@@ -40,6 +40,10 @@ class Recoveries:
             if target is not None:
                 self._last[target.request.name] = item.nodeid
 
+    def died_under(self, target: Target, nodeid: str) -> None:
+        """A board died under a part of the item that runs."""
+        self._last[target.request.name] = nodeid
+
     def ending(self) -> None:
         """What is recovered from now on is for no item."""
         self._item = ""

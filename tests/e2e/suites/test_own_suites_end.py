@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from support.face import Face, properties
 from support.kselftests import make_tree
 
@@ -144,16 +145,82 @@ def test_kselftest_programs_are_cases_below_their_collections(face: Face, tmp_pa
     assert "there is no installed kselftest tree in" in found["none"]["message"]
 
 
-def test_the_shell_that_dies_fails_its_test_and_skips_the_rest(face: Face) -> None:
+#: ends the shell that is the board: it leads the session
+KILLS = "kill -9 $(cut -d' ' -f6 /proc/$$/stat); sleep 5"
+DYING = f"""\
+suite: a
+setup: echo up >>ups
+teardown: echo down >>ups
+tests:
+  - {{name: x, run: 'true'}}
+  - name: y
+    run: {KILLS}
+  - name: needy
+    requires:
+      check: {KILLS}
+    run: 'true'
+  - {{name: z, run: 'wc -l <ups', measure: '(\\d+)'}}
+"""
+
+
+def test_a_shell_that_dies_costs_its_test_and_one_recovery(face: Face) -> None:
+    (face.path / "a.yaml").write_text(DYING)
+    face.run("a.yaml", "--board=localhost", passed=2, failed=3)
+    found = face.results()["a"]
+    assert {name: case["result"] for name, case in found.items()} == {
+        "x": "pass", "y": "fail", "needy": "fail", "z": "pass",
+    }  # fmt: skip
+    assert found["y"]["attributes"]["error.class"] == "BoardEnded"
+    assert found["z"]["measurement"] == 3
+    assert (face.path / "ups").read_text() == "up\nup\nup\ndown\n"
+    told = [(line["after"], line["before"], line["worked"]) for line in face.journal("recovery")]
+    assert told == [(f"a.yaml::{name}", "a.yaml::a[localhost]", True) for name in ("y", "needy")]
+
+
+@pytest.mark.parametrize("given", ["--recovery=none", "--recovery=redeploy"])
+def test_a_board_that_stays_dead_skips_the_rest(face: Face, given: str) -> None:
+    face.board("mortal", f"extends = 'localhost'\nconsole = 'exec:sh -c \"test -e {face.path}/ups || exec sh -i\"'\n")
+    (face.path / "a.yaml").write_text(DYING)
+    face.run("a.yaml", "--board=mortal", given)
+    found = face.results()["a"]
+    assert {name: case["result"] for name, case in found.items()} == {
+        "x": "pass", "y": "fail", "needy": "skip", "z": "skip", "a": "fail",
+    }  # fmt: skip
+    assert found["z"]["message"].startswith("it was not run: the shell that is the board has ended")
+    assert (face.path / "ups").read_text() == "up\n"
+    lost = [line["nodeid"] for line in face.journal() if line["nodeid"].startswith("recovery::")]
+    assert bool(lost) == (given != "--recovery=none")
+
+
+def test_a_setup_that_kills_the_board_ends_its_suite(face: Face) -> None:
+    tests = DYING.partition("down >>ups\n")[2]
     (face.path / "a.yaml").write_text(
-        "suite: a\ntests:\n  - {name: x, run: 'true'}\n  - {name: z, run: 'true'}\n".replace(
-            "  - {name: z", "  - name: y\n    run: kill -9 $(cut -d' ' -f4 /proc/$PPID/stat); sleep 5\n  - {name: z"
-        )
+        f"suite: a\nsetup: |\n  echo up >>ups\n  test $(wc -l <ups) = 1 || {{ {KILLS}; }}\n{tests}"
     )
     face.run("a.yaml", "--board=localhost")
     found = face.results()["a"]
-    assert {name: found[name]["result"] for name in "xyz"} == {"x": "pass", "y": "fail", "z": "skip"}
-    assert found["z"]["message"].startswith("it was not run: ")
+    assert {name: case["result"] for name, case in found.items()} == {
+        "x": "pass", "y": "fail", "needy": "skip", "z": "skip", "a": "fail",
+    }  # fmt: skip
+    assert (face.path / "ups").read_text() == "up\n" * 2
+
+
+def test_a_kselftest_program_that_kills_the_board_costs_itself(face: Face, tmp_path: Path) -> None:
+    kills = f"echo 'TAP version 13'; echo 1..2; echo 'ok 1 a'; sleep 0.5; {KILLS}\n"
+    tree = make_tree(tmp_path / "kselftest", {"net/kills": kills, "net/later": "echo later\n"})
+    (face.path / "k.yaml").write_text(
+        f"suite: k\ntests:\n  - {{name: self, kselftest: {tree}, collections: net, timeout: 20}}\n"
+        "  - {name: z, run: 'true'}\n"
+    )
+    face.run("k.yaml", "--board=localhost")
+    found = face.results()["k"]
+    assert {name: case["result"] for name, case in found.items()} == {
+        "self.net.gro.sh": "skip", "self.net.harness.global.a": "pass", "self.net.harness": "pass",
+        "self.net.kills": "fail", "self.net.later": "pass", "self": "fail", "z": "pass",
+    }  # fmt: skip
+    assert found["self"]["message"] == "1 of 4 programs failed"
+    assert found["self.net.kills"]["attributes"]["error.class"] == "BoardEnded"
+    assert [line["after"] for line in face.journal("recovery")] == ["k.yaml::self::net::kills"]
 
 
 def test_nothing_of_a_suite_stays(face: Face) -> None:

@@ -63,12 +63,16 @@ def test_cases_that_came_before_a_panic_count(face: Face) -> None:
     told = {name: case["result"] for name, case in found["a"].items() if not name.startswith("noisy")}
     assert told == {
         "dies.sub.one": "pass", "dies.sub.test-2": "fail", "dies.sub": "fail", "dies.test-2": "fail",
-        "dies.test-3": "fail", "dies": "fail", "behind": "skip", "a": "fail",
+        "dies.test-3": "fail", "dies": "fail", "behind": "pass",
     }  # fmt: skip
     noisy = {name: case["result"] for name, case in found["a"].items() if name.startswith("noisy")}
     assert noisy == {"noisy": "pass", **{f"noisy.test_{number}": "pass" for number in range(1, 61)}}
-    assert found["a"]["a"]["attributes"]["error.class"] == "KernelCrash"
-    assert found["a"]["behind"]["message"].startswith("it was not run: ")
+    died = found["a"]["dies"]["attributes"]
+    assert (died["error.class"], died["recovery"]) == ("KernelCrash", "snapshot")
+    assert "evidence.txt" in {one["pathname"] for one in found["a"]["dies"]["attachments"]}
+    (log,) = (line["slice"] for line in face.journal() if line["nodeid"] == "a.yaml::dies" and line.get("slice"))
+    assert "end Kernel panic" in (face.latest / log).read_text()
+    assert [(line["after"], line["by"]) for line in face.journal("recovery")] == [("a.yaml::dies", "snapshot")]
     assert {name: case["result"] for name, case in found["b"].items()} == {
         "alive": "pass", "boot.list.init": "pass", "boot.list.read": "fail", "boot.list": "fail", "boot.empty": "skip",
         "boot": "fail", "debugfs": "fail",

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_lava.console import bytelog
-from pytest_lava.console.bytelog import ByteLog
+from pytest_lava.console.bytelog import ByteLog, came_after
 
 
 @settings(max_examples=60, deadline=None)
@@ -47,6 +47,8 @@ def test_index_says_when_which_byte_came(tmp_path: Path) -> None:
     times = [when for when, _ in entries]
     assert times == sorted(times)
     assert before <= times[0] <= times[-1] <= time.time_ns()
+    at = [came_after(log.path, when) for when in (before, times[1], times[1] + 1, time.time_ns())]
+    assert at == [0, 3, 6, None]
     log.close()
 
 
