@@ -26,30 +26,39 @@ _NETWORK = re.compile(
     r"early EOF|unexpected disconnect|RPC failed|returned error: (?:5\d\d|408|429)|SSL_(?:ERROR_SYSCALL|read)|"
     r"[Tt]emporary failure in name resolution|TLS connection was non-properly terminated|Empty reply from server"
 )
+_WHOLE_ONLY = "dumb http transport does not support shallow"
 
 
 def git(*arguments: str, url: str, folder: Path, what: str) -> None:
     """Run it in ``folder``, and again where the network failed. ``what`` is for messages: ``a repository of the job``.
 
+    Plain web servers hand out no part of a history: from those all is taken in spite of ``--depth=1``.
     ``NetworkError`` if the network failed each time, ``FetchFailed`` for anything else, ``ToolMissing``.
     """
     if shutil.which("git") is None:
         raise ToolMissing(f"git is needed to clone {what}: install it (Debian: apt-get install git)")
-    deadline = Deadline.after(_LIMIT)
-    for pause in (*_PAUSES, None):
-        result = run(
-            ["git", *arguments], deadline, cwd=folder, more={"GIT_TERMINAL_PROMPT": "0"}, purpose="to clone",
-        )  # fmt: skip
-        if not result.returncode:
-            return
-        said = (result.stderr or result.stdout).decode(errors="replace").strip().splitlines()
-        if result.returncode == -signal.SIGPIPE:  # it was writing to a connection that had gone, and says nothing
-            said.append("fatal: Connection reset")
-        broken = _NETWORK.search("\n".join(said))
+    deadline, pauses = Deadline.after(_LIMIT), iter(_PAUSES)
+    while said := _complaint(arguments, folder, deadline):
+        text = "\n".join(said)
+        if _WHOLE_ONLY in text and "--depth=1" in arguments:
+            arguments = tuple(one for one in arguments if one != "--depth=1")
+            continue
+        broken, pause = _NETWORK.search(text), next(pauses, None)
         if not broken or pause is None or deadline.remaining() <= pause:
             kind = NetworkError if broken else FetchFailed
             raise kind(without_secret(f"{what} cannot be cloned: {url}: {_why(said)}"))
         threading.Event().wait(pause)
+
+
+def _complaint(arguments: Sequence[str], folder: Path, deadline: Deadline) -> list[str]:
+    """Run it once: what it said if it failed, else nothing."""
+    result = run(["git", *arguments], deadline, cwd=folder, more={"GIT_TERMINAL_PROMPT": "0"}, purpose="to clone")
+    if not result.returncode:
+        return []
+    if result.returncode == -signal.SIGPIPE:  # it was writing to a connection that had gone, and says nothing
+        return ["fatal: Connection reset"]
+    said = (result.stderr or result.stdout).decode(errors="replace").strip()
+    return said.splitlines() or [f"git returned {result.returncode}"]
 
 
 def _why(said: Sequence[str]) -> str:
@@ -58,4 +67,4 @@ def _why(said: Sequence[str]) -> str:
         if line.startswith(("fatal: ", "error: ")):
             why = line.partition(": ")[2]
             return f"{why} {behind}".rstrip() if why.endswith(":") else why  # unable to connect to HOST: + the reason
-    return said[-1] if said else "git did not say why"
+    return said[-1]

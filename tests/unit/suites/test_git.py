@@ -7,6 +7,8 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,13 @@ class Line:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(10)
         self._socket.close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files."""
+
+    def log_message(self, format: str, *words: object) -> None:
+        """Tell nothing."""
 
 
 @pytest.fixture
@@ -83,6 +92,22 @@ def test_a_repository_that_is_not_there_is_the_jobs_fault_at_once(line: Line, tm
     with pytest.raises(FetchFailed, match="repository not exported"):
         clone(f"{line.url}/others.git", tmp_path)
     assert line.met == 1
+
+
+def test_a_plain_web_server_gives_all_or_nothing(origin: Path, tmp_path: Path) -> None:
+    subprocess.run(["git", "clone", "-q", "--bare", str(origin / "tests.git"), str(origin / "plain.git")], check=True)
+    subprocess.run(["git", "-C", str(origin / "plain.git"), "update-server-info"], check=True)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(origin)))
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}/plain.git"
+    try:
+        git("clone", "-q", "--depth=1", "--", url, str(tmp_path / "here"), url=url, folder=tmp_path, what="it")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert (tmp_path / "here/.git/HEAD").exists()
 
 
 def test_passwords_are_not_told(tmp_path: Path) -> None:
