@@ -44,7 +44,8 @@ class KernelRequest:
     """A kernel as it was asked for, before anything is fetched. ``given`` by the user: the kernel under test.
 
     ``label`` is what the user wrote, for messages; ``modules`` are others than those of the source, which are left out
-    with ``bare``; ``dtb_name`` is a device tree that the source is to have.
+    with ``bare``; ``dtb_name`` is a device tree that the source is to have. With ``keep_debug`` modules keep their
+    debugging information.
     """
 
     name: str
@@ -57,6 +58,7 @@ class KernelRequest:
     initrd: Artefact | None = None
     append: str = ""
     given: bool = True
+    keep_debug: bool = False
 
     @property
     def arch(self) -> str:

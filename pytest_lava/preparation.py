@@ -6,24 +6,28 @@ import difflib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_lava.config.boards import BoardConfig
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, FetchFailed
 from pytest_lava.events import EventLog
 from pytest_lava.images.artefact import Artefact
 from pytest_lava.images.fetch import Announce, Fetched, Fetcher
-from pytest_lava.images.housekeeping import Room
+from pytest_lava.images.housekeeping import Room, parse_size
 from pytest_lava.images.initrd import with_modules
 from pytest_lava.images.kernel import KernelFile, inspect
 from pytest_lava.images.kernel_parts import KernelParts, Workshop, content_of
 from pytest_lava.images.module_tree import modules_of, releases
 from pytest_lava.images.parallel import Parallel
+from pytest_lava.images.plausible import refuse_page, refuse_strange_tree
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.images.tries import TellFailedTry
 from pytest_lava.inject.additions import Addition, check
+from pytest_lava.inject.memory import check_memory
 from pytest_lava.plan import CachePlan, ImagePlan, KernelPlan, KernelRequest, Prepared, Target
 
 if TYPE_CHECKING:
@@ -94,6 +98,7 @@ class Preparation:
             else:
                 self._wait(target)
             done = self._with_additions(target, self._kernel(target), self._image(target))
+            self._check_memory(target, done.kernel)
             self._done[target.id] = replace(done, added=self._added(target))
         return self._done[target.id]
 
@@ -109,8 +114,8 @@ class Preparation:
 
     def _start(self, target: Target) -> None:
         deadline = self._deadline(target)
-        workshop = Workshop(self._fetcher, self._shelf, deadline)
         kernel = target.kernel
+        workshop = Workshop(self._fetcher, self._shelf, deadline, bool(kernel and kernel.keep_debug))
         if kernel and kernel.source not in self._jobs:
             source = kernel.source
             self._jobs[source] = self._run(kernel.name, lambda: source.parts(workshop))
@@ -174,6 +179,9 @@ class Preparation:
         parts: KernelParts = self._jobs[kernel.source].result()
         file = self._checked(target, kernel, parts)
         dtb = self._fetched(kernel.dtb, unpack=False).path if kernel.dtb else None
+        if dtb:
+            with content_of(f"dtb={kernel.dtb}"):
+                refuse_strange_tree(dtb, f"dtb={kernel.dtb}")
         if kernel.dtb_name and parts.dtbs:
             dtb = _device_tree(kernel, parts.dtbs)
         elif kernel.dtb_name and dtb is None and kernel.source.simple is False:
@@ -181,6 +189,9 @@ class Preparation:
                 f"{kernel.label} comes without device trees, so there is no {kernel.dtb_name}: give --dtb"
             )
         initrd = self._fetched(kernel.initrd, unpack=False).path if kernel.initrd else None
+        if initrd:
+            with content_of(f"initrd={kernel.initrd}"):
+                refuse_page(initrd, f"initrd={kernel.initrd}")
         modules = self._modules(target, kernel, parts, file)
         if modules and initrd:
             with self._events.phase("inject"):
@@ -224,7 +235,8 @@ class Preparation:
             else:
                 sha256 = ""
             with content_of(f"modules={kernel.modules}"):
-                modules = modules_of(path, sha256, self._shelf, self._deadline(target))
+                workshop = Workshop(self._fetcher, self._shelf, self._deadline(target), kernel.keep_debug)
+                modules = modules_of(path, sha256, workshop)
         if modules and file.release and file.release not in releases(modules):
             raise FetchFailed(
                 f"{kernel.label} is {file.release}, but its modules are for {', '.join(releases(modules))}: "
@@ -237,6 +249,10 @@ class Preparation:
         if image is None:
             return None
         found = {part: self._fetched(artefact, unpack=True) for part, artefact in image.parts.items()}
+        for part, one in found.items():
+            named = f"--image {f'{part}=' if part else ''}{one.artefact}"
+            with content_of(named):
+                refuse_page(one.path, named)
         sums = [one.sha256 for one in found.values()]
         sha256 = sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
         return ImagePlan(image.name, {part: one.path for part, one in found.items()}, sha256, image.given)
@@ -249,7 +265,7 @@ class Preparation:
             return Prepared(kernel, image)
         additions = self._located(target)
         for addition in additions:
-            if addition.artefact.url:  # what is here was checked before
+            if addition.artefact.url or addition.artefact.member:  # what is here was checked before
                 with content_of(addition.option):
                     check(addition, target.request.arch, self._shelf.folder)
         asked = target.image.parts.values() if target.image else ()
@@ -263,6 +279,12 @@ class Preparation:
         if image:
             image = replace(image, parts=done.files.parts)
         return Prepared(kernel, image, done.packages, done.left)
+
+    def _check_memory(self, target: Target, kernel: KernelPlan | None) -> None:
+        """That the kernel can unpack its initial RAM file system there."""
+        if kernel and kernel.initrd and target.kernel:
+            memory = max(map(_memory, target.request.candidates))
+            check_memory(kernel.initrd, memory, self._shelf.folder, f"the initrd of {target.kernel.label}")
 
     def _located(self, target: Target) -> list[Addition]:
         return [
@@ -284,6 +306,14 @@ class Preparation:
             source = folder or self._fetched(modules, unpack=False).path
             found.insert(0, added_modules(modules.name, f"--modules {modules}", source, cache))
         return tuple(found)
+
+
+def _memory(board: BoardConfig) -> int:
+    """Bytes that are installed, as far as its file tells; else 0. QEMU's own unit is the megabyte."""
+    text = str(board.model.hardware.memory or getattr(board.power.options, "memory", ""))
+    with suppress(ConfigurationError):
+        return parse_size(f"{text}M" if text.isdecimal() else text, board.name)
+    return 0
 
 
 def _files(target: Target) -> Iterator[tuple[Artefact, bool]]:

@@ -10,20 +10,24 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
+from pytest_lava.arguments import without_secret
 from pytest_lava.errors import ConfigurationError
 
 __all__ = ["ALGORITHMS", "Artefact", "Checksum", "local_path"]
 
 #: checksum -> how many hexadecimal digits it has
 ALGORITHMS = {"sha256": 64, "sha512": 128, "md5": 32}
+_STRONGEST = ("sha512", "sha256", "md5")
 _KEYS = (*ALGORITHMS, "sums", "member", "partition")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _LINE = re.compile(r"([0-9a-fA-F]{32,128})[ \t]+[ *]?(.+)")
-_BSD_LINE = re.compile(r"(\w+) ?\((.+)\) ?= ?([0-9a-fA-F]{32,128})")
+_BSD_LINE = re.compile(r"([\w-]+) ?\((.+)\) ?= ?([0-9a-fA-F]{32,128})")
+_BARE = re.compile(r"\s*([0-9a-fA-F]{32,128})\s*")
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Checksum:
 class Artefact:
     """One file that a run needs. ``url`` is set for what comes over a network, else ``path``.
 
-    ``sums`` is the URL (or path) of a file of checksums in which its own is to be found.
+    ``text`` is what the user wrote, without the user and password of a URL. ``sums`` is the URL (or path) of a file of
+    checksums in which its own is to be found.
     """
 
     text: str
@@ -59,7 +64,8 @@ class Artefact:
     @classmethod
     def parse(cls, text: str, option: str = "") -> Artefact:
         """Read what a user wrote. ``ConfigurationError`` (beginning with ``option``) says what to change in it."""
-        where = f"{f'{option} {text}'.strip()}: "
+        shown = without_secret(text)
+        where = f"{f'{option} {shown}'.strip()}: "
         place, _, fragment = text.partition("#")
         if fragment and not _SCHEME.match(text) and local_path(text).exists():
             place, fragment = text, ""  # a file with a # in its name
@@ -75,7 +81,7 @@ class Artefact:
             if not parts.hostname or not name:
                 raise ConfigurationError(f"{where}this URL names no file; write {scheme}://HOST/PATH/FILE")
             sums = urljoin(place, facts["sums"]) if facts.get("sums") else ""
-            return cls(text, name, url=place, checksum=checksum, sums=sums, member=member, partition=partition)
+            return cls(shown, name, url=place, checksum=checksum, sums=sums, member=member, partition=partition)
         if scheme == "file":
             place = unquote(urlsplit(place).path)
         elif scheme:
@@ -84,7 +90,7 @@ class Artefact:
             raise ConfigurationError(f"{where}give a path or a URL")
         path = local_path(place).absolute()
         sums = str(path.parent / facts["sums"]) if facts.get("sums") else ""
-        return cls(text, path.name, path=path, checksum=checksum, sums=sums, member=member, partition=partition)
+        return cls(shown, path.name, path=path, checksum=checksum, sums=sums, member=member, partition=partition)
 
     @classmethod
     def of(cls, path: Path) -> Artefact:
@@ -92,21 +98,45 @@ class Artefact:
         return cls(str(path), path.name, path=path)
 
     def checksum_in(self, sums: str) -> Checksum:
-        """Its checksum in the text of a file of checksums. ``ConfigurationError`` if that does not list it."""
-        for line in sums.splitlines():
-            if match := _BSD_LINE.fullmatch(line.strip()):
-                name, value = match[2], match[3]
-            elif match := _LINE.fullmatch(line.strip()):
-                value, name = match[1], match[2]
-            else:
-                continue
-            if name.rsplit("/", 1)[-1] == self.name:
-                for algorithm, digits in ALGORITHMS.items():
-                    if len(value) == digits:
-                        return Checksum(algorithm, value.lower())
-        raise ConfigurationError(
-            f"{self.text}: {self.sums} lists no checksum of {self.name}; correct sums=, or leave it"
-        )
+        """Its checksum in the text of a file of checksums: the strongest, where there are several kinds.
+
+        ``ConfigurationError`` if that does not list it, or several of its name and none, or two, beside itself.
+        """
+        place = without_secret(self.sums)
+        listed = [(name, found) for name, found in _listed(sums) if name.rsplit("/", 1)[-1] == self.name]
+        if match := _BARE.fullmatch(sums):  # some servers have a file with nothing else for each of theirs
+            listed = [(self.name, _of_that_length(match[1]))]
+        beside = [found for name, found in listed if found and name == self.name]
+        known = beside or [found for _, found in listed if found]
+        best = next((kind for kind in _STRONGEST if any(found.algorithm == kind for found in known)), "")
+        fitting = list(dict.fromkeys(found for found in known if found.algorithm == best))
+        if len(fitting) > 1:
+            raise ConfigurationError(
+                f"{self.text}: {place} lists several files named {self.name}: give the {best} itself, as #{best}=..."
+            )
+        if not fitting:
+            raise ConfigurationError(
+                f"{self.text}: {place} lists no checksum of {self.name}; correct sums=, or leave it"
+            )
+        return fitting[0]
+
+
+def _listed(sums: str) -> Iterator[tuple[str, Checksum | None]]:
+    """Name and checksum, if it is of a kind that is known here, of each line."""
+    for line in sums.splitlines():
+        if match := _BSD_LINE.fullmatch(line.strip()):
+            kind, name, value = match[1].lower().replace("-", ""), match[2], match[3]
+            checksum = Checksum(kind, value.lower()) if ALGORITHMS.get(kind) == len(value) else None
+        elif match := _LINE.fullmatch(line.strip()):
+            name, checksum = match[2], _of_that_length(match[1])
+        else:
+            continue
+        yield name.removeprefix("./"), checksum
+
+
+def _of_that_length(value: str) -> Checksum | None:
+    """A checksum of which nothing else is said."""
+    return next((Checksum(name, value.lower()) for name, digits in ALGORITHMS.items() if digits == len(value)), None)
 
 
 def local_path(text: str) -> Path:

@@ -10,11 +10,12 @@ from typing import IO, cast
 
 from pytest_lava.images.unpack import Damaged, Read, packing_of, unpacked
 
-__all__ = ["Stream", "contents", "is_tar", "is_zip", "whole", "zip_contents"]
+__all__ = ["Stream", "contents", "is_tar", "is_zip", "plain", "whole", "zip_contents"]
 
 _PIECE = 1 << 20
 _BLOCK = 512
 _LISTED = 5  # names of members in a message
+_LAYERS = 4  # of packing: a disk.img.xz in a tar.gz has two
 
 
 class Stream:
@@ -38,22 +39,40 @@ class Stream:
         return data
 
 
-def contents(source: Read, member: str = "") -> Iterator[bytes]:
+def contents(source: Read, member: str = "", *, deep: bool = True) -> Iterator[bytes]:
     """Pieces of the content: unpacked, and of an archive ``member``, or the only file in it.
+
+    ``deep``: that file is unpacked too.
 
     ``Damaged`` if it is damaged, or if that member is not there or none is named and there are several.
     """
-    stream = Stream(source)
-    if packing := packing_of(stream.peek(8)):
-        pieces = unpacked(packing, stream.read)
-        rest = iter(pieces)
-        stream = Stream(lambda size: next(rest, b""))
+    stream = _opened(Stream(source))
     if is_tar(stream.peek(_BLOCK)):
-        yield from _member(stream, member)
+        yield from plain(_member(stream, member)) if deep else _member(stream, member)
     elif member:
         raise Damaged(f"it is no archive that could hold {member}")
     else:
         yield from iter(lambda: stream.read(_PIECE), b"")
+
+
+def plain(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same without what it is packed in, for a file that came packed out of an archive. ``Damaged``."""
+    stream = _opened(_stream_of(pieces))
+    yield from iter(lambda: stream.read(_PIECE), b"")
+
+
+def _opened(stream: Stream) -> Stream:
+    """What is in it, however often it was packed."""
+    for _ in range(_LAYERS):
+        packing = packing_of(stream.peek(8))
+        if not packing:
+            break
+        stream = _stream_of(unpacked(packing, stream.read))
+    return stream
+
+
+def _stream_of(pieces: Iterator[bytes]) -> Stream:
+    return Stream(lambda size: next(pieces, b""))
 
 
 def is_tar(head: bytes) -> bool:

@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_lava.arguments import without_secret
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConfigurationError, DiskFull, FetchFailed, InfrastructureError
 from pytest_lava.events import utc_now
 from pytest_lava.images.artefact import Artefact, Checksum
 from pytest_lava.images.cache import FULL, disk_full, locked, replace_file
-from pytest_lava.images.contents import Stream, contents, is_tar, is_zip, zip_contents
+from pytest_lava.images.contents import Stream, contents, is_tar, is_zip, plain, zip_contents
 from pytest_lava.images.memo import remembered, sha256_of
 from pytest_lava.images.pump import Pump
 from pytest_lava.images.shelf import MUCH, MakesRoom
@@ -95,7 +96,8 @@ class Fetcher:
         self._room, self._announce = room, announce
 
     def fetch(self, artefact: Artefact, *, unpack: bool, deadline: Deadline) -> Fetched:
-        """One file; with ``unpack`` what is in it, where it is packed or an archive.
+        """One file; with ``unpack`` what is in it, where it is packed or an archive. A member of an archive is as it
+        is there, without ``unpack``.
 
         ``ConfigurationError`` if a local file is missing or the network is needed and forbidden, ``FetchFailed`` if it
         is not what it should be, ``NetworkError``, and ``InfrastructureError`` if the cache cannot be written.
@@ -129,16 +131,17 @@ class Fetcher:
         if path.is_dir():
             raise ConfigurationError(f"{artefact}: this is a folder, not a file")
         if not path.is_file():
-            raise ConfigurationError(f"{artefact}: there is no such file")
+            why = "this is no regular file" if path.exists() else "there is no such file"
+            raise ConfigurationError(f"{artefact}: {why}")
         own = sha256_of(path, self._cache)
         checksum = self._expected(artefact, deadline)
         if checksum is not None:
             _check(artefact, checksum, own if checksum.algorithm == "sha256" else self._sum(path, checksum.algorithm))
         with path.open("rb") as file:
-            if not unpack or not _holds_more(file.read(_HEAD), artefact.member):
+            if not _holds_more(file.read(_HEAD), artefact, unpack):
                 return Fetched(artefact, path, own)
-        key = _key(own, artefact.member)
-        found = self._store.get(key) or self._store.add(artefact.name, _inside(path, artefact.member), lambda: key)
+        key = _key(own, artefact, unpack)
+        found = self._store.get(key) or self._store.add(artefact.name, _inside(path, artefact, unpack), lambda: key)
         return Fetched(artefact, found, own)
 
     def _sum(self, path: Path, algorithm: str) -> str:
@@ -167,16 +170,14 @@ class Fetcher:
 
     def _kept(self, artefact: Artefact, own: str, unpack: bool) -> Path | None:
         """It, or what can be made of it, from the store."""
-        if not unpack:
-            return self._store.get(own)
-        if found := self._store.get(_key(own, artefact.member)):
+        key = _key(own, artefact, unpack)
+        if (unpack or artefact.member) and (found := self._store.get(key)):
             return found
         if whole := self._store.get(own):
             with whole.open("rb") as file:
-                if not _holds_more(file.read(_HEAD), artefact.member):
+                if not _holds_more(file.read(_HEAD), artefact, unpack):
                     return whole
-            key = _key(own, artefact.member)
-            return self._store.add(artefact.name, _inside(whole, artefact.member), lambda: key)
+            return self._store.add(artefact.name, _inside(whole, artefact, unpack), lambda: key)
         return None
 
     def _download(self, job: _Job, deadline: Deadline) -> Fetched:
@@ -197,7 +198,9 @@ class Fetcher:
             except network.BrokenOff as error:
                 wire.done()
                 number, seconds = self._tries - left, monotonic() - t0
-                self._failed(FailedTry(artefact.url, number, self._tries, str(error), start, seconds, not left))
+                self._failed(
+                    FailedTry(without_secret(artefact.url), number, self._tries, str(error), start, seconds, not left)
+                )
                 if not left:
                     raise
                 self._report(f"{error}; it is fetched anew")
@@ -212,25 +215,26 @@ class Fetcher:
     def _take(self, job: _Job, wire: Wire) -> Fetched:
         """Sum, unpack and store what comes, in one pass; zip archives take a second one."""
         artefact, checksum = job.artefact, job.checksum
-        self._report(f"fetching {artefact.url}")
+        self._report(f"fetching {without_secret(artefact.url)}")
         with Pump(self._watched(artefact, wire), wire.close) as pump:
             stream = Stream(pump.read)
             head = stream.peek(_HEAD)
-            zipped = is_zip(head)
-            inside = job.unpack and not zipped and _holds_more(head, artefact.member)
+            more = _holds_more(head, artefact, job.unpack)
+            zipped = more and is_zip(head)
+            inside = more and not zipped
 
             def key() -> str:
                 if checksum is not None:
                     _check(artefact, checksum, wire.digest(checksum.algorithm))
                 own = wire.digest("sha256")
-                return _key(own, artefact.member) if inside else own
+                return _key(own, artefact, job.unpack) if inside else own
 
-            path = self._store.add(artefact.name, _all_of(stream, artefact.member, inside=inside), key)
+            path = self._store.add(artefact.name, _all_of(stream, job, inside=inside), key)
         own = wire.digest("sha256")
-        if job.unpack and zipped:
-            path = self._unzipped(artefact, own)
+        if zipped:
+            path = self._unzipped(job, own)
         digests = {checksum.algorithm: checksum.value} if checksum else {}
-        _save(job.record, _Known(artefact.url, own, wire.validators, digests))
+        _save(job.record, _Known(without_secret(artefact.url), own, wire.validators, digests))
         wire.done()
         return Fetched(artefact, path, own, wire.received)
 
@@ -252,9 +256,9 @@ class Fetcher:
 
         return read
 
-    def _unzipped(self, artefact: Artefact, own: str) -> Path:
+    def _unzipped(self, job: _Job, own: str) -> Path:
         try:
-            found = self._kept(artefact, own, unpack=True)
+            found = self._kept(job.artefact, own, job.unpack)
         except Damaged:
             self._store.remove(own)
             raise
@@ -275,30 +279,35 @@ class Fetcher:
             raise ConfigurationError(f"{artefact}: cannot read {artefact.sums}: {error.strerror}") from error
 
 
-def _key(own: str, member: str) -> str:
+def _key(own: str, artefact: Artefact, unpack: bool) -> str:
     """Of what is inside of a file with this checksum."""
-    return f"{own}-{hashlib.sha256(member.encode()).hexdigest()[:16] if member else 'inside'}"
+    member = hashlib.sha256(artefact.member.encode()).hexdigest()[:16] if artefact.member else "inside"
+    return f"{own}-{member}-{'plain' if unpack else 'member'}"
 
 
-def _holds_more(head: bytes, member: str) -> bool:
-    """Whether a file that begins so has to be unpacked."""
-    return bool(member or packing_of(head) or is_tar(head) or is_zip(head))
+def _holds_more(head: bytes, artefact: Artefact, unpack: bool) -> bool:
+    """Whether a file that begins so is not yet what is wanted."""
+    return bool(artefact.member) or (unpack and bool(packing_of(head) or is_tar(head) or is_zip(head)))
 
 
-def _all_of(stream: Stream, member: str, *, inside: bool) -> Iterator[bytes]:
+def _all_of(stream: Stream, job: _Job, *, inside: bool) -> Iterator[bytes]:
     """What is to be stored. The stream is read to its end: what stands behind the content belongs to its sum."""
-    yield from contents(stream.read, member) if inside else iter(lambda: stream.read(_PIECE), b"")
+    if inside:
+        yield from contents(stream.read, job.artefact.member, deep=job.unpack)
+    else:
+        yield from iter(lambda: stream.read(_PIECE), b"")
     while stream.read(_PIECE):
         pass
 
 
-def _inside(path: Path, member: str) -> Iterator[bytes]:
+def _inside(path: Path, artefact: Artefact, unpack: bool) -> Iterator[bytes]:
     with path.open("rb") as file:
         if is_zip(file.read(_HEAD)):
-            yield from zip_contents(path, member)
+            pieces = zip_contents(path, artefact.member)
+            yield from plain(pieces) if unpack else pieces
         else:
             file.seek(0)
-            yield from contents(file.read, member)
+            yield from contents(file.read, artefact.member, deep=unpack)
 
 
 def _promised(checksum: Checksum | None, known: _Known | None) -> str:

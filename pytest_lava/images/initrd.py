@@ -16,10 +16,11 @@ from pytest_lava.images.memo import remembered, sha256_of
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.images.unpack import Damaged, Read, packing_of, unpacked
 
-__all__ = ["with_modules"]
+__all__ = ["content_size", "with_modules"]
 
 _HEADER = 110  # bytes of a newc header
-_VERSION = 1
+_VERSION = 2
+_PAGE = 4096  # bytes: what the smallest file takes
 _TABLE = re.compile(r"(?:usr/)?lib/modules/([^/]+)/modules\.dep")
 
 
@@ -48,6 +49,11 @@ def with_modules(initrd: Path, modules: Path, shelf: Shelf, deadline: Deadline) 
     return shelf.make("initrd", key, make, name=f"{initrd.name} with modules", deadline=deadline)
 
 
+def content_size(initrd: Path, cache: Path) -> int:
+    """Bytes of memory that its content takes, as far as it can be read here."""
+    return int(remembered(initrd, f"initrd{_VERSION}", _look, cache)["size"])
+
+
 def _merged(new: Path, known: str) -> bytes | None:
     """``modules.dep`` of both; None if nothing of this release is added."""
     if not new.is_file():
@@ -58,10 +64,11 @@ def _merged(new: Path, known: str) -> bytes | None:
 
 def _look(initrd: Path) -> dict[str, Any]:
     """``root``: where modules live (the kernel would replace a link ``/lib`` by a folder, so not below it);
-    ``dependencies``: release -> its ``modules.dep``."""
-    found: dict[str, Any] = {"root": "lib/modules", "dependencies": {}}
+    ``dependencies``: release -> its ``modules.dep``; ``size``: bytes that all of it takes in memory."""
+    found: dict[str, Any] = {"root": "lib/modules", "dependencies": {}, "size": 0}
     with initrd.open("rb") as file, suppress(Damaged, ValueError, EOFError):  # packed in a way that is not known here
-        for name, mode, content in _entries(Stream(file.read)):
+        for name, mode, content, size in _entries(Stream(file.read)):
+            found["size"] += size + -size % _PAGE
             if name == "lib" and stat.S_ISLNK(mode):
                 found["root"] = "usr/lib/modules"
             elif match := _TABLE.fullmatch(name):
@@ -69,8 +76,8 @@ def _look(initrd: Path) -> dict[str, Any]:
     return found
 
 
-def _entries(stream: Stream) -> Iterator[tuple[str, int, bytes]]:
-    """Name, mode and content (of tables only) of all in a sequence of archives, the last perhaps packed."""
+def _entries(stream: Stream) -> Iterator[tuple[str, int, bytes, int]]:
+    """Name, mode, content (of tables only) and size of all in a sequence of archives, the last perhaps packed."""
     while head := stream.peek(8):
         if head.startswith(b"\0"):
             stream.read(4)
@@ -84,7 +91,7 @@ def _entries(stream: Stream) -> Iterator[tuple[str, int, bytes]]:
                 _skip(stream, -size % 4)
             else:
                 _skip(stream, size + (-size % 4))
-            yield name, mode, content
+            yield name, mode, content, size
 
 
 def _reader(pieces: Iterator[bytes]) -> Read:

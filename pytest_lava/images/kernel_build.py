@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from pytest_lava.arguments import without_secret
 from pytest_lava.errors import ConfigurationError, FetchFailed
 from pytest_lava.images.artefact import Artefact
 from pytest_lava.images.fetch import Fetched
@@ -42,23 +43,28 @@ class BuildSource:
     @property
     def place(self) -> str:
         """Its last part."""
-        return self.base.rstrip("/").rsplit("/", 1)[-1]
+        return self.shown.rstrip("/").rsplit("/", 1)[-1]
+
+    @property
+    def shown(self) -> str:
+        """As it may be told."""
+        return without_secret(self.base)
 
     def parts(self, workshop: Workshop) -> KernelParts:
         """Fetch what the build names, and unpack it."""
         deadline = workshop.deadline
         metadata = self._fetch(_METADATA, workshop)
-        with content_of(f"--kernel-tree {self.base}"):
-            build = _Build(metadata.path, f"--kernel-tree {self.base}")
+        with content_of(f"--kernel-tree {self.shown}"):
+            build = _Build(metadata.path, f"--kernel-tree {self.shown}")
         kernel = self._fetch(build.kernel, workshop)
         modules = self._fetch(build.modules, workshop) if build.modules else None
         dtbs = self._fetch(build.dtbs, workshop) if build.dtbs else None
-        with content_of(f"--kernel-tree {self.base}"):
-            tree = modules_of(modules.path, modules.sha256, workshop.shelf, deadline) if modules else None
+        with content_of(f"--kernel-tree {self.shown}"):
+            tree = modules_of(modules.path, modules.sha256, workshop) if modules else None
             parts = opened(kernel, workshop)
             return KernelParts(
                 parts.kernel,
-                Origin(self.base, kernel.sha256, "", build.commit, build.url, build.branch),
+                Origin(self.shown, kernel.sha256, "", build.commit, build.url, build.branch),
                 tree or parts.modules,
                 device_trees(dtbs.path, dtbs.sha256, workshop.shelf, deadline) if dtbs else parts.dtbs,
                 build.release or parts.release,
@@ -72,8 +78,8 @@ class BuildSource:
             if name != _METADATA or "://" not in self.base or "--offline" in str(error):
                 raise
             raise FetchFailed(
-                f"--kernel-tree {self.base} has no {_METADATA} as TuxMake and KernelCI leave it ({error}): correct the "
-                "URL, or name the files: --kernel URL --modules URL"
+                f"--kernel-tree {self.shown} has no {_METADATA} as TuxMake and KernelCI leave it ({error}): correct "
+                "the URL, or name the files: --kernel URL --modules URL"
             ) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ __all__ = ["DEBIAN", "FileSource", "file_source", "opened"]
 DEBIAN = {"arm64": "arm64", "amd64": "x86_64", "armhf": "arm", "armel": "arm", "i386": "x86", "riscv64": "riscv64"}
 _PACKAGE = re.compile(r"linux-image-([^_/]+)_[^/]*?(?:_([a-z0-9]+))?\.deb")
 #: part of every key: raise it when the same input gives another folder
-_RECIPE = "kernel-1"
+_RECIPE = "kernel-2"
 #: seconds for a look into a packed file, before anything else is done
 _LOOK = 60.0
 
@@ -47,8 +46,7 @@ class FileSource:
 
     def parts(self, workshop: Workshop) -> KernelParts:
         """Fetch and unpack it."""
-        unpack = bool(self.artefact.member)
-        fetched = workshop.fetcher.fetch(self.artefact, unpack=unpack, deadline=workshop.deadline)
+        fetched = workshop.fetcher.fetch(self.artefact, unpack=False, deadline=workshop.deadline)
         with content_of(f"--kernel {self.artefact}", fetched.path):
             return opened(fetched, workshop)
 
@@ -94,7 +92,7 @@ def opened(fetched: Fetched, workshop: Workshop) -> KernelParts:
     archive = is_deb(path) or is_tar(head) or (is_packed(head) and is_tar(head_of(path, deadline)[:512]))
     if not archive and not is_packed(head):
         return KernelParts(path, origin)
-    key = hashlib.sha256(f"{_RECIPE} {fetched.sha256} {fetched.artefact.member}".encode()).hexdigest()[:40]
+    key = workshop.key(_RECIPE, fetched.sha256, fetched.artefact.member)
     name = fetched.artefact.name
 
     def unpack(target: Path) -> None:
@@ -103,10 +101,11 @@ def opened(fetched: Fetched, workshop: Workshop) -> KernelParts:
 
     if not archive:
         return KernelParts(workshop.shelf.make("kernels", key, unpack, name=name, deadline=deadline), origin)
-    make = workshop.shelf.make
-    found = Collected(
-        make("kernels", key, lambda target: collect(path, target, deadline), name=name, deadline=deadline)
-    )
+
+    def take_out(target: Path) -> None:
+        collect(path, target, deadline, keep_debug=workshop.keep_debug)
+
+    found = Collected(workshop.shelf.make("kernels", key, take_out, name=name, deadline=deadline))
     if is_deb(path):
         package = read_package(path)
         origin = Origin(origin.text, origin.sha256, f"{package.name} {package.version}")

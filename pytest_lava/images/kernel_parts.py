@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,11 +44,16 @@ class KernelParts:
 
 @dataclass(frozen=True)
 class Workshop:
-    """What is needed to get at the parts of a kernel."""
+    """What is needed to get at the parts of a kernel. ``keep_debug``: modules keep their debugging information."""
 
     fetcher: Fetcher
     shelf: Shelf
     deadline: Deadline
+    keep_debug: bool = False
+
+    def key(self, *words: str) -> str:
+        """Of what is made of these and has modules in it."""
+        return hashlib.sha256(" ".join([*words, *(["debug"] if self.keep_debug else [])]).encode()).hexdigest()[:40]
 
 
 class KernelSource(Protocol):

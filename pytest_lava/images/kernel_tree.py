@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from pytest_lava.images.artefact import Artefact
 from pytest_lava.images.kernel import inspect
 from pytest_lava.images.kernel_file import opened
 from pytest_lava.images.kernel_parts import KernelParts, Origin, Workshop, content_of
-from pytest_lava.images.module_tree import index, releases
+from pytest_lava.images.module_tree import index, releases, write_module
 
 __all__ = ["TreeSource", "is_tree", "tree_source"]
 
@@ -31,7 +32,7 @@ _ARCHITECTURES = {
     "powerpc": ("powerpc", "CONFIG_PPC", ("uImage", "zImage")),
 }
 _SECONDS = 20.0  # for git
-_RECIPE = "tree-1"
+_RECIPE = "tree-2"
 _TABLES = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 
 
@@ -77,24 +78,24 @@ class TreeSource:
         found = list(_modules(self.folder))
         if not found:
             return None
-        digest = hashlib.sha256(f"{_RECIPE} {self.release}".encode())
+        seen = hashlib.sha256()
         for name, path in found:
             status = path.stat()
-            digest.update(f"{name} {path} {status.st_size} {status.st_mtime_ns}\n".encode())
+            seen.update(f"{name} {path} {status.st_size} {status.st_mtime_ns}\n".encode())
 
         def make(target: Path) -> None:
             root = target / "lib" / "modules" / self.release
             for name, path in found:
                 copy = root / "kernel" / name
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, copy)
+                _copy(path, copy, keep_debug=workshop.keep_debug)
             for table in _TABLES:
                 with suppress(FileNotFoundError):
                     shutil.copyfile(self.folder / table, root / table)
             assert releases(target) == [self.release]
             index(target, workshop.deadline)
 
-        key = digest.hexdigest()[:40]
+        key = workshop.key(_RECIPE, self.release, seen.hexdigest())
         return workshop.shelf.make("kernels", key, make, name=f"modules of {self.release}", deadline=workshop.deadline)
 
 
@@ -150,6 +151,19 @@ def _modules(folder: Path) -> Iterator[tuple[str, Path]]:
                 if candidate and (folder / candidate).is_file():
                     yield candidate, folder / candidate
                     break
+
+
+def _copy(module: Path, copy: Path, *, keep_debug: bool) -> None:
+    """By a map of it: what is left out is then not even read."""
+    if module.stat().st_size == 0:  # of which there can be no map
+        copy.touch()
+        return
+    with (
+        module.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        memoryview(content) as view,
+    ):
+        write_module(copy, view, keep_debug=keep_debug)
 
 
 def _git(folder: Path) -> tuple[str, str, str]:

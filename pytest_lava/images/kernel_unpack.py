@@ -44,17 +44,18 @@ class Collected:
         self.release = str(facts["release"]) or None
 
 
-def collect(source: Path, target: Path, deadline: Deadline) -> None:
+def collect(source: Path, target: Path, deadline: Deadline, *, keep_debug: bool = False) -> None:
     """Take kernel, modules and device trees out of a Debian package or tarball into the new folder ``target``.
 
-    ``ConfigurationError`` if there is no kernel in it, or several.
+    ``keep_debug``: modules keep their debugging information. ``ConfigurationError`` if there is no kernel in it, or
+    several.
     """
     target.mkdir()
     kernels: list[str] = []
     for name, content in _files(source):
         if "lib/modules/" in name:
             if (module := placed_module(name)) is not None:
-                add_module(target / "modules", module, content)
+                add_module(target / "modules", module, content, keep_debug=keep_debug)
         elif isinstance(content, str):
             continue
         elif match := _DTB.fullmatch(name):

@@ -16,21 +16,22 @@ from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, InfrastructureError, first_line
 from pytest_lava.images.cpio import module_files, placed_module
 from pytest_lava.images.deb import is_deb, unpack
-from pytest_lava.images.shelf import Shelf
+from pytest_lava.images.kernel_parts import Workshop
+from pytest_lava.images.module_strip import without_debug
 from pytest_lava.images.unpack import Damaged, packing_of, unpacked
 from pytest_lava.programs import find, run
 
-__all__ = ["add_module", "index", "modules_of", "releases", "write_dependencies"]
+__all__ = ["add_module", "index", "modules_of", "releases", "write_dependencies", "write_module"]
 
 _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _PACKED = (".ko.xz", ".ko.gz", ".ko.zst")
 #: tables that depmod makes; what modules_install copied (order, builtin) stays
 _MADE = re.compile(r"modules\.(dep|alias|symbols|softdep|devname|builtin\.alias|weakdep)(\.bin)?|modules\.builtin\.bin")
 #: part of every key: raise it when the same input gives another tree
-_RECIPE = "modules-1"
+_RECIPE = "modules-2"
 
 
-def modules_of(source: Path, sha256: str, shelf: Shelf, deadline: Deadline) -> Path:
+def modules_of(source: Path, sha256: str, workshop: Workshop) -> Path:
     """The modules in ``source``: a tarball or package with this checksum, or (without one) a folder.
 
     Returns a folder with ``lib/modules/RELEASE``. ``ConfigurationError`` if there are no modules in it.
@@ -39,16 +40,16 @@ def modules_of(source: Path, sha256: str, shelf: Shelf, deadline: Deadline) -> P
 
     def make(target: Path) -> None:
         for name, content in _files(source):
-            add_module(target, name, content)
+            add_module(target, name, content, keep_debug=workshop.keep_debug)
         if not releases(target):
             raise ConfigurationError(
                 f"there is no lib/modules/RELEASE in {source}: give what 'make modules_install INSTALL_MOD_PATH=DIR' "
                 "made, as a folder or tarball"
             )
-        index(target, deadline)
+        index(target, workshop.deadline)
 
-    key = hashlib.sha256(f"{_RECIPE} {own}".encode()).hexdigest()[:40]
-    return shelf.make("kernels", key, make, name=f"modules of {source.name}", deadline=deadline)
+    name = f"modules of {source.name}"
+    return workshop.shelf.make("kernels", workshop.key(_RECIPE, own), make, name=name, deadline=workshop.deadline)
 
 
 def releases(tree: Path) -> list[str]:
@@ -56,23 +57,35 @@ def releases(tree: Path) -> list[str]:
     return sorted(path.name for path in (tree / "lib" / "modules").glob("*") if path.is_dir())
 
 
-def add_module(tree: Path, name: str, content: bytes | str) -> None:
+def add_module(tree: Path, name: str, content: bytes | str, *, keep_debug: bool = False) -> None:
     """Put a file below ``lib/modules``; ``name`` begins with the release, ``content`` is text for a link.
 
-    A packed module is unpacked, since not every modprobe could; tables are left out, since they are made anew.
+    A packed module is unpacked, since not every modprobe could; tables are left out, since they are made anew. Of a
+    name that comes twice the last one counts, as with tar. ``ConfigurationError`` for what cannot stand there.
     """
     if _MADE.fullmatch(PurePosixPath(name).name):
         return
     path = tree / "lib" / "modules" / name
     if not path.resolve().is_relative_to(tree.resolve()):
         raise ConfigurationError(f"the name {name} leads out of the archive: pack it again")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes) and name.endswith(_PACKED):
+        path, content = path.with_suffix(""), _unpacked(name, content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise ConfigurationError(f"{name} is a file and a folder at once: pack it again") from error
     if isinstance(content, str):
         path.symlink_to(content)
-    elif name.endswith(_PACKED):
-        path.with_suffix("").write_bytes(_unpacked(name, content))
     else:
-        path.write_bytes(content)
+        write_module(path, content, keep_debug=keep_debug)
+
+
+def write_module(path: Path, content: bytes | memoryview, *, keep_debug: bool = False) -> None:
+    """Write a new file; without debugging information, if it is a module and unless that is to be kept. ``OSError``."""
+    smaller = None if keep_debug or path.suffix != ".ko" else without_debug(content)
+    with path.open("wb") as out:
+        out.writelines(smaller or (content,))
 
 
 def index(tree: Path, deadline: Deadline) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ PACKINGS = {
     "xz": b"\xfd7zXZ\0",
     "zstd": b"\x28\xb5\x2f\xfd",
 }
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # a frame that holds no content: pzstd begins with one
 _IN = 1 << 20  # as much as a download hands over at once: nothing is cut, and so copied
 _FED = 1 << 17  # what a decompressor is given at once: what it cannot take yet it copies
 _OUT = 1 << 17
@@ -71,7 +73,8 @@ class _Decompressor(Protocol):
 
 def packing_of(head: bytes) -> str:
     """``gzip``, ``bzip2``, ``xz``, ``zstd``, or nothing."""
-    return next((name for name, magic in PACKINGS.items() if head.startswith(magic)), "")
+    found = next((name for name, magic in PACKINGS.items() if head.startswith(magic)), "")
+    return found or ("zstd" if _SKIPPABLE.match(head) else "")
 
 
 class Unpacks(Protocol):
@@ -106,14 +109,13 @@ def unpacked(packing: str, read: Read) -> Iterator[bytes]:
             case "":
                 yield from iter(lambda: read(_OUT), b"")
             case "gzip":
-                yield from _gzip(_Input(read, PACKINGS["gzip"]))
+                yield from _gzip(_Input(read, packing))
             case "zstd":
-                yield from _streams(lambda: ZstdDecompressor(options=_ZSTD), _Input(read, PACKINGS["zstd"]))
+                yield from _streams(lambda: ZstdDecompressor(options=_ZSTD), _Input(read, packing))
             case "bzip2":
-                yield from _streams(bz2.BZ2Decompressor, _Input(read, PACKINGS["bzip2"]))
+                yield from _streams(bz2.BZ2Decompressor, _Input(read, packing))
             case _:
-                given = _Input(read, PACKINGS["xz"])
-                yield from _streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY), given)
+                yield from _streams(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY), _Input(read, packing))
     except FAULTS as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # reading failed, not unpacking
@@ -121,10 +123,10 @@ def unpacked(packing: str, read: Read) -> Iterator[bytes]:
 
 
 class _Input:
-    """Packed data for decompressors, each of which takes one stream. The next one begins with ``magic``."""
+    """Packed data for decompressors, each of which takes one stream. The next one is of the same ``packing``."""
 
-    def __init__(self, read: Read, magic: bytes) -> None:
-        self._read, self._magic = read, magic
+    def __init__(self, read: Read, packing: str) -> None:
+        self._read, self._packing = read, packing
         self._data = memoryview(b"")
         self._at = 0
 
@@ -143,15 +145,15 @@ class _Input:
         """
         self._at -= unused
         while True:
-            rest = bytes(self._data[self._at : self._at + _FED])
-            if rest.startswith(self._magic):
+            held = bytes(self._data[self._at : self._at + _FED])
+            rest = held.lstrip(b"\0")
+            self._at += len(held) - len(rest)
+            if packing_of(rest) == self._packing:
                 return True
-            stripped = len(rest.lstrip(b"\0"))
-            self._at += len(rest) - stripped
-            if stripped >= len(self._magic):
+            if len(rest) >= len(PACKINGS[self._packing]):
                 raise Damaged("behind the packed data there is something else")
             more = self._read(_IN)
-            if not more and stripped:
+            if not more and rest:
                 raise Damaged("behind the packed data there is something else")
             if not more:
                 return False

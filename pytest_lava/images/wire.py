@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 import requests
-from requests.exceptions import RequestException, SSLError, Timeout
+from requests.exceptions import InvalidSchema, InvalidURL, RequestException, SSLError, Timeout, TooManyRedirects
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeout
 
+from pytest_lava.arguments import without_secret
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import FetchFailed, NetworkError
 from pytest_lava.events import utc_now
@@ -78,6 +79,7 @@ class Wire:
         failed: TellFailedTry = lambda one: None,
     ) -> None:
         self._url, self._part, self._deadline, self._report = url, part, deadline, report
+        self._shown = without_secret(url)
         self._failed, self._failures = failed, 0
         self._session = requests.Session()
         self._response: requests.Response | None = None
@@ -199,12 +201,12 @@ class Wire:
     def _resume(self) -> None:
         validator = self.validators.for_range
         if not validator:
-            raise BrokenOff(f"{self._url} broke off, and its server cannot go on in the middle")
+            raise BrokenOff(f"{self._shown} broke off, and its server cannot go on in the middle")
         response = self._get({"Range": f"bytes={self._end}-", "If-Range": validator})
         if response.status_code != 206 or _begins_at(response) != self._end:
             response.close()
             self._response = None
-            raise BrokenOff(f"{self._url} broke off, and its server did not go on in the middle")
+            raise BrokenOff(f"{self._shown} broke off, and its server did not go on in the middle")
 
     def _get(self, headers: Mapping[str, str]) -> requests.Response:
         limits = min(_CONNECT, self._deadline.remaining()), min(_SILENCE, max(1.0, self._deadline.remaining()))
@@ -219,7 +221,7 @@ class Wire:
         if status in _PASSING:
             raise _Passing(f"the server answered {status} {response.reason}")
         why = _WHY.get(status, f"the server answered {status} {response.reason}: correct the URL")
-        raise FetchFailed(f"cannot fetch {self._url}: {why}")
+        raise FetchFailed(f"cannot fetch {self._shown}: {why}")
 
     def _again(self, step: Callable[[], T]) -> T:
         """Do it, and again if the network fails, with pauses in between."""
@@ -227,8 +229,10 @@ class Wire:
             start, t0 = utc_now(), monotonic()
             try:
                 return step()
-            except (SSLError, requests.exceptions.InvalidURL, requests.exceptions.TooManyRedirects) as error:
-                raise FetchFailed(f"cannot fetch {self._url}: {error}") from error
+            except InvalidSchema as error:  # of a redirection
+                raise FetchFailed(f"cannot fetch {self._shown}: it leads to what is not fetched, {error}") from error
+            except (SSLError, InvalidURL, TooManyRedirects) as error:
+                raise FetchFailed(f"cannot fetch {self._shown}: {error}") from error
             except (RequestException, HTTPError, ConnectionError, TimeoutError, _Passing) as error:
                 why = _plain(error, monotonic() - t0)
             self._tries += 1
@@ -238,11 +242,11 @@ class Wire:
             if not last or self._failures > 1:
                 of = self._failures - self._tries + _TRIES
                 told = f"{why} (at byte {self._end})"
-                self._failed(FailedTry(self._url, self._failures, of, told, start, monotonic() - t0, last))
+                self._failed(FailedTry(self._shown, self._failures, of, told, start, monotonic() - t0, last))
             if last:
                 count = f"{self._tries} {'try' if self._tries == 1 else 'tries'}"
-                raise NetworkError(f"cannot fetch {self._url}: {why} ({count})")
-            self._report(f"fetching {self._url} failed at byte {self._end}: {why}; it is tried again")
+                raise NetworkError(f"cannot fetch {self._shown}: {why} ({count})")
+            self._report(f"fetching {self._shown} failed at byte {self._end}: {why}; it is tried again")
             self._stopped.wait(pause)
 
 
@@ -262,7 +266,7 @@ def get_text(url: str, deadline: Deadline) -> str:
             while data := wire.read(_TEXT):
                 text += data
                 if len(text) > _TEXT:
-                    raise FetchFailed(f"{url} is too long for a file of checksums: correct sums=")
+                    raise FetchFailed(f"{without_secret(url)} is too long for a file of checksums: correct sums=")
         finally:
             wire.close()
     return text.decode(errors="replace")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from pytest_lava.arguments import without_secret
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.artefact import Artefact
 from pytest_lava.images.cpio import open_tar
@@ -74,7 +75,7 @@ class Addition:
 
 def _file(text: str) -> Addition:
     """``SRC:DST[:MODE]``: a file, or a folder with all that is in it. ``ConfigurationError``."""
-    option = f"--file {text}"
+    option = without_secret(f"--file {text}")
     match = _FILE.fullmatch(text)
     if not match:
         raise ConfigurationError(
@@ -86,7 +87,7 @@ def _file(text: str) -> Addition:
     target, artefact = _target(match["target"], option), Artefact.parse(match["source"], "--file")
     folder = artefact.path is not None and artefact.path.is_dir()
     if match["target"].endswith("/") and not folder:
-        target = f"{target.rstrip('/')}/{artefact.name}"
+        target = f"{target.rstrip('/')}/{artefact.member.rsplit('/', 1)[-1] or artefact.name}"
     if folder and mode is not None:
         raise ConfigurationError(f"{option}: a folder keeps the modes of its files; leave out :{mode}")
     if target == "/" and not folder:
@@ -99,7 +100,7 @@ def _overlay(text: str) -> Addition:
     match = _OVERLAY.fullmatch(text)
     if not match:
         raise ConfigurationError(f"--overlay {text}: write TAR[:/path]")
-    option = f"--overlay {text}"
+    option = without_secret(f"--overlay {text}")
     return Addition(
         "tar", Artefact.parse(match["source"], "--overlay"), option, _target(match["target"] or "/", option)
     )
@@ -107,7 +108,7 @@ def _overlay(text: str) -> Addition:
 
 def _deb(text: str) -> Addition:
     """A Debian package. ``ConfigurationError``."""
-    return Addition("deb", Artefact.parse(text, "--deb"), f"--deb {text}")
+    return Addition("deb", Artefact.parse(text, "--deb"), without_secret(f"--deb {text}"))
 
 
 def modules_tree(folder: Path) -> Addition:
@@ -124,9 +125,9 @@ def parse_addition(option: str, text: str) -> Addition:
 def check(addition: Addition, arch: str, cache: Path) -> None:
     """See that a local addition can be read and fits a board of ``arch``; ``ConfigurationError`` says what to change.
 
-    Of an archive only the beginning is read. What has a URL is checked once it was fetched.
+    Of an archive only the beginning is read. What has a URL, or is in an archive, is checked once it is there.
     """
-    if addition.fetched is None and addition.artefact.path is None:
+    if addition.fetched is None and (addition.artefact.path is None or addition.artefact.member):
         return
     path, option = addition.source, addition.option
     if not path.exists():

@@ -24,6 +24,7 @@ __all__ = ["Ext4"]
 _LINE = 8190  # what debugfs reads at once, without the end of the line
 _FAST = 60  # symbolic links shorter than this are in the inode
 _HARMLESS = re.compile(rb"debugfs \d.*|debugfs: .*|Allocated inode: \d+|Setting current time to .*|\s*")
+_UNKNOWN = re.compile(r"unsupported (?:read-only )?feature")  # EXT2_ET_UNSUPP_FEATURE, EXT2_ET_RO_UNSUPP_FEATURE
 _FORMATS: dict[int, NodeKind] = {0o040000: "folder", 0o100000: "file", 0o120000: "symlink"}
 _TYPES = {"folder": 0o040000, "file": 0o100000, "char": 0o020000, "block": 0o060000, "fifo": 0o010000}
 _XATTR_ROOM = 4096  # a block for the extended attributes of an inode, at most
@@ -164,6 +165,8 @@ class Ext4:
         wrong = [line for line in said if not _HARMLESS.fullmatch(line)]
         if wrong or done.returncode:
             first = wrong[0].decode("utf-8", "replace") if wrong else f"exit status {done.returncode}"
+            if _UNKNOWN.search(first):
+                raise NotEditable(f"{self.name} has features that debugfs of this machine does not know")
             evidence = b"\n".join(wrong[:50]).decode("utf-8", "replace")
             raise InjectFailed(f"debugfs could not edit {self.name}: {first.strip()}", evidence=evidence)
         return done.stdout

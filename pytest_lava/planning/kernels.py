@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from pytest_lava.arguments import without_secret
 from pytest_lava.config.boards import BoardConfig
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.artefact import Artefact, local_path
@@ -39,6 +40,8 @@ class _Asked(Protocol):
     @property
     def append(self) -> str: ...
     @property
+    def keep_debug_info(self) -> bool: ...
+    @property
     def additions(self) -> tuple[tuple[str, str], ...]: ...
     @property
     def folders(self) -> Sequence[Path]: ...
@@ -50,7 +53,9 @@ def given_kernels(options: _Asked, cache: Path, mistakes: Mistakes) -> list[Kern
         ("--kernel-tree", text) for text in options.kernel_trees
     ]
     found = [kernel for option, text in texts if (kernel := mistakes.collect(_kernel, option, text, cache))]
-    kernels = [replace(kernel, append=options.append) for kernel in _distinct(found)]
+    kernels = [
+        replace(kernel, append=options.append, keep_debug=options.keep_debug_info) for kernel in _distinct(found)
+    ]
     files = _files(options)
     if files and len(texts) > 1:
         mistakes.add(
@@ -94,7 +99,7 @@ def default_kernel(request: BoardRequest, options: _Asked, cache: Path, mistakes
     under_test = bool(options.append or options.additions or files)
     kernel = KernelRequest(
         "default", "the default kernel", source, dtb=own.get("dtb"), initrd=own.get("initrd"), append=append,
-        given=under_test,
+        given=under_test, keep_debug=options.keep_debug_info,
     )  # fmt: skip
     for option, value in files:
         kernel = mistakes.collect(_with, kernel, option, value, f"--{option} ") or kernel
@@ -146,7 +151,7 @@ def _kernel(option: str, text: str, cache: Path) -> KernelRequest:
         parts.append((key, value))
     source = parse_tree(place) if option == "--kernel-tree" else parse_kernel(place, cache)
     local = source.artefact.path if isinstance(source, FileSource) else None
-    kernel = KernelRequest(source.name, f"{option} {local or place}", source)
+    kernel = KernelRequest(source.name, f"{option} {local or without_secret(place)}", source)
     for key, value in parts:
         kernel = _with(kernel, key, value, f"{option} {key}=")
     return kernel

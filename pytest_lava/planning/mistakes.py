@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.artefact import Artefact
+from pytest_lava.images.plausible import refuse_page
 
 __all__ = ["Mistakes", "existing"]
 
@@ -48,4 +49,6 @@ def existing(value: str | None, option: str, *, folder: bool = False) -> Artefac
         raise ConfigurationError(f"{where}: there is no such file")
     if not os.access(path, os.R_OK):
         raise ConfigurationError(f"{where}: this file cannot be read; check its permissions")
+    if path.is_file() and not artefact.member:
+        refuse_page(path, where)
     return artefact

@@ -56,6 +56,7 @@ class Options:
     dtb: str | None = None
     modules: str | None = None
     append: str = ""
+    keep_debug_info: bool = False
     additions: tuple[tuple[str, str], ...] = ()
     assets: Path = field(default_factory=cache_dir)
     cache: str | None = None

@@ -70,6 +70,10 @@ def _add_deployed(add: _Add) -> None:
         "--modules", metavar="PATH", dest="lava_modules",
         help="put these modules (folder, tarball, URL) into the initial RAM file system; none: not those it comes with",
     )  # fmt: skip
+    add(
+        "--keep-debug-info", action="store_true", dest="lava_keep_debug_info",
+        help="kernel modules keep their debugging information, which the board gets none of else",
+    )  # fmt: skip
     add("--initrd", metavar="PATH", dest="lava_initrd", help="initial RAM file system for the one kernel (path, URL)")
     add("--dtb", metavar="PATH", dest="lava_dtb", help="device tree for the one kernel: path, URL, or name in it")
     add("--append", metavar="ARGS", default="", dest="lava_append", help="more kernel arguments")
@@ -331,6 +335,7 @@ def read_options(config: pytest.Config) -> Options:
         no_cache=option.lava_no_cache,
         offline=option.lava_offline,
         append=option.lava_append,
+        keep_debug_info=option.lava_keep_debug_info,
         vmlinux=tuple(option.lava_vmlinux or ()),
         additions=tuple((name, text) for name, text in option.lava_additions or ()),
         bundle=option.lava_bundle,

@@ -12,13 +12,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 __all__ = ["WebServer", "web_server"]
 
 
 class WebServer(http.server.ThreadingHTTPServer):
     """Serves a folder. ``cut`` holds after how many bytes of a body the connection is reset, one number a request;
-    ``statuses`` the answers of the next requests (0: as it should be)."""
+    ``statuses`` the answers of the next requests (0: as it should be), ``redirections`` where a path leads."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -28,6 +29,7 @@ class WebServer(http.server.ThreadingHTTPServer):
         self.folder = folder
         self.cut: list[int] = []
         self.statuses: list[int] = []
+        self.redirections: dict[str, str] = {}
         self.ranges = self.validators = True
         self.claims_more = 0  # bytes that Content-Length promises too much
         self.users: dict[str, str] = {}
@@ -50,9 +52,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         server = self.server
         with server.lock:
             server.requests.append((self.path, {key.lower(): value for key, value in self.headers.items()}))
-            status = server.statuses.pop(0) if server.statuses else 0
+            status = server.statuses.pop(0) if server.statuses else 302 if self.path in server.redirections else 0
             cut = server.cut.pop(0) if server.cut else -1
-        path = server.folder / self.path.lstrip("/")
+        path = server.folder / unquote(self.path).lstrip("/")
         if self.path.startswith("http://"):  # we are a proxy
             path = server.folder / self.path.split("/", 3)[3]
         if status:
@@ -103,6 +105,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _empty(self, status: int) -> None:
         self.send_response(status)
+        if status == 302:
+            self.send_header("Location", self.server.redirections[self.path])
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -518,3 +518,108 @@ def test_cache_that_cannot_be_written(server: WebServer, store: Store, tmp_path:
     (tmp_path / "file").touch()
     with pytest.raises(InfrastructureError, match="cannot be written"):
         Fetcher(tmp_path / "file", store).fetch(Artefact.parse(url), unpack=True, deadline=Deadline.after(5))
+
+
+def _skippable(data: bytes, number: int) -> bytes:
+    return bytes([0x50 + number]) + b"\x2a\x4d\x18" + len(data).to_bytes(4, "little") + data
+
+
+ODD: dict[str, Callable[[bytes], bytes]] = {
+    "pzstd.zst": lambda data: _skippable(b"size", 0) + zstd.compress(data[:99]) + _skippable(b"", 15)
+    + zstd.compress(data[99:]) + _skippable(b"index", 14),
+    "twice.gz.gz": lambda data: gzip.compress(gzip.compress(data)),
+    "inside.tar.gz": lambda data: gzip.compress(_tar(lzma.compress(data, preset=0))),
+    "inside.zip": lambda data: _zip(bz2.compress(data, 1)),
+    "members.gz": lambda data: gzip.compress(data[:1000]) + gzip.compress(data[1000:]),
+    "streams.xz": lambda data: lzma.compress(data[:1000]) + bytes(512) + lzma.compress(data[1000:], preset=0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_packings(name: str, server: WebServer, fetch: Callable[..., Fetched]) -> None:
+    """All are real: pzstd's frames without content, a server that packs what is packed, an archive around an image."""
+    (server.folder / name).write_bytes(ODD[name](IMAGE))
+    for place in (server.folder / name, server.url(name)):
+        assert fetch(f"{place}").path.read_bytes() == IMAGE
+
+
+def test_a_member_that_is_to_stay_as_it_is(server: WebServer, cache: Path, store: Store) -> None:
+    """An initramfs in an archive is not unpacked; an image is."""
+    packed = gzip.compress(IMAGE)
+    (server.folder / "all.tar.xz").write_bytes(lzma.compress(_tar(packed), preset=0))
+    (server.folder / "all.zip").write_bytes(_zip(packed))
+    for name, member in (("all.tar.xz", "folder/disk.img"), ("all.zip", "disk.img")):
+        for place in (server.folder / name, server.url(name)):
+            artefact = Artefact.parse(f"{place}#member={member}")
+            for unpack, wanted in ((False, packed), (True, IMAGE), (False, packed)):
+                found = Fetcher(cache, store).fetch(artefact, unpack=unpack, deadline=Deadline.after(30))
+                assert found.path.read_bytes() == wanted
+                assert found.sha256 == hashlib.sha256((server.folder / name).read_bytes()).hexdigest()
+
+
+SHA, SHA512, MD5 = (getattr(hashlib, kind)(b"wanted").hexdigest() for kind in ("sha256", "sha512", "md5"))
+OTHER = hashlib.sha256(b"other").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("sums", "wanted"),
+    [
+        (f"{SHA}  disk.img\n", SHA),
+        (f"{OTHER} *other.img\r\n{SHA.upper()} *./disk.img\r\n", SHA),
+        (f"SHA256 (disk.img) = {SHA}\n", SHA),
+        (f"MD5 (disk.img) = {MD5}\nSHA256 (disk.img) = {SHA}\nSHA512 (disk.img) = {SHA512}\n", SHA512),
+        (f"BLAKE2b (disk.img) = {SHA512}\nSHA256 (disk.img) = {SHA}\n", SHA),
+        (f"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n# disk.img: 3 bytes\n{SHA}  disk.img\n", SHA),
+        (f"{OTHER}  old/disk.img\n{SHA}  ./disk.img\n", SHA),
+        (f"{SHA}  images/disk.img\n", SHA),
+        (f"{SHA}  disk.img\n{SHA}  disk.img\n", SHA),
+        (f"{SHA}\n", SHA),
+        (f"{OTHER}  a/disk.img\n{SHA}  b/disk.img\n", "lists several files named disk.img: give the sha256 itself"),
+        (f"{OTHER}  disk.img\n{SHA}  disk.img\n", "lists several files named disk.img: give the sha256 itself"),
+        (f"{OTHER}  other.img\n", "lists no checksum of disk.img; correct sums=, or leave it"),
+        (f"BLAKE2b (disk.img) = {SHA512}\n", "lists no checksum of disk.img"),
+        (f"{hashlib.sha1(b'').hexdigest()}\n", "lists no checksum of disk.img"),
+    ],
+)
+def test_files_of_checksums(sums: str, wanted: str) -> None:
+    artefact = Artefact.parse("http://me:secret@h/disk.img#sums=SUMS")
+    if " " not in wanted:
+        assert artefact.checksum_in(sums).value == wanted
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        artefact.checksum_in(sums)
+    assert wanted in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_where_a_redirection_may_lead(server: WebServer, fetch: Callable[..., Fetched], said: list[str]) -> None:
+    """To no file of this machine; nor is that tried again, as a network would be."""
+    for place in ("file:///etc/passwd", "ftp://h/disk.img"):
+        server.redirections["/moved.img"] = place
+        with pytest.raises(FetchFailed, match="it leads to what is not fetched"):
+            fetch(server.url("moved.img"))
+    server.redirections["/moved.img"] = server.url("moved.img")
+    with pytest.raises(FetchFailed, match="Exceeded 30 redirects"):
+        fetch(server.url("moved.img"))
+    assert said == []
+    (server.folder / "disk ü.img").write_bytes(IMAGE)
+    server.redirections["/moved.img"] = server.url("disk%20%C3%BC.img")
+    assert fetch(server.url("moved.img")).path.read_bytes() == IMAGE
+
+
+def test_a_password_in_a_url_is_nowhere(
+    server: WebServer, fetch: Callable[..., Fetched], said: list[str], cache: Path
+) -> None:
+    (server.folder / "disk.img").write_bytes(IMAGE)
+    server.users = {"Basic bWU6czNjcjN0": "me"}
+    server.cut = [1000]
+    found = fetch(server.url("disk.img").replace("//", "//me:s3cr3t@"))
+    assert found.path.read_bytes() == IMAGE
+    server.users = {}
+    server.statuses = [503, 404]
+    with pytest.raises(FetchFailed) as caught:
+        fetch(server.url("other.img").replace("//", "//me:s3cr3t@"))
+    told = [str(found.artefact), str(caught.value), *said]
+    told += [path.read_text() for path in cache.rglob("*") if path.is_file() and path.stat().st_size < 10_000]
+    assert len(said) >= 3
+    assert not [line for line in told if "s3cr3t" in line]
