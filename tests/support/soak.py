@@ -32,6 +32,7 @@ VARIANTS = (
     "emulated/images/test_demo_initramfs.py::test_a_login[x86_64]",
     "emulated/images/test_demo_initramfs.py::test_silence[arm64]",
     "emulated/inject/test_inject_on_qemu.py::test_in_the_initramfs[qemu-x86_64]",
+    "emulated/packages/test_debian_board.py::test_a_package_a_file_and_modules[arm64]",
     "emulated/plugin/test_face_on_qemu.py::test_a_kernel_that_does_not_boot_is_one_failure[workers]",
     "emulated/plugin/test_face_on_qemu.py::test_two_boards_and_two_kernels_each_deployed_once",
     "emulated/snapshot/test_faults.py::test_two_at_once",

@@ -13,6 +13,7 @@ from support.kernels import debian_deb, make_deb, sha256
 
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.deb import unpack
+from pytest_lava.images.debian import ARCHITECTURES
 from pytest_lava.images.initramfs import ROOT_MODULES, select_modules
 
 pytestmark = pytest.mark.emulated
@@ -40,7 +41,7 @@ TESTS = """
         assert shell.check("readlink /usr/bin/hello; hello").stdout == "../lib/hello/run\\nhello\\n"
 
     def test_its_script_ran_here(shell):
-        assert shell.check("cat /var/lib/hello-mark").stdout == "configure by hello, amd64\\n"
+        assert shell.check("cat /var/lib/hello-mark").stdout == "configure by hello, WORD\\n"
         assert shell.check("ls -A /var/cache/pytest-lava").stdout == ""
 
     def test_the_other_things(shell):
@@ -55,20 +56,21 @@ TESTS = """
 """
 
 
-def module_package(folder: Path) -> Path:
-    content = unpack(debian_deb("x86_64"), lambda name: ".ko" in name)
+def module_package(folder: Path, arch: str) -> Path:
+    content = unpack(debian_deb(arch), lambda name: ".ko" in name)
     files = select_modules(content, (*ROOT_MODULES, "dummy", "tun"))
     files = {path: data for path, data in files.items() if path.endswith(".ko")}
-    return make_deb(folder, files, name="linux-modules-lava", arch="amd64")
+    return make_deb(folder, files, name="linux-modules-lava", arch=ARCHITECTURES[arch])
 
 
-def test_a_package_a_file_and_modules(face: Face, tmp_path: Path) -> None:
+@pytest.mark.parametrize("arch", ["x86_64", "arm64"])
+def test_a_package_a_file_and_modules(face: Face, tmp_path: Path, arch: str) -> None:
     """All in one boot, and in the bundle. The package of modules is small: those that it takes to boot, and two."""
-    deb, modules, mine = package(tmp_path, SCRIPT), module_package(tmp_path), plain(tmp_path / "mine", b"mine")
+    deb, modules, mine = package(tmp_path, SCRIPT), module_package(tmp_path, arch), plain(tmp_path / "mine", b"mine")
     conffile = hashlib.md5(b"greeting=hello\n").hexdigest()
-    face.write(test_it=TESTS.replace("CONFFILE", repr(conffile)))
+    face.write(test_it=TESTS.replace("CONFFILE", repr(conffile)).replace("WORD", ARCHITECTURES[arch]))
     options = ("--deb", deb, "--file", f"{mine}:/etc/mine", "--modules", modules)
-    face.run(f"--board={BOARD}", *options, "test_it.py", passed=5)
+    face.run(f"--board=qemu-{arch}-debian", *options, "test_it.py", passed=5)
     assert len(face.journal("boot")) == 1
     (run,) = [
         run for run in json.loads((face.latest / "bundle.json").read_text())["test_runs"] if run["test_id"] != "lava"
