@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -51,10 +51,10 @@ class Artefact:
 
     text: str
     name: str
-    url: str = ""
+    url: str = field(default="", repr=False)  # with its password, which would be in a traceback
     path: Path | None = None
     checksum: Checksum | None = None
-    sums: str = ""
+    sums: str = field(default="", repr=False)
     member: str = ""
     partition: int = 0
 

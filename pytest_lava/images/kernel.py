@@ -23,7 +23,7 @@ from pytest_lava.images.memo import remembered, sha256_of
 __all__ = ["KernelFile", "architecture_of", "inspect"]
 
 #: part of the remembered fact's name: raise it when the answer for the same file changes
-_VERSION = 3
+_VERSION = 4
 _HEAD = 0x10000
 _CHUNK = 1 << 20
 _WANTED = "give Image, bzImage or zImage"
@@ -52,7 +52,7 @@ _STRANGERS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"ANDROID!", "an Android boot image", "unpack it with unpack_bootimg and give the kernel in it"),
     (4, b"zimg", "an EFI zboot image", "give it as it is, not packed"),
     (0, b"070701", "a cpio archive (an initramfs)", "give it as initrd="),
-    (0, b"PK\x03\x04", "a zip archive", "unpack it and give the kernel in it"),
+    (0, b"PK\x03\x04", "a zip archive", "name the file in it, as FILE.zip#member=NAME"),
     (0, b"\xfd7zXZ\0", "packed with xz", "unpack it with unxz and give the kernel in it"),
     (0, b"\x28\xb5\x2f\xfd", "packed with zstd", "unpack it with unzstd and give the kernel in it"),
     (0, b"\x04\x22\x4d\x18", "packed with lz4", "unpack it with unlz4 and give the kernel in it"),
@@ -149,6 +149,8 @@ def _look(path: Path) -> dict[str, str | None]:
 
 
 def _kernel(path: Path, head: bytes) -> tuple[str, str, _Names]:
+    if path.stat().st_size < _promised(head):
+        raise _NotAKernel("a kernel image that was cut short", "copy or build it again")
     flat = _flat_image(head)
     if flat:
         return "Image", flat, _banner(_file(path))
@@ -163,6 +165,21 @@ def _kernel(path: Path, head: bytes) -> tuple[str, str, _Names]:
     if head[:2] == b"\x1f\x8b":
         return _gzipped(path)
     raise _NotAKernel(*_stranger(head))
+
+
+def _promised(head: bytes) -> int:
+    """Bytes that the file has at least, as its header says: the sections of the EFI program that kernels are too
+    (Microsoft PE and COFF, section table), the end of a zImage, ih_size of a uImage."""
+    if head[:4] == b"\x27\x05\x19\x56" and len(head) >= 64:
+        return 64 + _word(head, 12, ">I")
+    if _word(head, 0x24, "<I") == 0x016F2818:
+        return _word(head, 0x2C, "<I") - _word(head, 0x28, "<I")
+    at = _word(head, 0x3C, "<I")
+    if head[:2] != b"MZ" or head[at : at + 4] != b"PE\0\0":
+        return 0
+    table = at + 24 + _word(head, at + 20, "<H")
+    rows = range(table, table + 40 * _word(head, at + 6, "<H"), 40)
+    return max((_word(head, row + 16, "<I") + _word(head, row + 20, "<I") for row in rows), default=0)
 
 
 def _flat_image(head: bytes) -> str | None:

@@ -619,7 +619,7 @@ def test_a_password_in_a_url_is_nowhere(
     server.statuses = [503, 404]
     with pytest.raises(FetchFailed) as caught:
         fetch(server.url("other.img").replace("//", "//me:s3cr3t@"))
-    told = [str(found.artefact), str(caught.value), *said]
+    told = [repr(found.artefact), str(found.artefact), str(caught.value), *said]
     told += [path.read_text() for path in cache.rglob("*") if path.is_file() and path.stat().st_size < 10_000]
     assert len(said) >= 3
     assert not [line for line in told if "s3cr3t" in line]

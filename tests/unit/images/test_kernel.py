@@ -18,6 +18,7 @@ from pytest_lava.errors import ConfigurationError
 from pytest_lava.images.cache import cache_dir
 from pytest_lava.images.kernel import inspect
 
+FETCHED = cache_dir()  # before a test has one of its own
 BANNER = b"Linux version 6.1.0-lava (me@here) (gcc) #1 SMP\n"
 
 
@@ -46,7 +47,7 @@ def bzimage(
 
 
 def zimage(packed: bytes) -> bytes:
-    return b"\0" * 0x24 + struct.pack("<III", 0x016F2818, 0, 0x1000) + b"\0" * 256 + packed
+    return b"\0" * 0x24 + struct.pack("<III", 0x016F2818, 0, 304 + len(packed)) + b"\0" * 256 + packed
 
 
 def uimage(arch: int = 22, kind: int = 2, name: bytes = b"Linux-6.1.0-lava") -> bytes:
@@ -114,6 +115,17 @@ def test_release_across_a_chunk_border(tmp_path: Path) -> None:
     head = arm64_image(b"")
     path.write_bytes(head + b"\0" * ((1 << 20) - len(head) - 20) + BANNER)
     assert inspect(path, cache_dir()).release == "6.1.0-lava"
+
+
+def test_a_copy_that_broke_off(tmp_path: Path) -> None:
+    """What its header promises is not there; Debian's own kernels keep their promises."""
+    kernels = [FETCHED / f"debian-{arch}" / "vmlinuz" for arch in ("arm", "arm64", "x86_64")]
+    for kernel in kernels:
+        assert inspect(kernel, tmp_path).release
+        cut = tmp_path / "cut"
+        cut.write_bytes(kernel.read_bytes()[: kernel.stat().st_size * 9 // 10])
+        with pytest.raises(ConfigurationError, match="is a kernel image that was cut short"):
+            inspect(cut, tmp_path)
 
 
 def test_device_tree_is_no_kernel(tmp_path: Path) -> None:
