@@ -12,6 +12,7 @@ from pytest_lava.planning.planner import make_plan
 from pytest_lava.plugin import run_folder
 from pytest_lava.plugin.board_files import board_files, registry
 from pytest_lava.plugin.boards.health import HealthAfterTrouble
+from pytest_lava.plugin.boards.marks import Marks
 from pytest_lava.plugin.collecting.collection import Collection
 from pytest_lava.plugin.collecting.suites_by_name import take_named_suites
 from pytest_lava.plugin.items.commands import Commands
@@ -24,8 +25,15 @@ from pytest_lava.plugin.output.submit import forget, submission
 from pytest_lava.plugin.output.submit_live import LiveSubmission, check_live
 from pytest_lava.plugin.output.terminal import Terminal
 from pytest_lava.plugin.reporting.attaching import Attaching
+from pytest_lava.plugin.reporting.crash import CrashEvidence
+from pytest_lava.plugin.reporting.failures import Failures
+from pytest_lava.plugin.reporting.kernel_messages import KernelMessages
+from pytest_lava.plugin.reporting.recoveries import Recoveries
+from pytest_lava.plugin.reporting.reporting import Reporting
+from pytest_lava.plugin.reporting.slices import Slices
 from pytest_lava.plugin.reporting.sources import Sources
-from pytest_lava.plugin.session import Run
+from pytest_lava.plugin.run import Run
+from pytest_lava.plugin.session import Session
 
 __all__ = ["take_part"]
 
@@ -53,18 +61,31 @@ def take_part(config: pytest.Config) -> None:
         if not given:
             run_folder.remove_empty(folder)
         raise pytest.UsageError("\n".join(mistakes))
-    run = Run(config, plan, guardian, given["run"] if given else "")
+    run = Run(config, plan, given["run"] if given else "")
     if submitted is not None:
         submitted.hide()
         run.submission = submitted
     config.stash[Run.key] = run
+    _put_together(run, guardian)
     _register(run, guardian, Jobs(run, jobs))
+
+
+def _put_together(run: Run, guardian: Guardian) -> None:
+    """The parts that others ask by their names."""
+    run.session = Session(run, guardian)
+    run.reporting = Reporting(run)
+    run.failures = Failures(run)
+    run.slices = Slices(run)
+    run.recoveries = Recoveries(run)
+    run.kernel_messages = KernelMessages(run)
+    run.crash = CrashEvidence(run)
+    run.marks = Marks(run)
 
 
 def _register(run: Run, guardian: Guardian, jobs: Jobs) -> None:
     """The order counts: of two that wrap the same hook the later one is the outer one."""
     config, register = run.config, run.config.pluginmanager.register
-    register(run, "lava-run")
+    register(run.session, "lava-session")
     register(Commands(run, guardian), "lava-commands")
     register(Collection(config, run.plan), "lava-collection")
     register(run.reporting, "lava-reporting")

@@ -16,7 +16,7 @@ from pytest_lava.plugin.reporting.child import child_from_json, child_to_json
 from pytest_lava.results.journal import read
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["Xdist"]
 
@@ -50,7 +50,7 @@ class Xdist:
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Now it is known that there is something to run; the workers wait until they are told so."""
         if ids:
-            self._run.open()
+            self._run.session.open()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:

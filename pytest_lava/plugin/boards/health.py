@@ -15,7 +15,7 @@ from pytest_lava.results.journal import read
 
 if TYPE_CHECKING:
     from pytest_lava.config.boards import BoardConfig
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["HealthAfterTrouble"]
 

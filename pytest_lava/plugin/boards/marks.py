@@ -15,7 +15,7 @@ from pytest_lava.plugin.collecting.collection import target_of
 from pytest_lava.plugin.collecting.wishes import Wishes, mistakes, read_wishes, refused
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["Marks"]
 

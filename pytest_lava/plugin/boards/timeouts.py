@@ -30,7 +30,7 @@ from pytest_lava.plugin.reporting.facts import names
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["TimeLimits"]
 
@@ -184,7 +184,7 @@ class TimeLimits:
         if timer.by_signal:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
             return
-        self._run.write_results()  # nobody can do it after this
+        self._run.session.write_results()  # nobody can do it after this
         timeout_timer(timer.item, timer.settings)
 
 

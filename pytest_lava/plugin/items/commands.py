@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_lava.board.board import Board
     from pytest_lava.lab.guardian import Guardian
     from pytest_lava.plan import Target
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["Commands"]
 

@@ -33,7 +33,7 @@ from pytest_lava.suites.api import Suite, Surroundings
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["Jobs", "named_jobs"]
 

@@ -11,7 +11,7 @@ from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.stress.outcome import told_seconds
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["UntilFailure"]
 

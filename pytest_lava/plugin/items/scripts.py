@@ -18,7 +18,7 @@ from pytest_lava.plugin.collecting.functions import as_command, made_function
 
 if TYPE_CHECKING:
     from pytest_lava.lab.guardian import Guardian
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["Scripts"]
 

@@ -19,7 +19,7 @@ from pytest_lava.stress.rounds import repeated
 from pytest_lava.stress.run import Pace, stress
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["Stress"]
 

@@ -20,7 +20,7 @@ from pytest_lava.suites.api import STDOUT, Attachment, Case, Suite
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["Cases"]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_lava.board.board import Board
     from pytest_lava.lab.guardian import Guardian
     from pytest_lava.plugin.items.jobs import Jobs
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["SuiteFile", "Suites", "suite_of"]
 

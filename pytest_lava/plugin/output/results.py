@@ -12,7 +12,7 @@ from pytest_lava.results.record import collect
 from pytest_lava.results.summary import exit_status
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["finish", "write"]
 

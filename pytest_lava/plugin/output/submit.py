@@ -25,7 +25,7 @@ from pytest_lava.spool.store import Spool, default_folder
 from pytest_lava.spool.telling import line, refused_command, waiting_command
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
     from pytest_lava.registry import Registry
 
 __all__ = ["Submission", "forget", "submission"]

@@ -12,7 +12,7 @@ from pytest_lava.sinks.api import Results
 from pytest_lava.sinks.live import LiveFeed, LiveSink, Shown
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
     from pytest_lava.sinks.choosing import SinkChoice
 
 __all__ = ["LiveSubmission", "check_live"]

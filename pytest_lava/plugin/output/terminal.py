@@ -15,7 +15,7 @@ from pytest_lava.plugin.reporting.facts import FACTS
 
 if TYPE_CHECKING:
     from pytest_lava.plan import RunPlan, Target
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["Terminal"]
 

@@ -27,7 +27,7 @@ from pytest_lava.results.mime import mime_of
 from pytest_lava.transfer.globs import Found, find_files
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["MARK", "Attaching", "RecordFile"]
 

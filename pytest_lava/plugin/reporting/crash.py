@@ -24,7 +24,7 @@ from pytest_lava.symbols.symbolizer import Booted, Symbolizer, unusable
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["ATTACHMENTS", "CrashEvidence", "Sourced", "readable_evidence"]
 

@@ -14,7 +14,7 @@ from pytest_lava.plugin.reporting.slices import CRASH_EXCERPT, EXCERPT
 from pytest_lava.results.record import LAVA
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["Failures"]
 

@@ -19,7 +19,7 @@ from pytest_lava.results.kernel_messages import KERNEL_MESSAGES, SECTION, kernel
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["KernelMessages"]
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pytest_lava.plugin.collecting.collection import target_of
-from pytest_lava.plugin.session import Run
+from pytest_lava.plugin.run import Run
 from pytest_lava.suites.own_judging import bounds
 
 __all__ = ["RecordMeasurement", "measuring", "shown_measurements"]

@@ -17,7 +17,7 @@ from pytest_lava.plan import Target
 from pytest_lava.plugin.collecting.collection import target_of
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["Recoveries"]
 

@@ -31,7 +31,7 @@ from pytest_lava.results.text import both_ends, plain
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board, BootRecord
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
 
 __all__ = ["Reporting"]
@@ -79,7 +79,7 @@ class Reporting:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Note that an item began: one that never ends leaves no report."""
         run = self._run
-        run.open()
+        run.session.open()
         if run.journal is None:
             return (yield)
         self._item = item

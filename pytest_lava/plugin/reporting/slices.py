@@ -10,7 +10,7 @@ from pytest_lava.results.console_slice import excerpt, write_slice
 
 if TYPE_CHECKING:
     from pytest_lava.board.board import Board
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["CRASH_EXCERPT", "EXCERPT", "Slices", "readable", "shows"]
 

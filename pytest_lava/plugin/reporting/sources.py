@@ -14,7 +14,7 @@ from pytest_lava.plugin.reporting.facts import names
 from pytest_lava.suites.provenance import provenance
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["Sources"]
 

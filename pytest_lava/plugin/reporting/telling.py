@@ -13,7 +13,7 @@ from pytest_lava.plan import Prepared, Target
 from pytest_lava.results.kernel_messages import KERNEL_MESSAGES
 
 if TYPE_CHECKING:
-    from pytest_lava.plugin.session import Run
+    from pytest_lava.plugin.run import Run
 
 __all__ = ["Telling"]
 

@@ -76,6 +76,21 @@ def test_only_the_face_knows_pytest() -> None:
     assert others == []
 
 
+def test_folders_of_the_face_import_down() -> None:
+    """What is collected knows nothing of reports, and neither knows of those who put a run together."""
+    low = dict.fromkeys(("collecting", "run", "run_folder", "named_files", "board_files"), 0)
+    folders = {"collecting": 0, "reporting": 1, "boards": 2, "items": 2, "output": 2}
+    assert set(folders) == {path.parent.name for path in (PACKAGE / "plugin").glob("*/__init__.py")}
+    level: dict[str, set[str]] = {}
+    for module, name, _ in wanted():
+        here, there = [*module.split("."), "", ""][2], [*name.split("."), "", ""][2]
+        if here in folders and name.startswith("pytest_lava.plugin.") and here != there:
+            assert (low | folders).get(there, 9) <= folders[here], f"{module} imports {name}"
+            level.setdefault(here, set()).add(there)
+    assert len(level) >= 4
+    list(TopologicalSorter(level).static_order())
+
+
 def test_modules_and_functions_are_short() -> None:
     long = []
     for path in PACKAGE.rglob("*.py"):
