@@ -18,6 +18,8 @@ __all__ = ["Drive", "DriveTable", "Drives"]
 
 #: ``-drive if=...``: drives that the machine has already, in a numbered slot each
 _SLOTS = ("sd", "pflash", "mtd", "ide", "scsi", "floppy")
+#: no drive, but the machine's firmware (``-bios``)
+_FIRMWARE = "bios"
 _DEVICE = re.compile(rf"(?:(?:{'|'.join(_SLOTS)})(?::\d+)?|[a-z][\w.-]*(?:,[\w.-]+=[^,]+)*)")
 _SIZE = re.compile(r"(\d+)([KMGT]?)")
 _PURPOSE = "to make drives of images"
@@ -41,7 +43,8 @@ def _table(value: Any) -> Any:
 
 
 class Drive(Strict):
-    """What an image becomes: ``device`` is a device of QEMU, or a slot of the machine (``sd:0``, ``pflash:1``).
+    """What an image becomes: ``device`` is a device of QEMU, or a slot of the machine (``sd:0``, ``pflash:1``), or its
+    firmware (``bios``).
     ``size`` is that of the drive where the image is smaller; a card is rounded up to a power of two without being told.
     """
 
@@ -82,6 +85,8 @@ class Drives:
 
     def arguments(self, name: str, drive: Drive, image: Path, deadline: Deadline) -> list[str]:
         """The arguments that put ``image`` in as the drive ``name``. ``DeployFailed`` if it does not fit."""
+        if drive.device == _FIRMWARE:
+            return ["-bios", str(image)]
         name = re.sub(r"[^A-Za-z0-9]", "-", name)
         file, form = image, _form(image)
         if form == "raw" and (have := image.stat().st_size) > drive.bytes_for(have):

@@ -22,9 +22,12 @@ from pytest_lava.images.memo import sha256_of
 __all__ = ["ARCHITECTURES", "DemoAssets", "demo_assets", "fetch"]
 
 #: our names of architectures -> Debian's
-ARCHITECTURES = {"arm": "armhf", "arm64": "arm64", "x86_64": "amd64"}
-#: the packages that depend on the newest kernel; those for clouds are small, but there is none for arm
-_KERNELS = {"arm": "linux-image-armmp", "arm64": "linux-image-cloud-arm64", "x86_64": "linux-image-cloud-amd64"}
+ARCHITECTURES = {"arm": "armhf", "arm64": "arm64", "x86": "i386", "x86_64": "amd64"}
+#: the packages that depend on the newest kernel; those for clouds are small, but there is none for arm and x86
+_KERNELS = {
+    "arm": "linux-image-armmp", "arm64": "linux-image-cloud-arm64", "x86": "linux-image-686",
+    "x86_64": "linux-image-cloud-amd64",
+}  # fmt: skip
 
 _MANIFEST = 1
 #: seconds for fetching and building everything of one architecture
@@ -55,7 +58,7 @@ def demo_assets(
     progress: Progress = lambda line: None,
     deadline: Deadline | None = None,
 ) -> DemoAssets:
-    """Kernel and initramfs for ``arch`` (``arm``, ``arm64``, ``x86_64``) in ``cache``.
+    """Kernel and initramfs for ``arch`` (``arm``, ``arm64``, ``x86``, ``x86_64``) in ``cache``.
 
     They are fetched and built if they are not there.
 

@@ -18,8 +18,9 @@ _ANOTHER_SHELL = re.compile(r"(?:sudo\s+)?(?:su|-?sh|bash)(?:\s+-l?)?(?:\s+root)
 _GOALS: Mapping[str, Goal] = {"bootloader": "bootloader", "monitor": "kernel"}
 
 
-def read_boot(table: Table, limit: float | None) -> Booted:
-    """One action; ``limit`` is that of actions which have none of their own. ``ConfigurationError``."""
+def read_boot(table: Table, limit: float | None, before: Booted | None = None) -> Booted:
+    """One action; ``limit`` is that of actions which have none of their own, ``before`` the boot before it in the job,
+    whose prompts LAVA still knows. ``ConfigurationError``."""
     method = chosen(table, "method", BOOTS)  # first: keys of a method that is not there say nothing more
     table.known("boot", PLACES["boot"])
     if isinstance(table.data.get("commands"), list) and (table.data["commands"] or method != "bootloader"):
@@ -29,15 +30,20 @@ def read_boot(table: Table, limit: float | None) -> Booted:
         )
     goal: Goal = _GOALS.get(method, "shell")
     prompts = table.regexes("prompts")
-    if goal == "shell" and not prompts and "auto_login" not in table:
+    again = goal == "shell" and not prompts and "auto_login" not in table
+    if again and (before is None or before.goal != "shell"):
         goal = "kernel"  # LAVA awaits no prompt then
     return Booted(
         goal=goal,
         direct=method in ("qemu", "monitor"),
-        login=_login(table, prompts) if goal == "shell" else Login(),
+        login=_login_of(table, prompts, before if again else None) if goal == "shell" else Login(),
         limit=table.seconds("timeout") or limit,
         tries=table.number("failure_retry"),
     )
+
+
+def _login_of(table: Table, prompts: tuple[str, ...], before: Booted | None) -> Login:
+    return before.login if before is not None else _login(table, prompts)
 
 
 def _login(table: Table, prompts: tuple[str, ...]) -> Login:

@@ -59,6 +59,7 @@ _ACTION: Mapping[str, Key] = {
     "protocols": _refused("several boards in one job, containers and networks are not run"),
     "role": _refused("a job has one board"),
     "failure_retry": _taken("how often deploying or booting is tried; nothing is tried twice once it ran on the board"),
+    "timeouts": _noted("the parts of an action have the limit of the action"),
     "failure_retry_interval": _noted("the pause between tries is that of `[retry]` in the board file"),
 }
 _DEPLOY: Mapping[str, Key] = {
@@ -122,7 +123,10 @@ _BOOT: Mapping[str, Key] = {
     **_ACTION,
     "method": _taken("see below"),
     "media": _noted("it is where the board boots from"),
-    "prompts": _taken("what the shell's prompt may be, beside that of the board file; for `interactive` its own count"),
+    "prompts": _taken(
+        "what the shell's prompt may be, beside that of the board file; for `interactive` its own count; a boot that "
+        "has none after one that had takes those"
+    ),
     "auto_login": _taken("user, password, their prompts, commands after the login"),
     "commands": _taken("a name: the board's own chain; a list is refused, but for an empty one of `bootloader`"),
     "bootloader": _noted("it is the board's own"),

@@ -25,6 +25,12 @@ _LEFT = {
     "-enable-kvm": False, "-net": True, "-netdev": True, "-nic": True, "-name": True, "-nodefaults": False,
     "-no-shutdown": False, "-chardev": True, "-mon": True, "-accel": True, "-curses": False, "-snapshot": False,
     "-boot": True, "-k": True, "-rtc": True, "-no-acpi": False,
+    "-no-fd-bootchk": False, "-parallel": True, "-audiodev": True, "-audio": True, "-soundhw": True,
+}  # fmt: skip
+#: what is added to the machine as it is: option -> whether a value follows
+_ADDED = {
+    "-object": True, "-global": True, "-fw_cfg": True, "-virtfs": True, "-fsdev": True, "-smbios": True, "-numa": True,
+    "-tpmdev": True, "-bios": True, "-icount": True, "-usb": False, "-no-hpet": False, "-no-user-config": False,
 }  # fmt: skip
 _NAME = re.compile(r"\{([\w.-]+)\}")
 _NETWORK = re.compile(r"(?:virtio-net|e1000|rtl8139|ne2k|i8255|usb-net|smc91c111|lan9118)")
@@ -92,6 +98,9 @@ class _Reader:
                 if _LEFT[option]:
                     next(words, None)
                 continue
+            if _ADDED.get(option) is False:
+                self._arguments.append(option)
+                continue
             value = next(words, None)
             if value is None:
                 raise BadArgument(f"{word!r} has no value")
@@ -110,6 +119,8 @@ class _Reader:
             self._drive(name[1], f"{'sd' if option == '-sd' else 'ide'}:{_DISKS[option]}")
         elif option == "-drive" and name:
             self._described(name[1], value)
+        elif option == "-bios" and name:
+            self._drive(name[1], "bios")
         elif option == "-append":
             self._found.append.append(value)
         elif option == "-device":
@@ -117,8 +128,8 @@ class _Reader:
         elif option in ("-m", "-cpu", "-M", "-machine", "-smp"):
             self._found.settings = _set(settings, option, value)
         elif name:
-            raise BadArgument(f"{option} {value}: a file cannot be used so; firmware and the like are the board file's")
-        elif option in ("-object", "-global", "-fw_cfg", "-device"):
+            raise BadArgument(f"{option} {value}: a file cannot be used so; name it in the board file")
+        elif option in _ADDED:
             self._arguments += [option, value]
         else:
             raise BadArgument(f"{option} {value}: name it in the board file: arguments of its [power]")

@@ -55,6 +55,8 @@ class _Reader:
         self._stages: list[Stage] = []
         self._growing = _Growing()
         self._namespace = ""
+        #: how the boot before was logged in to
+        self._login: Booted | None = None
 
     def job(self) -> Job:
         table = self._table
@@ -134,7 +136,7 @@ class _Reader:
             self._close()
             self._growing = _Growing(deployed)
         self._growing.booted = Booted()  # also if it is a wrong one
-        self._growing.booted = read_boot(table, limit)
+        self._growing.booted = self._login = read_boot(table, limit, self._login)
 
     def _test(self, table: Table, limit: float | None, environment: dict[str, str]) -> None:
         growing = self._growing

@@ -200,7 +200,8 @@ def _direct(board: BoardConfig, deployed: Deployed) -> BoardConfig:
     if "console=" in deployed.append:  # the job says how much its kernel is to say, and where
         words = [word for word in words if not word.startswith(("loglevel=", "quiet"))]
     options = board.deploy.options.model_copy(update={"kernel": "direct", "append": " ".join(words), "drives": drives})
-    power = board.power.options.model_copy(update={"bios": None} if deployed.kernel else {})
+    firmware = "-bios" in deployed.qemu.arguments or "bios" in deployed.qemu.drives.values()
+    power = board.power.options.model_copy(update={"bios": None} if deployed.kernel or firmware else {})
     return replace(
         board,
         deploy=replace(board.deploy, options=options),

@@ -181,3 +181,52 @@ def test_a_script_at_the_boot_loader(face: Face) -> None:
     assert found["talk"] == {"version": "pass", "year": "pass", "lab": "fail", "talk": "unknown"}
     assert found["never"] == {"never": "skip"}
     assert face.results()["talk"]["talk"]["attributes"]["error_type"] == "Infrastructure"
+
+
+FIRMWARE = """\
+device_type: qemu
+job_name: firmware
+timeouts: {job: {minutes: 3}}
+context: {arch: arm64}
+actions:
+- deploy:
+    to: tmpfs
+    images:
+      bios: {image_arg: '-bios {bios}', url: 'file:///usr/lib/u-boot/qemu_arm64/u-boot.bin'}
+- boot: {method: monitor}
+- test:
+    monitors:
+    - {name: fw, start: U-Boot, end: Hit any key, pattern: '(?P<test_case_id>DRAM|Flash): +(?P<measurement>\\d+)'}
+"""
+PC = """\
+device_type: qemu
+job_name: 32 bits
+timeouts: {job: {minutes: 3}}
+context: {arch: i386, machine: q35, cpu: coreduo, extra_options: [-no-reboot, -smp 2], no_kvm: true}
+actions:
+- deploy:
+    to: tmpfs
+    images:
+      kernel: {image_arg: '-kernel {kernel} -append "console=ttyS0,115200 root=/dev/ram0"', url: 'file://KERNEL'}
+      ramdisk: {image_arg: '-initrd {ramdisk}', url: 'file://INITRD'}
+- boot: {method: qemu, prompts: ['/ #', '~ #']}
+- test:
+    definitions:
+    - from: inline
+      name: bits
+      path: inline/bits.yaml
+      repository:
+        metadata: {format: Lava-Test Test Definition 1.0, name: bits}
+        run: {steps: ['lava-test-case machine --shell "uname -m | grep -q i.86"']}
+"""
+
+
+def test_firmware_of_a_job_and_a_32_bit_pc(face: Face) -> None:
+    cache = cache_dir() / "debian-x86"
+    (face.path / "fw.yaml").write_text(FIRMWARE)
+    filled = PC.replace("KERNEL", str(cache / "vmlinuz")).replace("INITRD", str(max(cache.glob("initrd-*.img"))))
+    (face.path / "pc.yaml").write_text(filled)
+    face.run("fw.yaml", "pc.yaml", passed=5)
+    found = face.results()
+    assert {name: one["measurement"] for name, one in found["fw"].items()} == {"dram": 512, "flash": 64}
+    assert found["bits"]["machine"]["result"] == "pass"

@@ -131,6 +131,16 @@ def test_stages_repetitions_and_names(tmp_path: Path) -> None:
     assert job.stages[1].deployed == job.stages[0].deployed
 
 
+def test_a_boot_without_prompts_has_those_of_the_one_before(tmp_path: Path) -> None:
+    again = "- boot: {method: qemu, media: tmpfs, timeouts: {login-action: {minutes: 2}}}\n"
+    first, second = read(tmp_path, DEPLOY + BOOT + TEST + again + TEST).stages
+    assert (second.booted.goal, second.booted.login) == ("shell", first.booted.login)
+    stages = read(
+        tmp_path, DEPLOY + again + "- boot: {method: monitor}\n" + BOOT + "- boot: {method: monitor}\n"
+    ).stages
+    assert [stage.booted.goal for stage in stages] == ["kernel", "kernel", "shell", "kernel"]
+
+
 MONITORS = """\
 - boot: {method: monitor}
 - test:
@@ -210,7 +220,7 @@ def test_overlays_and_tftp(tmp_path: Path) -> None:
         ("to: tmpfs", "to: temp", "to: temp", "'temp' is not known: it is one of tmpfs"),
         ("compression: xz", "header: u-boot", "header: u-boot", "give it without one"),
         ("abab", "xyz", "sha256sum:", "is no sha256 checksum"),
-        ("-m 1024", "-bios {rootfs}", "image_arg: -drive", "'image_arg' of 'rootfs' is not supported: -bios"),
+        ("-m 1024", "-pflash {rootfs}", "image_arg: -drive", "'image_arg' of 'rootfs' is not supported: -pflash"),
         ("method: qemu", "method: grub-efi", "method: grub-efi", "'grub-efi' is not supported"),
         ("'/ #'", "'(['", "prompts:", "is no regular expression"),
         ("media: tmpfs", "commands: [reset]", "commands: [reset]", "write them into the board file"),

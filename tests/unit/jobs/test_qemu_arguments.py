@@ -30,6 +30,7 @@ def test_files_and_kernel_arguments() -> None:
         (["-drive if=none,file={rootfs},id=hd0", "-device virtio-blk-device,drive=hd0"], "virtio-blk-device"),
         (["-drive file={rootfs},id=hd0 -device scsi-hd,drive=hd0,bus=scsi.0"], "scsi-hd,bus=scsi.0"),
         (["-sd {rootfs}"], "sd:0"),
+        (["-bios {rootfs}"], "bios"),
     ],
 )
 def test_drives(texts: list[str], device: str) -> None:
@@ -47,17 +48,18 @@ def test_the_machine() -> None:
 def test_what_is_the_machines_own_is_left_out_and_the_rest_added() -> None:
     found = read_arguments(
         ["-nographic -net nic,model=virtio -netdev user,id=n -device virtio-net-device,netdev=n -global a.b=off",
-         "-device virtio-scsi-device,id=scsi -object rng-random,id=r"]
+         "-device virtio-scsi-device,id=scsi -object rng-random,id=r -usb -virtfs local,path=/srv,mount_tag=x"]
     )  # fmt: skip
     assert found.settings.arguments == (
-        "-global", "a.b=off", "-object", "rng-random,id=r", "-device", "virtio-scsi-device,id=scsi",
+        "-global", "a.b=off", "-object", "rng-random,id=r", "-usb", "-virtfs", "local,path=/srv,mount_tag=x",
+        "-device", "virtio-scsi-device,id=scsi",
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("-bios {fw}", "-bios {fw}"),
+        ("-pflash {fw}", "-pflash {fw}"),
         ("-drive if=xen,file={x}", "if=xen"),
         ("-device virtio-blk,drive=none", "no drive of the id 'none'"),
         ("-smp many", "-smp many"),
@@ -65,7 +67,7 @@ def test_what_is_the_machines_own_is_left_out_and_the_rest_added() -> None:
         ("-kernel", "has no value"),
         ("word", "'word' is no option"),
         ("-append 'open", "cannot be taken apart"),
-        ("-fsdev local", "name it in the board file"),
+        ("-plugin local", "name it in the board file"),
     ],
 )
 def test_what_cannot_be_honoured_is_named(text: str, said: str) -> None:
