@@ -9,6 +9,8 @@ __all__ = ["Deadline", "monotonic"]
 
 monotonic = time.monotonic
 
+_AT_ONE_GO = 0.5  # seconds
+
 
 @dataclass(frozen=True)
 class Deadline:
@@ -32,6 +34,15 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds left, never below 0."""
         return max(0.0, self.at - monotonic())
+
+    def at_one_go(self) -> float:
+        """Seconds to wait before looking again: those left, but half a second at most.
+
+        Python acts on a signal between two steps of the main thread. One that comes when that thread is about to wait
+        (while others want the interpreter that takes its time, see ``drop_gil`` in CPython), or that the kernel gives
+        to another thread, ends no waiting. So nobody waits for long in one piece: an interrupt had to wait as long.
+        """
+        return min(self.remaining(), _AT_ONE_GO)
 
     @property
     def expired(self) -> bool:

@@ -22,7 +22,7 @@ from pytest_lava.images.initrd import with_modules
 from pytest_lava.images.kernel import KernelFile, inspect
 from pytest_lava.images.kernel_parts import KernelParts, Workshop, content_of
 from pytest_lava.images.module_tree import modules_of, releases
-from pytest_lava.images.parallel import Parallel
+from pytest_lava.images.parallel import Parallel, await_end
 from pytest_lava.images.plausible import refuse_page, refuse_strange_tree
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.images.tries import TellFailedTry
@@ -146,7 +146,7 @@ class Preparation:
         for other in self._targets:
             if other.request is target.request:
                 for future in self._futures(other):
-                    future.exception()
+                    await_end(future)
         for future in self._futures(target):
             future.result()
 

@@ -296,7 +296,7 @@ class Console:
                     self._needs.append(need)
                     try:
                         with self.cut:
-                            self._bell.wait(min(deadline.remaining(), until.remaining(), silence.remaining(), left))
+                            self._bell.wait(min(deadline.at_one_go(), until.remaining(), silence.remaining(), left))
                     finally:
                         self._needs.remove(need)
 

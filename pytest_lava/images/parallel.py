@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["Parallel"]
+from pytest_lava.deadline import Deadline
+
+__all__ = ["Parallel", "await_end"]
 
 T = TypeVar("T")
 
@@ -33,3 +37,9 @@ class Parallel:
 
         threading.Thread(target=run, name=name, daemon=True).start()
         return future
+
+
+def await_end(future: Future[Any]) -> None:
+    """Wait for the end of a job, which has a limit of its own, however it ends."""
+    while not futures.wait([future], Deadline(math.inf).at_one_go()).done:
+        pass

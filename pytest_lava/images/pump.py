@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
+
+from pytest_lava.deadline import Deadline
 
 __all__ = ["Pump"]
 
 _PIECE = 1 << 20  # the larger, the fewer turns of the two threads
 _AHEAD = 4  # pieces
+_PATIENCE = 1.0  # seconds
 
 
 class Pump:
     """``read(size)`` gives what ``source(size)`` gave, in order; its errors are raised where they would be.
 
-    At the end of the ``with`` the thread is over: ``stop`` is called first, to wake a source that waits.
+    At the end of the ``with`` the thread is over: ``stop`` is called first, to wake a source that waits. One that goes
+    on waiting is left to itself after a second; what it then gives is for nobody.
     """
 
     def __init__(self, source: Callable[[int], bytes], stop: Callable[[], None]) -> None:
@@ -35,17 +41,15 @@ class Pump:
         self._over.set()
         if not self._ended:
             self._stop()
-        while self._thread.is_alive():
-            try:
+        patience = Deadline.after(_PATIENCE)
+        while self._thread.is_alive() and not patience.expired:
+            with suppress(queue.Empty):
                 self._queue.get(timeout=0.05)  # it may wait for a place
-            except queue.Empty:
-                continue
-        self._thread.join()
 
     def read(self, size: int) -> bytes:
         """At most so many bytes; none at the end."""
         if not self._rest and not self._ended:
-            found = self._queue.get()
+            found = self._next()
             if isinstance(found, BaseException):
                 self._ended = True
                 raise found
@@ -53,6 +57,11 @@ class Pump:
             self._rest = found
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
+
+    def _next(self) -> bytes | BaseException:
+        while True:
+            with suppress(queue.Empty):
+                return self._queue.get(timeout=Deadline(math.inf).at_one_go())
 
     def _run(self) -> None:
         try:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TypeVar
@@ -136,6 +137,8 @@ class Wire:
         """Leave what came for another time. May be called from another thread, to end a :meth:`read`."""
         self._stopped.set()
         if self._response is not None:
+            with suppress(ValueError, RuntimeError, OSError):  # there is no socket any more
+                self._response.raw.shutdown()  # else who closes it waits for the one who reads, that is for the server
             self._response.close()
         if self._file is not None:
             self._file.close()

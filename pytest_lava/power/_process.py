@@ -53,7 +53,8 @@ def wait_exit(process: subprocess.Popen[bytes], deadline: Deadline) -> bool:
     try:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        poll.poll(math.ceil(deadline.remaining() * 1000))
+        while not poll.poll(math.ceil(deadline.at_one_go() * 1000)) and not deadline.expired:
+            pass
     finally:
         os.close(fd)
     return process.poll() is not None

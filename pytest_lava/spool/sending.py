@@ -112,7 +112,9 @@ class Sender:
             work.start()
         if not due:
             self._end(item, lock)
-        job.done.wait(deadline.remaining() + _GRACE)
+        patience = Deadline.after(deadline.remaining() + _GRACE)
+        while not job.done.wait(patience.at_one_go()) and not patience.expired:
+            pass
         return self.outcomes(item, "" if job.done.is_set() else "it did not answer in time", job.said)
 
     def outcomes(self, item: Item, otherwise: str = "", said: Mapping[str, str] | None = None) -> list[Outcome]:

@@ -45,7 +45,7 @@ class FileServer:
         """Whether it comes further than ``seen`` by then. Raises what went wrong with the file here."""
         with self._bell:
             while self.at == seen and self.error is None and not deadline.expired:
-                self._bell.wait(deadline.remaining())
+                self._bell.wait(deadline.at_one_go())
             if self.error is not None:
                 raise self.error
             return self.at > seen

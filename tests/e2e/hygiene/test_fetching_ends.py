@@ -100,7 +100,7 @@ def test_an_interrupt_ends_it(
     assert held(desk) == []
     sent = session.signal(number, group=True)
     assert session.wait() == status
-    assert time.time() - sent < 3
+    assert time.time() - sent < 6  # the server would take 30 s
     desk.assert_clean()
     assert "Traceback" not in session.output
 

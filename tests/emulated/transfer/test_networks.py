@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -300,12 +300,14 @@ def test_ssh_that_does_not_let_us_in(tmp_path: Path, ssh: Network) -> None:
 def _kill_curl(stop: threading.Event, path: Path) -> None:
     """Kill the curl that sends this file."""
     while not stop.is_set():
-        for fd in Path("/proc").glob("[0-9]*/fd/*"):
-            try:
-                if fd.readlink() == path and (fd.parents[1] / "comm").read_text() == "curl\n":
-                    os.kill(int(fd.parts[2]), 9)
-            except OSError:
-                continue
+        for process in Path("/proc").iterdir():
+            with suppress(OSError):  # it is none, or ends while it is looked at
+                if (process / "comm").read_text() == "curl\n" and _has_open(process, path):
+                    os.kill(int(process.name), 9)
+
+
+def _has_open(process: Path, path: Path) -> bool:
+    return any(fd.readlink() == path for fd in (process / "fd").iterdir())
 
 
 def _contents(data: bytes) -> Contents:
