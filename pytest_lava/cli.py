@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from pytest_lava.lab.health_parser import add_parsers as add_health_parsers
     from pytest_lava.results.commands import add_parsers as add_result_parsers
     from pytest_lava.results.commands import spelled_out
+    from pytest_lava.results.log_command import add_parsers as add_log_parsers
     from pytest_lava.spool.commands import add_parsers as add_spool_parsers
 
     add_lab_parsers(subparsers)
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_image_parsers(subparsers, _make_root)
     add_cache_parsers(subparsers)
     add_result_parsers(subparsers)
+    add_log_parsers(subparsers)
     add_spool_parsers(subparsers)
     add_bisect_parsers(subparsers)
     words = sys.argv[1:] if argv is None else list(argv)

@@ -88,8 +88,7 @@ class Reporting:
         board = self._board(target)
         self._begin = board.console.end if board else 0
         run.journal.write("start", nodeid=item.nodeid, target=target.id if target else "", **names(item))
-        if board:
-            board.events.emit(f"{item.nodeid} begins")
+        (board.events if board else run.events).emit(f"{item.nodeid} begins")
         try:
             return (yield)
         finally:
@@ -138,6 +137,7 @@ class Reporting:
         report = yield
         target = target_of(item)
         setattr(report, FACTS, self._facts(item, report, target, error))
+        self._tell_end(item, report, target)
         if self._failure_behind(target, error):
             # not the line in our package that says so
             report.longrepr = (str(item.path), (item.location[1] or 0) + 1, f"Skipped: {error}")
@@ -147,6 +147,15 @@ class Reporting:
         if target is not None and self._run.boards is not None and not isinstance(error, pytest.skip.Exception):
             self._run.boards.note_end(target, error)
         return report
+
+    def _tell_end(self, item: pytest.Item, report: pytest.TestReport, target: Target | None) -> None:
+        """In the event log, beside its begin."""
+        if report.when == "call" or not report.passed:
+            board, why = self._board(target), message(report, getattr(report, FACTS))
+            said = f"{report.outcome}: {why}" if why else report.outcome
+            (board.events if board else self._run.events).emit(
+                f"{item.nodeid} {said}", seconds=round(report.duration, 3)
+            )
 
     def _facts(
         self, item: pytest.Item, report: pytest.TestReport, target: Target | None, error: BaseException | None
