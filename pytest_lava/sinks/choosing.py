@@ -29,17 +29,19 @@ _PLAIN = {"http": "http", "https": "http", "file": "file"}  # kinds of a URL tha
 
 @dataclass(frozen=True)
 class SinkChoice:
-    """A sink and its options, none of which is secret."""
+    """A sink and its options, none of which is secret. ``settings`` is the file that has its table, if one has."""
 
     name: str
     kind: str
     sink: Sink
     options: BaseModel
+    settings: str = ""
 
     @property
     def as_json(self) -> dict[str, Any]:
         """What :func:`made_from` makes it from again, in another process."""
-        return {"name": self.name, "kind": self.kind, "options": self.options.model_dump(mode="json")}
+        told = {"name": self.name, "kind": self.kind, "options": self.options.model_dump(mode="json")}
+        return {**told, "settings": self.settings} if self.settings else told
 
     @property
     def url(self) -> str:
@@ -146,7 +148,8 @@ class SinkChooser:
 
     def _made(self, name: str, kind: str, driver: Any, given: Mapping[str, Any], source: Source | None) -> SinkChoice:
         options = self._options(name, driver, given, source)
-        return SinkChoice(name, kind, driver(name, options, self._secrets), options)
+        settings = str(source.path.absolute()) if source else ""
+        return SinkChoice(name, kind, driver(name, options, self._secrets), options, settings)
 
     def _unknown(self, text: str) -> str:
         """What to do about a word that is neither a name nor a URL."""
@@ -162,14 +165,29 @@ class SinkChooser:
 
 
 def made_from(stored: Mapping[str, Any], registry: Registry, secrets: FoundSecrets) -> SinkChoice:
-    """The same choice again. ``ConfigurationError`` if this version does not know its driver or its options."""
+    """The same choice again: by its table as that is today, so that a corrected URL holds for what waits already, else
+    as it was. ``ConfigurationError`` for a mistake there, or if this version does not know driver or options."""
     name, kind = str(stored["name"]), str(stored["kind"])
+    if choice := _of_its_table(stored, registry, secrets):
+        return choice
     try:
         driver = registry.get("sink", kind)
         options = driver.Options.model_validate(stored["options"])
         return SinkChoice(name, kind, driver(name, options, secrets), options)
     except (ValidationError, ImportError) as error:
         raise ConfigurationError(f"the sink {name!r} of kind {kind!r} cannot be used any more: {error}") from None
+
+
+def _of_its_table(stored: Mapping[str, Any], registry: Registry, secrets: FoundSecrets) -> SinkChoice | None:
+    """By what the file says today that has its table; None if that is gone, or is of another kind by now."""
+    path = Path(stored.get("settings") or "")
+    if not path.name or not path.is_file():
+        return None
+    settings = Settings([path])
+    known = settings.sink(stored["name"])
+    if known is None or known[0]["kind"] != stored["kind"]:
+        return None
+    return SinkChooser(settings, registry, secrets, path.parent).choose([stored["name"]])[0]
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -41,9 +41,6 @@ def add_parsers(subparsers: Any) -> None:
         "--to", action="append", metavar="NAME|URL", default=[],
         help="submit the run folder there: a sink of pytest-lava.toml, or a URL; repeatable",
     )  # fmt: skip
-    submit.add_argument(
-        "--wait", type=_time, default=_WAIT, metavar="TIME", help="try so long for each run (default: 2min)"
-    )
     submit.set_defaults(func=_submit)
     spool = subparsers.add_parser("spool", help="see what waits to be submitted, or failed; send it again, or drop it")
     spool.set_defaults(func=_list)
@@ -53,15 +50,20 @@ def add_parsers(subparsers: Any) -> None:
     listing.set_defaults(func=_list)
     show = actions.add_parser("show", help="tell all about items")
     show.set_defaults(func=_show)
-    retry = actions.add_parser("retry", help="let what failed be sent again; pytest-lava submit --all does it at once")
+    retry = actions.add_parser("retry", help="send what failed once more, now that it is mended")
     retry.add_argument("--all", action="store_true", help="everything that failed")
     retry.add_argument("--to", action="append", default=[], metavar="NAME", help="for this sink only; repeatable")
+    retry.add_argument("--later", action="store_true", help="send nothing now: the next run does, or submit --all")
     retry.set_defaults(func=_retry)
     drop = actions.add_parser("drop", help="forget items: what was not sent is lost, but for its run folder")
     drop.set_defaults(func=_drop)
     for parser in (show, retry, drop):
         count = "*" if parser is retry else "+"
         parser.add_argument("items", nargs=count, metavar="ITEM", help="its name or uuid, or how one of them begins")
+    for parser in (submit, retry):
+        parser.add_argument(
+            "--wait", type=_time, default=_WAIT, metavar="TIME", help="try so long for each run (default: 2min)"
+        )
     for parser in (submit, spool, listing, show, retry, drop):
         parser.add_argument(
             "--lava-spool", type=Path, metavar="DIR", default=argparse.SUPPRESS,
@@ -105,14 +107,15 @@ def _added(args: argparse.Namespace, spool: Spool, secrets: FoundSecrets) -> lis
 
 
 def _send(
-    spool: Spool, sender: Sender, item: Item, seconds: float, *, at_once: bool = True, again: bool = False
-) -> list[Outcome]:
+    spool: Spool, sender: Sender, item: Item, seconds: float,
+    *, at_once: bool = True, again: bool = False, tries: int = _TRIES,
+) -> list[Outcome]:  # fmt: skip
     """Send one item and say what came of it; ``again``: also of sinks that had it before."""
     from pytest_lava.deadline import Deadline
     from pytest_lava.spool.telling import line
 
     had = [] if again else [entry.name for entry, state in item.states() if state.status != "waiting"]
-    outcomes = sender.send(item, Deadline.after(seconds), tries=_TRIES if at_once else 1, at_once=at_once)
+    outcomes = sender.send(item, Deadline.after(seconds), tries=tries, at_once=at_once)
     outcomes = [outcome for outcome in outcomes if outcome.sink not in had]
     for outcome in outcomes:
         print(f"{outcome.status:<8} {item.uuid[:8]} {line(outcome)}", flush=True)
@@ -129,7 +132,7 @@ def _watch(spool: Spool, sender: Sender, seconds: float) -> int:
     while True:
         for item in spool.items():
             if item.damage or item.next_try(spool.now()) == 0.0:
-                _send(spool, sender, item, seconds, at_once=False)
+                _send(spool, sender, item, seconds, at_once=False, tries=1)
         _prune(spool)
         pauses = [pause for item in spool.items() if (pause := item.next_try(spool.now())) is not None]
         rest.wait(max(1.0, min([_LOOK, *pauses])))
@@ -177,6 +180,8 @@ def _show(args: argparse.Namespace) -> int:
         for entry, state in item.states():
             size = sum(size for size, _ in entry.files.values())
             print(f"  {entry.name} ({entry.kind}, {entry.url}): {state.status}, {size} bytes, {state.tries} tries")
+            if entry.settings:
+                print(f"    named   in {entry.settings}")
             if state.tried:
                 print(f"    tried   {_moment(state.tried)}")
             if state.status == "waiting" and state.pause:
@@ -189,22 +194,34 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _retry(args: argparse.Namespace) -> int:
-    spool, _ = _spool(args)
+    spool, secrets = _spool(args)
+    sender, outcomes = _sender(spool, secrets), list[Any]()
+    for item in _to_retry(args, spool):
+        alive = spool.retry(item, args.to)
+        if args.later or alive.place != "new":
+            print(f"{item.name} is {'waiting' if alive.place == 'new' else 'as it was'}")
+        else:
+            outcomes += _send(spool, sender, alive, args.wait, at_once=False)
+    return _status(outcomes, spool)
+
+
+def _to_retry(args: argparse.Namespace, spool: Spool) -> list[Item]:
+    """The items that are meant; every mistake before anything is done."""
     if bool(args.items) == args.all:
         raise ConfigurationError("name items, or say --all")
-    failed = [item for item in spool.items("failed") if not item.damage]
     if args.all:  # those that have the sink; it may be misspelt, so that none has it is told
-        failed = [item for item in failed if not args.to or {entry.name for entry in item.entries} & {*args.to}]
-        if not failed:
+        found = [item for item in spool.items("failed") if not item.damage]
+        found = [item for item in found if not args.to or {entry.name for entry in item.entries} & {*args.to}]
+        if not found:
             print(f"nothing failed{' for ' + ' or '.join(args.to) if args.to else ''} in {spool.folder}")
-    for item in failed if args.all else [spool.find(text) for text in args.items]:
+        return found
+    found = [spool.find(text) for text in dict.fromkeys(args.items)]
+    for item in found:
         if item.place == "sent":
             raise ConfigurationError(f"{item.name} was sent already; to send it elsewhere: pytest-lava submit --to")
-        unknown = [name for name in args.to if name not in {entry.name for entry in item.entries}]
-        if unknown and not args.all:
+        if unknown := [name for name in args.to if name not in {entry.name for entry in item.entries}]:
             raise ConfigurationError(f"{item.name} has no sink {unknown[0]!r}; pytest-lava spool show {item.name}")
-        print(f"{item.name} is {'waiting' if spool.retry(item, args.to).place == 'new' else 'as it was'}")
-    return 0
+    return found
 
 
 def _drop(args: argparse.Namespace) -> int:

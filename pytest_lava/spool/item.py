@@ -3,10 +3,10 @@
 ::
 
     new/20261127-120000-<run uuid>/     or sent/, failed/
-        item.json                       what it is: {v, uuid, created, run, sinks: [{name, kind, options, files}]}
-        parcels/<sink>/...              what is sent; its bytes never change
-        state/<sink>.json               {status, tries, tried, pause, reason, receipt, progress}
-        damage                          why it was set aside, if it was
+        item.json                   what it is: {v, uuid, created, run, sinks: [{name, kind, options, files, settings}]}
+        parcels/<sink>/...          what is sent; its bytes never change
+        state/<sink>.json           {status, tries, tried, pause, reason, receipt, progress, options}
+        damage                      why it was set aside, if it was
 
 ``created`` and ``tried`` are seconds of the wall clock; ``files`` holds ``[size, sha256]`` of each file by its path. A
 missing or torn state is a new one: sinks are idempotent, so nothing is doubled by it.
@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,10 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class State:
-    """How far one sink has come. ``pause`` seconds after ``tried`` another try is due; ``receipt`` is {id, url}."""
+    """How far one sink has come. ``pause`` seconds after ``tried`` another try is due; ``receipt`` is {id, url}.
+
+    ``options`` are those of the last try, where they are not the item's any more; ``progress`` is what came of them.
+    """
 
     status: str = "waiting"  # waiting, sent, failed
     tries: int = 0
@@ -54,20 +57,25 @@ class State:
     reason: str = ""
     receipt: Mapping[str, str] = field(default_factory=dict)
     progress: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] | None = None
 
     def due(self, now: float) -> bool:
         """Whether another try may be made. A clock that was set back makes it due: that is harmless, waiting is not."""
         return self.status == "waiting" and not self.tried <= now < self.tried + self.pause
 
 
+_FIELDS = frozenset(one.name for one in fields(State))  # a newer version may have more
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One sink of an item."""
+    """One sink of an item. ``settings`` is the file that has its table; what that says today counts when it is sent."""
 
     name: str
     kind: str
     options: Mapping[str, Any]
     files: Mapping[str, tuple[int, str]]
+    settings: str = ""
 
     @property
     def url(self) -> str:
@@ -75,8 +83,20 @@ class Entry:
         return str(self.options.get("url", "")).partition("?")[0]
 
     def is_for(self, stored: Mapping[str, Any]) -> bool:
-        """Whether it is the same sink as one that ``SinkChoice.as_json`` tells."""
+        """Whether it is the same sink as one that ``SinkChoice.as_json`` tells, by its options, or by its table if no
+        more than the URL there was corrected."""
+        if self.settings and (self.name, self.settings) == (stored["name"], stored.get("settings")):
+            return self.kind == stored["kind"] and _but_url(self.options) == _but_url(stored["options"])
         return (self.kind, dict(self.options)) == (stored["kind"], stored["options"])
+
+    def by(self, state: State) -> Entry:
+        """As it was last tried."""
+        return self if state.options is None else replace(self, options=state.options)
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """What ``made_from`` makes its sink from."""
+        return {"name": self.name, "kind": self.kind, "options": dict(self.options), "settings": self.settings}
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,20 +128,22 @@ class Item:
         """How far it has come. A state that cannot be read is a new one."""
         try:
             found = json.loads((self.folder / STATE / f"{entry.name}.json").read_bytes())
-            state = State(**found)
+            state = State(**{name: value for name, value in found.items() if name in _FIELDS})
             float(state.tried), float(state.pause), int(state.tries)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, AttributeError):
             return State()
         return state
 
     def write_state(self, entry: Entry, state: State) -> None:
         """Durably. Only who has the lock may. ``OSError``."""
-        data = json.dumps(asdict(state), indent=1, sort_keys=True).encode()
+        told = {name: value for name, value in asdict(state).items() if value is not None}
+        data = json.dumps(told, indent=1, sort_keys=True).encode()
         place_file(self.folder / STATE / f"{entry.name}.json", data + b"\n", alone=True)
 
     def states(self) -> list[tuple[Entry, State]]:
-        """Of all sinks."""
-        return [(entry, self.state(entry)) for entry in self.entries]
+        """Of all sinks, as they were last tried."""
+        found = [(entry, self.state(entry)) for entry in self.entries]
+        return [(entry.by(state), state) for entry, state in found]
 
     def next_try(self, now: float) -> float | None:
         """Seconds until something is due; None if nothing is waiting."""
@@ -154,7 +176,8 @@ def read_item(folder: Path) -> Item:
             return Item(folder, damage=f"it has the format {found['v']}, this pytest-lava reads {VERSION}: update it")
         entries = tuple(
             Entry(str(one["name"]), str(one["kind"]), dict(one["options"]),
-                  {str(name): (int(size), str(sha)) for name, (size, sha) in one["files"].items()})
+                  {str(name): (int(size), str(sha)) for name, (size, sha) in one["files"].items()},
+                  str(one.get("settings") or ""))
             for one in found["sinks"]
         )  # fmt: skip
         return Item(folder, str(found["uuid"]), float(found["created"]), str(found["run"]), entries)
@@ -162,6 +185,10 @@ def read_item(folder: Path) -> Item:
         return Item(folder, damage=f"{ITEM} cannot be read ({error.strerror})")
     except (ValueError, TypeError, KeyError, AttributeError):
         return Item(folder, damage=f"{ITEM} is torn, or not ours")
+
+
+def _but_url(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != "url"}
 
 
 def files_of(folder: Path) -> dict[str, tuple[int, str]]:

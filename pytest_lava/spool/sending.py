@@ -12,14 +12,14 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ErrorInfo, LavaError, describe, first_line
 from pytest_lava.events import utc_now
 from pytest_lava.registry import Registry
 from pytest_lava.sinks.api import Parcel, Receipt, SinkBusy, SinkRefused
-from pytest_lava.sinks.choosing import SinkChoice, made_from
+from pytest_lava.sinks.choosing import made_from
 from pytest_lava.sinks.secrets import FoundSecrets
 from pytest_lava.spool.item import Entry, Item, State
 from pytest_lava.spool.lock import FolderLock
@@ -155,17 +155,14 @@ class Sender:
                 raise SinkRefused(
                     f"{damage}: submit its run folder once more: pytest-lava submit {shlex.quote(item.run)}"
                 )
-            choice = self._made(entry)
-            parcel = Parcel(item.uuid, item.parcel(entry), dict(before.progress), memory.remember)
+            choice = made_from(entry.as_json, self._registry, self._secrets)
+            memory.state = _by_options(memory.state, entry, choice.as_json["options"])
+            parcel = Parcel(item.uuid, item.parcel(entry), dict(memory.state.progress), memory.remember)
             receipt = choice.sink.send(parcel, deadline)
         except Exception as error:  # a driver's own fault too: the results stay
             return self._failed(memory.state, error), error
         told = {"id": self._secrets.mask(receipt.id), "url": self._secrets.mask(receipt.url)}
         return replace(memory.state, status="sent", reason="", receipt=told), None
-
-    def _made(self, entry: Entry) -> SinkChoice:
-        stored = {"name": entry.name, "kind": entry.kind, "options": dict(entry.options)}
-        return made_from(stored, self._registry, self._secrets)
 
     def _failed(self, state: State, error: Exception) -> State:
         refused = isinstance(error, SinkRefused)
@@ -186,9 +183,16 @@ class Sender:
         return item
 
 
+def _by_options(state: State, entry: Entry, options: Mapping[str, Any]) -> State:
+    """``state`` for a try with ``options``. What an earlier one came to on another server says nothing here."""
+    if options == entry.by(state).options:
+        return state
+    return replace(state, progress={}, options=None if options == entry.options else options)
+
+
 def _outcome(item: Item, entry: Entry, now: float, said: str, otherwise: str) -> Outcome:
     state = item.state(entry)
-    found = Outcome(item, entry, "waiting", said or state.reason or otherwise, tries=state.tries)
+    found = Outcome(item, entry.by(state), "waiting", said or state.reason or otherwise, tries=state.tries)
     if state.status == "sent":
         receipt = Receipt(str(state.receipt.get("id", "")), str(state.receipt.get("url", "")))
         return replace(found, status="sent", reason=said, receipt=receipt)

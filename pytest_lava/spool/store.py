@@ -125,7 +125,7 @@ class Spool:
         with self._have(item):
             for entry, state in item.states():
                 if state.status != "sent" and (not names or entry.name in names):
-                    item.write_state(entry, State(progress=state.progress, reason=state.reason))
+                    item.write_state(entry, State(progress=state.progress, reason=state.reason, options=state.options))
             return self.settle(item)
 
     def drop(self, item: Item) -> None:

@@ -93,7 +93,8 @@ def test_a_name_means_its_table(desk: Desk) -> None:
                   'url="https://u:passw0rd@h.example/x"\n')  # fmt: skip
     qa, hook = desk.choose("qa", "hook")
     assert qa.as_json == {
-        "name": "qa", "kind": "file", "options": {"url": str(desk.folder / "results"), "logs": True}
+        "name": "qa", "kind": "file", "options": {"url": str(desk.folder / "results"), "logs": True},
+        "settings": str(desk.folder / "pytest-lava.toml"),
     }  # fmt: skip
     assert hook.as_json["options"]["user"] == "u"
     assert "passw0rd" not in json.dumps(hook.as_json)
