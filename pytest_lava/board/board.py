@@ -172,7 +172,7 @@ class Board:
         return self.console.attached and self.console.hang is None and self.console.finding is None
 
     def answers(self) -> bool:
-        """Whether the shell answers now; one command."""
+        """Whether the shell answers now, and each time; a few commands."""
         return self._shell is not None and answers(self._shell, self.console, self.events)
 
     def lose(self, why: str) -> None:
@@ -196,6 +196,8 @@ class Board:
         shell = shell_again(self._boot_context, self._lost_shell, limit)
         self.console.hang = None
         self.console.arm(FindingKind.FATAL, FindingKind.BOOT)
+        if not answers(shell, self.console, self.events):
+            raise Timeout("the shell answers only now and then, as if another program read from its line too")
         if shell is not self._lost_shell:
             self._give_files(shell)
         self._shell, self.state, self._lost_shell = shell, State.SHELL, None

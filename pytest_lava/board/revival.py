@@ -20,6 +20,7 @@ from pytest_lava.events import EventLog
 __all__ = ["answers", "await_restart", "may_reset", "own_restart", "reset_by_kernel", "shell_again"]
 
 _PROBE = 5.0  # seconds that a shell has to show that it is alive
+_IN_A_ROW = 4  # answers that prove a shell: a program that reads from the line too takes only some of what is typed
 _SAME = 0.5  # seconds that the shell we know has to answer, which is at its prompt if all is well
 _STIRS = 1.0  # seconds until a shell or getty answers a newline at least with its prompt
 _OTHER = 6.0  # seconds that another one has to be found and taken over
@@ -43,12 +44,12 @@ class _Restart:
 
 
 def answers(shell: Shell, console: Console, events: EventLog) -> bool:
-    """Whether a shell answers now; one command, of which reports tell nothing."""
+    """Whether a shell answers each time now; a few commands, of which reports tell nothing."""
     if not console.attached:
         return False
     try:
         with console.typed.aside(heard=True):
-            return shell.run("true", timeout=_PROBE).returncode == 0
+            return all(shell.run("true", timeout=_PROBE).returncode == 0 for _ in range(_IN_A_ROW))
     except Hang as hang:
         events.emit(f"the shell hangs: {hang}", level="warning", **hang.facts)
         return False

@@ -18,12 +18,14 @@ from support.lines import end_board
 from pytest_lava.board.board import Board, State
 from pytest_lava.config.boards import BoardFiles
 from pytest_lava.config.paths import shipped
+from pytest_lava.deadline import Deadline
 from pytest_lava.errors import (
     BootFailed,
     CommandTimeout,
     ConfigurationError,
     ConsoleLost,
     InfrastructureError,
+    LavaError,
     NetworkError,
     PowerError,
 )
@@ -74,6 +76,17 @@ def test_shell_that_died_is_recovered(tmp_path: Path) -> None:
         board.recover()
         assert board.shell.run("echo alive").stdout == "alive\n"
         assert board.boot_id == 2
+
+
+def test_a_shell_that_answers_only_now_and_then_is_not_back(tmp_path: Path) -> None:
+    """Two readers on one line: each gets some of what is typed, so one answer proves nothing."""
+    with open_board(tmp_path, "localhost") as board:
+        board.shell.run("cat </dev/tty >/dev/null & :")
+        board.lose("a program steals what is typed")
+        with pytest.raises(LavaError):
+            board.resync(Deadline.after(8))
+        board.recover()
+        assert board.shell.run("echo alive").stdout == "alive\n"
 
 
 def test_callbacks_run_after_each_boot(tmp_path: Path) -> None:
