@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,7 @@ def _named_folder(config: pytest.Config) -> Path:
             (folder / ".writable").unlink()
         except OSError as error:
             raise _cannot_make(folder, error) from None
+        _occupy(folder)()
     return folder
 
 
@@ -66,9 +69,14 @@ def remove_empty(folder: Path) -> None:
             folder.parent.rmdir()
 
 
-def begin(folder: Path, *, named: bool) -> None:
-    """Make it, and move an earlier run of the same name aside; ``lava-runs/latest`` leads to one that was not named."""
+def begin(folder: Path, *, named: bool) -> Callable[[], None]:
+    """Make it, and move an earlier run of the same name aside; ``lava-runs/latest`` leads to one that was not named.
+
+    It is this run's alone until what comes back is called. ``pytest.UsageError`` if another run is going on in it.
+    """
     try:
+        if folder.exists():
+            _occupy(folder)()
         if (folder / "events.jsonl").exists():
             folder.rename(folder.with_name(f"{folder.name}~{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"))
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,6 +84,20 @@ def begin(folder: Path, *, named: bool) -> None:
         raise _cannot_make(folder, error) from None
     if not named:
         _link(folder.parent / "latest", folder.name)
+    return _occupy(folder)
+
+
+def _occupy(folder: Path) -> Callable[[], None]:
+    """Keep other runs out of a folder; to be called at the end. The kernel ends it with this process."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise pytest.UsageError(f"another run is going on in {folder}: give another --lava-dir") from None
+    except OSError:
+        pass  # a file system without locks: nobody is kept out
+    return lambda: os.close(fd)
 
 
 def _link(link: Path, name: str) -> None:

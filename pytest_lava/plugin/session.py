@@ -46,6 +46,7 @@ class Session:
         self._started = monotonic()
         self._restore_signals = ExitStack()
         self._forget_cache: Callable[[], None] = lambda: None
+        self._leave_folder: Callable[[], None] = lambda: None
 
     # -- beginning ----------------------------------------------------------------------------------------------
 
@@ -67,7 +68,7 @@ class Session:
         if run.journal is not None or not run.runs_tests:
             return
         if not run.is_worker:
-            run_folder.begin(run.folder, named=bool(run.config.option.lava_dir))
+            self._leave_folder = run_folder.begin(run.folder, named=bool(run.config.option.lava_dir))
             if run.plan.cache.passing:
                 self._forget_cache = self._guardian.command(f"rm -rf -- {shlex.quote(str(run.plan.cache.folder))}")
         suffix = f"-{run.worker}" if run.is_worker else ""
@@ -216,4 +217,5 @@ class Session:
             self._run.submission.close()
         if not self._run.is_worker and self._run.journal is None:
             run_folder.remove_empty(self._run.folder)
+        self._leave_folder()
         self._restore_signals.close()

@@ -224,6 +224,24 @@ def test_bundle_and_run_folder_where_they_are_wanted(face: Face) -> None:
     assert len(list(face.path.glob("out*"))) == 2, "the earlier run was moved aside"
 
 
+def test_run_folder_in_which_another_run_is_going_on(face: Face) -> None:
+    face.write(
+        test_other="def test_other(shell): pass",
+        test_it="""
+            import subprocess, sys
+
+            def test_it(shell):
+                other = [sys.executable, "-m", "pytest", "--board=localhost", "--lava-dir=out", "test_other.py"]
+                ended = subprocess.run(other, capture_output=True, text=True)
+                assert ended.returncode == 4
+                assert "another run is going on in" in ended.stderr
+        """,
+    )
+    face.run("--board=localhost", "test_it.py", "--lava-dir=out", passed=1)
+    assert (face.path / "out/bundle.json").exists()
+    assert len(list(face.path.glob("out*"))) == 1
+
+
 @pytest.mark.parametrize(
     "options",
     [
