@@ -36,6 +36,8 @@ class _Said:
     set_name: str = ""
     sets: int = 0
     started: dict[str, tuple[float, int]] = field(default_factory=dict)
+    #: the case that began last, until it ends
+    running: str = ""
     last: float = 0.0
     ended: bool = False
     raised: str = ""
@@ -172,6 +174,13 @@ class Reader:
             self._remark(f"the sets of the last {len(self._deferred)} cases are not known")
         self._deferred.clear()
 
+    def cut(self, why: str) -> None:
+        """The definition was ended in the middle: the case that had begun, and did not end, has failed."""
+        name = self._live.running
+        if name and name not in self.seen:
+            told = Outcome(name, "fail", message=f"it began, and gave no result: {why}")
+            self._tell(self._live, told, self._line or None)
+
     # -- what signals mean --------------------------------------------------------------------------------------
 
     def _take(self, said: _Said, signal: Signal, line: int | None, *, silent: bool = False) -> None:
@@ -182,7 +191,10 @@ class Reader:
             said.set_name = words[1] if len(words) > 1 and words[0] == "START" else ""
         elif kind == "STARTTC" and signal.words:
             said.started[signal.words[0]] = self._clock(), line or 0
+            said.running = signal.words[0]
             said.output.clear()
+        elif kind == "ENDTC":
+            said.running = ""
         elif kind == "ENDRUN":
             said.ended = True
         elif kind == "TESTRAISE":
@@ -201,6 +213,7 @@ class Reader:
     def _tell(self, said: _Said, told: Outcome, line: int | None, *, silent: bool = False) -> None:
         now = self._clock()
         start, begin = said.started.pop(told.id, (said.last, 0))
+        said.running = "" if told.id == said.running else said.running
         limit = _KEPT if begin else _SHOWN
         output = said.output.take()[-limit:]
         said.last = now

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_lava.deadline import Deadline
-from pytest_lava.errors import LavaError, OperationFailed, TestError
+from pytest_lava.errors import CommandTimeout, LavaError, OperationFailed, TestError, Timeout, first_line
 from pytest_lava.programs import run
 from pytest_lava.suites.api import STDOUT, Attachment, Case, Report, Surroundings
 from pytest_lava.suites.clones import clone_all
@@ -110,6 +110,9 @@ class _Running:
             ending.pop_all()  # there is nothing left to end
             self._forget()
         self._reader.abandon()
+        if error is not None and (error.recovers or isinstance(error, Timeout)):
+            self._reader.cut(first_line(error))
+            error.args = (f"{error}{self._stopped()}",)
         for text in self._reader.events:
             self._around.tell(f"lava-test-event: {text}")
         for text in self._reader.remarks:
@@ -233,13 +236,17 @@ class _Running:
                 kept.write(data)
                 self._reader.feed(data)
 
-            result = shell.run(
-                # descriptors beyond the third are the agent's own, which waits for their end
-                f"cd {places.repo} && {shell_is} {file} 2>&1 3>&- 4>&- 5>&-; s=$?; {places.end_all}; exit $s",
-                timeout=self._deadline.remaining(),
-                on_output=hear,
-                max_output=_MOST,
-            )
+            try:
+                result = shell.run(
+                    # descriptors beyond the third are the agent's own, which waits for their end
+                    f"cd {places.repo} && {shell_is} {file} 2>&1 3>&- 4>&- 5>&-; s=$?; {places.end_all}; exit $s",
+                    timeout=self._deadline.remaining(),
+                    on_output=hear,
+                    max_output=_MOST,
+                )
+            except CommandTimeout as error:  # it names a command of ours
+                over = f"the definition is over its limit of {self._around.timeout:g} s (--suite-timeout)"
+                raise CommandTimeout(over, evidence=error.evidence) from error
         self._reader.finish(result.stdout_bytes)
         return result.returncode
 
@@ -254,10 +261,18 @@ class _Running:
             ]
             if bad := crlf_scripts(self._files):
                 said += f"; {bad[0].relative_to(self._root)} has line ends of DOS (CRLF)"
-        lines = self._tail()
-        traced = [line[2:] for line in lines if line.startswith("+ ")]  # of set -x
-        said += f"; its last command: {traced[-1][:_COMMAND]}" if traced else ""
+        last = self._last_command()
+        said += f"; its last command: {last}" if last else ""
         return said + self._shown()
+
+    def _stopped(self) -> str:
+        """Where a definition was that did not come to its end."""
+        last = self._last_command()
+        return f"\n\nits last command, behind which nothing ran: {last}" if last else ""
+
+    def _last_command(self) -> str:
+        traced = [line[2:] for line in self._tail() if line.startswith("+ ")]  # of set -x
+        return traced[-1][:_COMMAND] if traced else ""
 
     def _tail(self) -> list[str]:
         """The end of the log."""

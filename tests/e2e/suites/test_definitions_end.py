@@ -36,6 +36,8 @@ def test_over_its_time(desk: Desk) -> None:
     assert found == 1, session.output
     desk.assert_clean()
     assert session.bundle()["a[localhost]"] == "pass"
+    assert "the definition is over its limit of 4 s (--suite-timeout)" in session.output
+    assert "its last command, behind which nothing ran: sleep 60" in session.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

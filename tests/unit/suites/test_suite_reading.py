@@ -107,6 +107,23 @@ def test_without_an_end_what_waited_is_told_without_its_set() -> None:
     assert heard.reader.remarks == ["the sets of the last 1 cases are not known"]
 
 
+def test_the_case_in_progress_fails_with_what_ended_it() -> None:
+    set_, begin = "<LAVA_SIGNAL_TESTSET START s>", "<LAVA_SIGNAL_STARTTC a>"
+    for lines, told in (
+        ([set_, begin, "half of it"], [("s", "a", "fail")]),
+        ([set_, begin, "<LAVA_SIGNAL_ENDTC a>"], []),
+        ([begin, case("a")], [("", "a", "pass")]),
+        (
+            [begin, "<LAVA_SIGNAL_ENDTC a>", case("a"), "<LAVA_SIGNAL_STARTTC b>"],
+            [("", "a", "pass"), ("", "b", "fail")],
+        ),
+    ):
+        heard = Heard().feed(*lines)
+        heard.reader.cut("the board died")
+        assert heard.told == told, lines
+    assert heard.cases[-1].message == "it began, and gave no result: the board died"
+
+
 def test_signals_through_the_kernel_log_count_once() -> None:
     record = "[   12.345678] <LAVA_SIGNAL_TESTCASE TEST_CASE_ID=k RESULT=pass>\r"
     heard = Heard().feed(record, "text", record)
