@@ -38,6 +38,17 @@ _WANTED = {
     "less_than_equal": "{le:g} or less",
 }
 
+# What to write for a key of a board file that has no default; drivers of plugins are not named.
+_MISSING = {
+    "arch": ": write arm, arm64, riscv64, x86, x86_64 or host",
+    "boot": ": write [boot] with a method, or boot = 'login' or 'attach'",
+    "boot.method": ": write uboot, login or attach",
+    "console": ": write its serial line, such as console = '/dev/ttyUSB0' or 'socket://HOST:PORT'",
+    "deploy.method": ": write qemu, tftp, command or none",
+    "power": ": write [power] with a method, or power = 'none' for a board that is always on",
+    "power.method": ": write command, qemu or none",
+}
+
 
 @dataclass(frozen=True)
 class Source:
@@ -73,7 +84,8 @@ def explain(
             known = _fields(model, key[len(prefix) : -1])
             sentences.append(f"{where}unknown key {shown!r}{did_you_mean(key[-1], known)}")
         elif problem["type"] == "missing":
-            sentences.append(f"{sources[0].path}: the key {shown!r} is missing")
+            hint = _MISSING.get(shown, "")
+            sentences.append(f"{sources[0].path}: the key {shown!r} is missing{hint}")
         else:
             sentences.append(f"{where}key {shown!r}: {_wrong(problem)}, got {problem['input']!r}")
     return "\n".join(sentences)

@@ -113,9 +113,9 @@ def test_hosts_for_transfers(folder: Folder, address: str, ssh: str) -> None:
 
 def test_missing_key(folder: Folder) -> None:
     path = folder.write("b", GOOD.replace('arch = "arm64"', ""))
-    assert folder.complaint("b") == f"{path}: the key 'arch' is missing"
+    assert folder.complaint("b") == f"{path}: the key 'arch' is missing: write arm, arm64, riscv64, x86, x86_64 or host"
     path = folder.write("b", GOOD.replace('power = "none"', "[power]\non = 'x'\n[console]\nurl='x'\n"))
-    assert f"{path}: the key 'power.method' is missing" in folder.complaint("b")
+    assert f"{path}: the key 'power.method' is missing: write command, qemu or none" in folder.complaint("b")
 
 
 @pytest.mark.parametrize(
