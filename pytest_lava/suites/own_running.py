@@ -13,7 +13,7 @@ from pytest_lava.deadline import Deadline
 from pytest_lava.errors import CommandTimeout, LavaError, OperationFailed, TestError, first_line
 from pytest_lava.programs import run
 from pytest_lava.suites.api import Case, Report, Surroundings
-from pytest_lava.suites.kselftest import KselftestTree
+from pytest_lava.suites.kselftest import KselftestTree, explained, list_command
 from pytest_lava.suites.ktap import KtapParser
 from pytest_lava.suites.kunit import kunit_command
 from pytest_lava.suites.ltp import LtpParser
@@ -29,6 +29,7 @@ __all__ = ["OwnRunning"]
 T = TypeVar("T")
 
 _SHORT = 60.0  # seconds for what is small
+_GRACE = 15.0  # seconds that kselftest's runner has to end a program and tell it
 _MOST = 64 << 20  # bytes of output with results in it
 #: descriptors beyond the third are the agent's own, which waits for their end
 _QUIET = "2>&1 3>&- 4>&- 5>&-"
@@ -106,7 +107,7 @@ class OwnRunning:
         command = self._model.setup
         if command is None:
             return
-        done = self._shell.run(self._script(command), timeout=self._limit(None), env=self._environment)
+        done = self._shell.run(self._script(command), timeout=self._limit(self._model.timeout), env=self._environment)
         self._log.add("setup", command, done.stdout_bytes)
         if done.returncode:
             last = done.stdout.rstrip().rpartition("\n")[2]
@@ -153,12 +154,12 @@ class OwnRunning:
             self._plain(test, test.run or "")
 
     def _plain(self, test: TestModel, command: str) -> None:
-        start, limit = time.time(), self._limit(test)
+        start, limit = time.time(), self._limit(self._seconds(test))
         try:
             done = self._shell.run(self._script(command), timeout=limit, env=self._environment)
         except CommandTimeout as error:
             line = self._log.add(test.name, command, error.evidence.encode(errors="replace"))
-            told = Case(test.name, "fail", start, time.time(), self._over(test), line=line, output=error.evidence)
+            told = Case(test.name, "fail", start, time.time(), self._over(limit), line=line, output=error.evidence)
             self._report(told)
             return
         except LavaError as error:
@@ -209,20 +210,25 @@ class OwnRunning:
     # -- results in what it writes ------------------------------------------------------------------------------
 
     def _whole(self, test: TestModel, command: str, make: Callable[[Told], LineParser]) -> None:
-        reading, error = self._parsed(test, command, make)
+        reading, error = self._parsed(test, command, make, self._seconds(test))
         reading.close()
         if error is not None:
             self._left.pop(0)
             raise error
 
     def _parsed(
-        self, test: TestModel, command: str, make: Callable[[Told], LineParser], part: tuple[str, ...] = ()
+        self,
+        test: TestModel,
+        command: str,
+        make: Callable[[Told], LineParser],
+        seconds: float | None,
+        part: tuple[str, ...] = (),
     ) -> tuple[ParsedRun, LavaError | None]:
         """Run a command whose output holds results; those of them that can be told are told at once.
 
         Also what ended it before its end; its own time limit is not that.
         """
-        limit = self._limit(test)
+        limit = self._limit(seconds)
         reading = ParsedRun(test, make, self._report, self._log.begin(test.name, command), part)
         broken: LavaError | None = None
         try:
@@ -234,7 +240,7 @@ class OwnRunning:
                 max_output=_MOST,
             )
         except CommandTimeout as error:
-            self._log.end(reading.cut(self._over(test)) or error.evidence.encode(errors="replace"))
+            self._log.end(reading.cut(self._over(limit)) or error.evidence.encode(errors="replace"))
         except LavaError as error:
             broken = error
             self._log.end(reading.cut(first_line(error), _death(error)))
@@ -248,16 +254,16 @@ class OwnRunning:
     def _kselftest(self, test: TestModel, folder: str) -> None:
         """Each of its programs is a command with a limit of its own: one that hangs or kills the board costs itself."""
         start = time.time()
-        tree = KselftestTree(folder)
-        listed = self._asked(test, lambda: self._shell.run(tree.list_command, timeout=_SHORT))
-        names, why = tree.chosen(listed.stdout, test.collections, test.tests, test.skip)
+        listed = self._asked(test, lambda: self._shell.run(list_command(folder), timeout=_SHORT))
+        tree = KselftestTree.read(folder, listed.stdout)
+        names, why = tree.chosen(test.collections, test.tests, test.skip)
         if why:
             self._report(Case(test.name, "fail", start, time.time(), why, output=listed.stdout[-4096:]))
             return
         failed, left, ended = 0, list(names), None
         while left and ended is None:
             name = left.pop(0)
-            reading, ended = self._parsed(test, tree.command(name), KtapParser, tuple(name.split(":", 1)))
+            reading, ended = self._program(test, tree, name)
             failed += not reading.close_part()
             if ended is not None and ended.recovers and left:
                 ended = self._brought_back(ended)
@@ -268,6 +274,20 @@ class OwnRunning:
         if ended is not None:
             self._left.pop(0)
             raise ended
+
+    def _program(self, test: TestModel, tree: KselftestTree, name: str) -> tuple[ParsedRun, LavaError | None]:
+        """One of them. kselftest's runner ends it at its limit; ours is for what does not end even then."""
+        given = test.timeout or (self._model.timeout if "timeout" in self._model.model_fields_set else None)
+        seconds = tree.seconds(name) if given is None else given
+        if seconds is not None and (given is None or tree.takes_limit):
+            seconds += _GRACE
+        return self._parsed(
+            test,
+            tree.command(name, given),
+            lambda tell: KtapParser(lambda case: tell(explained(case))),
+            seconds,
+            tuple(name.split(":", 1)),
+        )
 
     def _brought_back(self, death: LavaError) -> LavaError | None:
         """Whether that failed: what then ends the suite."""
@@ -283,19 +303,20 @@ class OwnRunning:
     def _script(self, command: str) -> str:
         return f"sh -e -c {shlex.quote(command)} {_QUIET}"
 
-    def _limit(self, test: TestModel | None) -> float:
-        """Seconds that a command may take."""
+    def _limit(self, seconds: float | None) -> float:
+        """Seconds that a command may take; None is as many as the suite."""
         if self._deadline.expired:
             raise TestError(f"the suite is over its limit of {self._around.timeout:g} s (--suite-timeout)")
-        return min(self._seconds(test), self._deadline.remaining())
+        left = self._deadline.remaining()
+        return left if seconds is None else min(seconds, left)
 
-    def _seconds(self, test: TestModel | None) -> float:
-        return (test.timeout if test else None) or self._model.timeout
+    def _seconds(self, test: TestModel) -> float:
+        return test.timeout or self._model.timeout
 
-    def _over(self, test: TestModel) -> str:
+    def _over(self, limit: float) -> str:
         if self._deadline.expired:
             return f"the suite is over its limit of {self._around.timeout:g} s (--suite-timeout)"
-        return f"it is over its limit of {self._seconds(test):g} s (timeout)"
+        return f"it is over its limit of {limit:g} s (timeout)"
 
 
 def _death(error: LavaError) -> LavaError | None:

@@ -8,11 +8,12 @@ import pytest
 
 from pytest_lava.config.paths import shipped
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.suites.kselftest import KselftestTree
+from pytest_lava.suites.kselftest import KselftestTree, explained
 from pytest_lava.suites.load import load
 from pytest_lava.suites.own import OwnSuite
 from pytest_lava.suites.own_judging import Judgement, judge
 from pytest_lava.suites.own_model import TestModel
+from pytest_lava.suites.parsing import ParsedCase
 
 GOOD = "suite: one\ntests:\n  - name: first\n    run: 'true'\n"
 
@@ -127,15 +128,38 @@ def test_measurements() -> None:
     assert (several.result, [one.result for one in several.measured]) == ("pass", ["pass", "fail"])
 
 
-LISTED = "timers:posix_timers\ntimers:rtcpie\nnet:gro.sh\nsize:get_size\n"
+LISTED = "timers:posix_timers\ntimers:rtcpie\nnet/mptcp:gro.sh\nsize:get_size\ntimers:rtcpie\n"
+#: what 'grep ^timeout= /dev/null net/settings ...' and the look into run_kselftest.sh print
+LIMITS = "timers/settings:timeout=0\nnet/mptcp/settings:timeout=1800\nrun_kselftest.sh takes a limit\n"
 
 
 def test_programs_of_a_kselftest_tree() -> None:
-    tree = KselftestTree("/opt/kselftest/")
-    assert tree.chosen(LISTED, (), (), ())[0] == LISTED.split()
-    assert tree.chosen(LISTED, ("timers",), ("net:gro.sh",), ("timers:rtcpie",)) == (
-        ["timers:posix_timers", "net:gro.sh"], "",
+    tree = KselftestTree.read("/opt/kselftest", LISTED + LIMITS)
+    assert tree.chosen((), (), ())[0] == LISTED.split()[:4]
+    assert tree.chosen(("timers",), ("net/mptcp:gro.sh",), ("timers:rtcpie",)) == (
+        ["timers:posix_timers", "net/mptcp:gro.sh"], "",
     )  # fmt: skip
-    assert tree.chosen(LISTED, ("timer",), (), ())[1] == "the tree has no collection 'timer'; it has net, size, timers"
-    assert "no test 'net:x'" in tree.chosen(LISTED, (), ("net:x",), ())[1]
-    assert "no installed kselftest tree in /opt/kselftest" in tree.chosen("sh: cd: no such folder\n", (), (), ())[1]
+    assert tree.chosen(("timer",), (), ())[1] == "the tree has no collection 'timer'; it has net/mptcp, size, timers"
+    assert "no test 'net:x'" in tree.chosen((), ("net:x",), ())[1]
+    none = KselftestTree.read("/opt/kselftest", "sh: cd: no such folder\n")
+    assert "no installed kselftest tree in /opt/kselftest" in none.chosen((), (), ())[1]
+
+
+def test_limits_of_kselftest_programs() -> None:
+    new, old = (KselftestTree.read("/k", LISTED + limits) for limits in (LIMITS, LIMITS[: LIMITS.index("run_")]))
+    limits = [new.seconds(one) for one in ("timers:rtcpie", "net/mptcp:gro.sh", "size:get_size")]
+    assert limits == [None, 1800, 45]
+    assert "./run_kselftest.sh -o 3 -t size:get_size " in new.command("size:get_size", 2.5)
+    assert "./run_kselftest.sh -t size:get_size " in new.command("size:get_size", None)
+    assert "./run_kselftest.sh -t size:get_size " in old.command("size:get_size", 2.5)
+
+
+@pytest.mark.parametrize(
+    ("result", "output", "reason"),
+    [
+        ("skip", "# needs a device\n# \n", "needs a device"), ("skip", "", ""), ("pass", "words\n", ""),
+        ("skip", "#\n", ""),
+    ],
+)  # fmt: skip
+def test_a_skipped_program_says_why(result: str, output: str, reason: str) -> None:
+    assert explained(ParsedCase(("net", "gro.sh"), result, output=output)).reason == reason
