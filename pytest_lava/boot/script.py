@@ -48,7 +48,9 @@ def fill(commands: Sequence[str], values: Mapping[str, str]) -> list[str]:
     """
     filled = [line for command in commands for line in _filled(command, values)]
     if not filled:
-        raise ConfigurationError("[boot] commands are empty for what this run deploys: no kernel was given")
+        raise ConfigurationError(
+            "no line of [boot] commands is left without a kernel: add --kernel, or a line that names none"
+        )
     return filled
 
 

@@ -32,7 +32,7 @@ def add_parsers(
         " again.",
     )
     parser.add_argument(
-        "arch", nargs="*", metavar="ARCH", help="arm64 (the default), arm, x86_64, debian-arm64 or debian-x86_64"
+        "arch", nargs="*", metavar="ARCH", help="arm64 (the default), arm, x86, x86_64, debian-arm64 or debian-x86_64"
     )
     parser.add_argument("--kernel-deb", type=Path, metavar="PATH", help="use this linux-image package")
     parser.add_argument("--busybox-deb", type=Path, metavar="PATH", help="use this busybox-static package")

@@ -67,7 +67,9 @@ def demo_assets(
     ``NetworkError`` when the archive cannot be reached.
     """
     if arch not in ARCHITECTURES:
-        raise ConfigurationError(f"nothing to fetch for {arch!r}: there are {', '.join(ARCHITECTURES)}")
+        raise ConfigurationError(
+            f"nothing to fetch for {arch!r}: there are {', '.join(ARCHITECTURES)}, debian-arm64, debian-x86_64"
+        )
     folder = cache / f"debian-{arch}"
     given = {"kernel": kernel_deb, "busybox": busybox_deb}
     if assets := _ready(arch, folder, given):

@@ -15,12 +15,18 @@ __all__ = ["add_parsers"]
 
 def add_parsers(subparsers: Any) -> None:
     """Add ours."""
-    boards = subparsers.add_parser("boards", help="list the boards that --board may name, or release one of them")
+    boards = subparsers.add_parser(
+        "boards", help="list the boards that --board may name, or release one of them",
+        description="List what --board may name from here, mistakes in board files, and what is in quarantine.",
+    )  # fmt: skip
     boards.add_argument(
         "--release", action="append", metavar="NAME", default=[], help="take this board out of quarantine; repeatable"
     )
     boards.set_defaults(func=_boards)
-    table = subparsers.add_parser("errors", help="list all kinds of errors: whose fault, and what comes of each")
+    table = subparsers.add_parser(
+        "errors", help="list all kinds of errors: whose fault, and what comes of each",
+        description="List all kinds of errors: whose fault each is, and what comes of it (see docs/errors.md).",
+    )  # fmt: skip
     table.set_defaults(func=_errors)
 
 
@@ -70,5 +76,5 @@ def _release(names: list[str], known: Sequence[str]) -> int:
         status = int(ExitStatus.USAGE)
         what = "is not in quarantine" if name in known else "is no board that is known here, nor in quarantine"
         near = "" if name in known else did_you_mean(name, [*out, *known])
-        print(f"ERROR: {name} {what}; in quarantine: {', '.join(sorted(out)) or 'none'}{near}", file=sys.stderr)
+        print(f"pytest-lava: {name} {what}; in quarantine: {', '.join(sorted(out)) or 'none'}{near}", file=sys.stderr)
     return status

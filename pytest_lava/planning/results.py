@@ -50,5 +50,7 @@ def _url(text: str, run_folder: str) -> str:
             f"--bundle-url {text}: write where the run folder can be found, as http(s)://HOST/PATH/{{folder}}"
         )
     if "@" in url.split("/", 3)[2]:
-        raise ConfigurationError("--bundle-url: everybody who sees the bundle would see its user and password")
+        raise ConfigurationError(
+            "--bundle-url: leave out user and password: everybody who sees the bundle would see them"
+        )
     return url

@@ -300,5 +300,5 @@ def takes_back(board: Played) -> Callable[[], None]:
 def test_script_without_anything_left(board: Played) -> None:
     board.plays(b"\r\n=> ")
     boot = uboot(board, "load {kernel}")
-    with pytest.raises(ConfigurationError, match="no kernel was given"):
+    with pytest.raises(ConfigurationError, match="left without a kernel: add --kernel"):
         boot.kernel(boot.bootloader(soon()), Deployment(), soon())

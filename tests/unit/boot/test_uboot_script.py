@@ -68,7 +68,7 @@ def test_scripts_that_are_wrong(given: object, message: str) -> None:
 def test_values_that_cannot_be_typed() -> None:
     with pytest.raises(ConfigurationError, match=r"\{append\} cannot be typed at a boot loader: 'a\\nreset'"):
         fill(["setenv bootargs {append}"], {"append": "a\nreset"})
-    with pytest.raises(ConfigurationError, match="commands are empty"):
+    with pytest.raises(ConfigurationError, match="left without a kernel: add --kernel"):
         fill(["load {kernel}"], {"append": ""})
 
 

@@ -183,7 +183,7 @@ def test_wrong_packages(tmp_path: Path, kernel_deb: Path, busybox_deb: Path, mon
     meta = make_deb(tmp_path / "meta.deb", "linux-image-cloud-arm64", {"usr/share/doc/x": b""})
     with pytest.raises(ConfigurationError, match=r"has no boot/vmlinuz in it: give the package of one kernel"):
         demo_assets("arm64", cache_dir(), kernel_deb=meta, busybox_deb=busybox_deb)
-    with pytest.raises(ConfigurationError, match="there are arm, arm64, x86_64"):
+    with pytest.raises(ConfigurationError, match="there are arm, arm64, x86, x86_64, debian-arm64, debian-x86_64"):
         demo_assets("sparc", cache_dir())
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ConfigurationError, match=r"apt-get is missing.*make demo KERNEL_DEB"):

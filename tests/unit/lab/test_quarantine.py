@@ -96,10 +96,10 @@ def test_the_command_lists_and_releases(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["boards", "--release", "qemu-arm64", "--release", "elsewhere"]) == 0
     assert capsys.readouterr().out == "qemu-arm64 can be used again\nelsewhere can be used again\n"
     assert main(["boards", "--release", "qemu-arm64"]) == 4
-    assert capsys.readouterr().err == "ERROR: qemu-arm64 is not in quarantine; in quarantine: none\n"
+    assert capsys.readouterr().err == "pytest-lava: qemu-arm64 is not in quarantine; in quarantine: none\n"
     assert main(["boards", "--release", "qemu-arm46"]) == 4
     assert capsys.readouterr().err == (
-        "ERROR: qemu-arm46 is no board that is known here, nor in quarantine; in quarantine: none; "
+        "pytest-lava: qemu-arm46 is no board that is known here, nor in quarantine; in quarantine: none; "
         "did you mean 'qemu-arm64'?\n"
     )
     assert quarantined() == {}
