@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ from pytest_lava.plugin.options import pytest_addoption
 from pytest_lava.power.api import PowerContext
 from pytest_lava.registry import Registry
 from pytest_lava.responsiveness import Verdict
+from pytest_lava.sinks.api import Parcel, Results, SinkBusy
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*.md"))]
@@ -161,12 +163,12 @@ def blocks(language: str) -> Iterator[tuple[Path, str, str]]:
                 yield page, mark.strip(), content
 
 
-def documented_driver() -> Any:
-    """The class of docs/writing-drivers.md."""
-    code = next(code for _, title, code in blocks("python") if title == "file=myrelay.py")
+def documented_driver(file: str = "myrelay.py", name: str = "FileRelay") -> Any:
+    """A class of docs/writing-drivers.md."""
+    code = next(code for _, title, code in blocks("python") if title == f"file={file}")
     names: dict[str, Any] = {"__name__": "documented_driver"}
-    exec(compile(code, "myrelay.py", "exec", dont_inherit=True), names)
-    return names["FileRelay"]
+    exec(compile(code, file, "exec", dont_inherit=True), names)
+    return names[name]
 
 
 BOARDS = [(page, mark, content) for page, mark, content in blocks("toml") if mark.startswith("board=")]
@@ -211,6 +213,23 @@ def test_the_documented_driver_switches(tmp_path: Path) -> None:
     relay.off(Deadline.after(1))
     assert (tmp_path / "relay").read_text() == "0"
     assert orders == []
+
+
+def test_the_documented_sink_sends_once_and_waits_for_its_folder(tmp_path: Path) -> None:
+    sink_type = documented_driver("tally.py", "TallySink")
+    sink = sink_type("sheet", sink_type.Options(url=str(tmp_path / "lab" / "runs.csv")), None)
+    bundle, folder = tmp_path / "bundle.json", tmp_path / "parcel"
+    results = [{"result": word} for word in ("pass", "fail", "pass", "unknown")]
+    bundle.write_text(json.dumps({"test_runs": [{"test_results": results[:1]}, {"test_results": results[1:]}]}))
+    folder.mkdir()
+    sink.pack(Results("76c2", tmp_path, bundle), folder)
+    bundle.unlink()
+    with pytest.raises(SinkBusy, match="No such file"):
+        sink.send(Parcel("76c2", folder), Deadline.after(5))
+    (tmp_path / "lab").mkdir()
+    for _ in range(2):
+        assert sink.send(Parcel("76c2", folder), Deadline.after(5)).url.endswith("/lab/runs.csv")
+    assert (tmp_path / "lab" / "runs.csv").read_text() == "76c2,2,1\n"
 
 
 def test_no_output_of_one_machine() -> None:
