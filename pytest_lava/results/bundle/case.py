@@ -12,6 +12,7 @@ from pytest_lava.results.bundle.parts import (
     date,
     duration,
     error_attributes,
+    exact_measurement,
     measurement,
     message,
 )
@@ -38,7 +39,7 @@ def case_result(source: Source, case: Case, name: str, *, files: bool = True) ->
     size = measurement(values.get("measurement"))
     if size is not None:
         result["measurement"] = size
-        del values["measurement"]
+        values["measurement"] = exact_measurement(values["measurement"], size)
         units = values.pop("units", None)
         if units:
             result["units"] = plain(str(units))

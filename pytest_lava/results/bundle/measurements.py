@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_lava.results.bundle.parts import Bundle, attributes, date, measurement, message
+from pytest_lava.results.bundle.parts import Bundle, attributes, date, exact_measurement, measurement, message
 from pytest_lava.results.record import Case
 from pytest_lava.results.slug import Namer
 from pytest_lava.results.text import plain
@@ -13,7 +13,7 @@ __all__ = ["measured_results"]
 
 
 def measured_results(case: Case, ids: Namer) -> Iterator[Bundle]:
-    """One result for each number of a case; one that a bundle has no room for (1e10 and more) is an attribute."""
+    """One result for each number of a case; one that JSON has not in all its digits is an attribute, too."""
     for line in case.measured:
         size = measurement(line.get("value"))
         result: Bundle = {
@@ -27,7 +27,7 @@ def measured_results(case: Case, ids: Namer) -> Iterator[Bundle]:
             result["measurement"] = size
             if line.get("units"):
                 result["units"] = plain(str(line["units"]))
-        value = None if size is not None else line.get("value")
-        told = {"nodeid": case.nodeid, "low": line.get("low"), "high": line.get("high"), "value": value}
+        exact = exact_measurement(line.get("value"), size)
+        told = {"nodeid": case.nodeid, "low": line.get("low"), "high": line.get("high"), "measurement": exact}
         result["attributes"] = attributes(told)
         yield result

@@ -6,6 +6,7 @@ import base64
 import binascii
 import math
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from pytest_lava.results.mime import BINARY, TEXT
@@ -19,6 +20,7 @@ __all__ = [
     "duration",
     "encoded_attachment",
     "error_attributes",
+    "exact_measurement",
     "measurement",
     "message",
 ]
@@ -55,16 +57,27 @@ def message(text: str) -> str:
 
 
 def measurement(value: object) -> float | int | None:
-    """``value`` as a number that fits NUMERIC(20,10), else None."""
+    """``value`` as a number that every reader of JSON has, which are floats; None if it is none, or too large for one.
+
+    The format bounds it in no way. What a dashboard's database has no room for is the sink's affair.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
-        found = int(value) if isinstance(value, int) else float(value)
+        found = float(value)
     except (ValueError, OverflowError):
         return None
-    # rounding first: 9999999999.99999999999 would become 10 digits too many
-    rounded = found if isinstance(found, int) else round(found, 10)
-    return rounded if abs(rounded) < 1e10 else None
+    if not math.isfinite(found):
+        return None
+    return value if isinstance(value, int) and found == value else found
+
+
+def exact_measurement(value: object, size: float | None) -> str | None:
+    """``value`` in its own digits where ``size``, as :func:`measurement` has it, is not the very same; else None."""
+    text = str(value).strip()
+    if value is None or size is None:
+        return text if value is not None else None
+    return None if Decimal(text) == Decimal(repr(size)) else text
 
 
 def attributes(values: dict[str, object]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pytest_lava.errors import ConfigurationError, InfrastructureError
 from pytest_lava.results.bundle.building import build_bundle
 from pytest_lava.results.bundle.encoding import dump_bundle, write_bundle
 from pytest_lava.results.bundle.files import DEFAULT_LIMIT as LOG_LIMIT
-from pytest_lava.results.bundle.parts import date, duration, measurement
+from pytest_lava.results.bundle.parts import date, duration, exact_measurement, measurement
 from pytest_lava.results.bundle.schema import VERSIONS, validate
 from pytest_lava.results.journal import read
 
@@ -332,10 +332,40 @@ def test_dates(moment: object, text: str) -> None:
 
 @pytest.mark.parametrize(
     "value, found",
-    [(1, 1), ("2.5", 2.5), (True, None), ("fast", None), (math.inf, None), (1e10, None), (1e-11, 0.0), (10**30, None)],
+    [
+        (1, 1),
+        ("2.5", 2.5),
+        (True, None),
+        ("fast", None),
+        (math.inf, None),
+        (1e10, 1e10),
+        (1e-11, 1e-11),
+        (10**30, 1e30),
+        (10**400, None),
+        ("12345678901.5", 12345678901.5),
+        (2**53 + 1, float(2**53)),
+    ],
 )
 def test_measurements(value: object, found: float | None) -> None:
     assert measurement(value) == found
+
+
+@pytest.mark.parametrize(
+    "value, exact",
+    [
+        (1, None),
+        (0.1, None),
+        ("2.50", None),
+        (" 3 ", None),
+        (2**53 + 1, "9007199254740993"),
+        (math.nan, "nan"),
+        ("0.12345678901234567890", "0.12345678901234567890"),
+        (None, None),
+        ("fast", "fast"),
+    ],
+)
+def test_digits_that_no_number_of_json_has_are_kept(value: object, exact: str | None) -> None:
+    assert exact_measurement(value, measurement(value)) == exact
 
 
 def test_written_whole_or_not_at_all(folder: Path, tmp_path: Path) -> None:
