@@ -330,7 +330,8 @@ def _judge_failed(failed: list[Line]) -> Verdict:
     message = _message(line)
     if when in ("setup", "teardown") and not ours:
         message = f"{when}: {message}"
-    own = error.get("blame") in ("test", "job") or (not error and (when == "call" or ours))
+    # a test failed only where something is known of it: a fixture that broke is an error, as pytest calls it
+    own = result == "fail" and error.get("blame", "test") in ("test", "job")
     return Verdict(result, "failed" if own else "error", message, line, tuple(failed[1:]))
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_lava.results.journal import read
 from pytest_lava.results.junit import document, write
+from pytest_lava.results.record import collect
 
 
 def suite_of(data: bytes) -> ET.Element:
@@ -62,6 +63,20 @@ def test_boot_reports_have_a_class_of_their_own(told: Any, make: Any) -> None:
     case = suite.find("testcase")
     assert case is not None
     assert (case.get("classname"), case.get("name"), suite.get("failures")) == ("boot", "q1-k1", "1")
+
+
+@pytest.mark.parametrize("when", ["setup", "call", "teardown"])
+@pytest.mark.parametrize("blame", ["infrastructure", "configuration", "bug", "job", "test", "a fixture"])
+def test_junit_and_bundle_agree_on_what_failed(told: Any, make: Any, when: str, blame: str) -> None:
+    """A failure is one in both; where nothing is known of the test, JUnit has an error and the bundle ``unknown``."""
+    error = make.error(blame if blame != "a fixture" else "test")
+    if blame == "a fixture":  # an assertion or the like, as the plugin tells it
+        error["result"] = "fail" if when == "call" else "unknown"
+    lines = list(told(("outcome", make.outcome("t.py::a", when=when, outcome="failed", error=error))))
+    (case,) = collect(lines).cases
+    tag = "failure" if error["result"] == "fail" else "error"
+    assert [one.tag for one in suite_of(document(lines)).findall("testcase/*") if one.tag != "properties"] == [tag]
+    assert case.verdict.result == ("fail" if tag == "failure" else "unknown")
 
 
 def test_an_error_after_a_failure_is_in_the_same_report(told: Any, make: Any) -> None:
