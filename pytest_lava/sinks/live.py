@@ -55,6 +55,8 @@ class LiveFeed:
         self.name = name
         self._sink, self._results = sink, results
         self._ended = threading.Event()
+        self._folder = results.folder / f".live-{name}"
+        self._making = threading.Lock()  # the folder is not made any more once it was removed at the end
         self._shown = Shown()
         self._thread = threading.Thread(target=self._run, name=f"lava live {name}", daemon=True)
 
@@ -63,8 +65,13 @@ class LiveFeed:
         self._thread.start()
 
     def end(self) -> Shown:
-        """Stop, and say what came of it. It waits for nothing; a second call does no harm."""
-        self._ended.set()
+        """Stop, and say what came of it. It waits for nothing; a second call does no harm.
+
+        An update that is in progress loses its files: what it was to show is in the results that are sent now.
+        """
+        with self._making:
+            self._ended.set()
+        shutil.rmtree(self._folder, ignore_errors=True)
         return self._shown
 
     def _run(self) -> None:
@@ -87,12 +94,14 @@ class LiveFeed:
 
     def _show(self) -> bool:
         """Whether another try is of use."""
-        folder = self._results.folder / f".live-{self.name}"
         reason, goes_on = "", True
         try:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            self._sink.show(self._results, folder, Deadline.after(_LIMIT), self._ended.is_set)
+            with self._making:
+                if self._ended.is_set():
+                    return False
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder.mkdir()
+            self._sink.show(self._results, self._folder, Deadline.after(_LIMIT), self._ended.is_set)
         except (SinkRefused, ConfigurationError) as error:
             reason, goes_on = first_line(error), False
         except (LavaError, OSError) as error:
@@ -100,7 +109,9 @@ class LiveFeed:
         except Exception as error:  # of a driver: the results are sent at the end all the same
             reason, goes_on = f"pytest-lava failed: {type(error).__name__}: {error}", False
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._ended.is_set():
+            return False
         was = self._shown
         self._shown = Shown(was.tries + 1, was.failed + bool(reason), reason or was.reason)
         return goes_on
