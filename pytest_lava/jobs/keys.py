@@ -154,6 +154,7 @@ _TEST: Mapping[str, Key] = {
     "monitors": _taken("patterns that read the console, each an item"),
     "interactive": _taken("scripts that talk at a prompt, each an item"),
     "repeat": _taken("the block is run so often"),
+    "failure_retry": _noted("what broke on the board is not run again: a fault that goes away is one to be seen"),
     "docker": _refused("tests in a container of the server are not run: run them here by `--host-command` or pytest"),
     "services": _refused("nothing is done in containers"),
 }

@@ -163,7 +163,7 @@ class _Reader:
                     "'[' have a meaning in YAML",
                     *keys, number,
                 )  # fmt: skip
-        return tuple(_text(one) for one in value if one is not None)
+        return tuple(_command(one) for one in value if one is not None)
 
     def _params(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -220,6 +220,11 @@ def assignments(params: Mapping[str, str]) -> str:
 def _text(value: object) -> str:
     """As LAVA turns YAML into text: by Python's ``str``, and nothing is nothing."""
     return "" if value is None else str(value)
+
+
+def _command(value: object) -> str:
+    """``- true`` is a command, though YAML takes it for a truth; LAVA's dispatcher stumbles over it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _joined(value: object) -> str:

@@ -122,8 +122,13 @@ def _expanded(node: Any, known: dict[int, int]) -> int:
     if id(node) not in known:
         known[id(node)] = 1
         parts = _parts(node)
-        known[id(node)] = 1 + sum(_expanded(part, known) for part in parts) + (0 if parts else len(node.value or ""))
+        known[id(node)] = 1 + sum(_expanded(part, known) for part in parts) + (0 if parts else _length(node))
     return known[id(node)]
+
+
+def _length(node: Any) -> int:
+    """Of a text; an empty file has no node at all."""
+    return len(getattr(node, "value", None) or "")
 
 
 def _repeated(node: Any, seen: set[int]) -> Iterator[tuple[str, int]]:

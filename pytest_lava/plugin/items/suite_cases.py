@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Cases"]
 
 _OUTCOMES: Mapping[str, Any] = {"pass": "passed", "fail": "failed", "skip": "skipped", "unknown": "skipped"}
+_REMARKS = 50  # in a report; the event log has all
 _TOLD = 5  # names of cases in the one line that says which failed
 
 
@@ -58,6 +59,8 @@ class Cases:
         self._files: list[dict[str, str]] = []
         #: whether something ended it early, and whether its board died by that
         self.broke = self.died = False
+        #: what a person should know of the run, beside its results
+        self.remarks: list[str] = []
         self._suite = named
         #: definitions of one job may have cases of the same name
         self._within = f"{suite.name}::" if target.job else ""
@@ -154,6 +157,12 @@ class Cases:
         if case.measurement is not None and case.result == "fail" and f"{case.measurement:g}" not in said:
             said += f" (measured {case.measurement:g} {case.units})".replace(" )", ")")
         return said or "skipped by the test"
+
+    def tell(self, remark: str) -> None:
+        """A line for the event log, and for the report."""
+        self._board.events.emit(remark)
+        if len(self.remarks) < _REMARKS:
+            self.remarks.append(remark)
 
     def judge(self) -> None:
         """Fail the item by its cases."""

@@ -128,7 +128,7 @@ class Suites:
             params=dict(run.plan.params),
             skip_install=run.plan.skip_install,
             local=board.config.model.console.url.startswith("exec:"),
-            tell=board.events.emit,
+            tell=cases.tell,
             attach=cases.attach,
             guard=self._guardian.command,
             arch=board.config.arch,
@@ -157,6 +157,8 @@ class Suites:
         if cases is not None and report.when == "call":
             facts[DEFINITION] = "broke" if cases.broke else "ended"
             facts["attachments"] = [*(facts.get("attachments") or ()), *cases.files()]
+            if cases.remarks:
+                report.sections.append(("Remarks", "\n".join(cases.remarks)))
             if call.excinfo and isinstance(call.excinfo.value, LavaError):
                 report.longrepr = str(call.excinfo.value)
             if not cases.died:  # its message has the end of its output, and its files all of it

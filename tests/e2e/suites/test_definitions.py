@@ -48,6 +48,7 @@ EVERYTHING = (
     "lava-test-event half way",
     "echo kept >kept.txt; lava-test-run-attach kept.txt text/plain; lava-test-case-attach direct kept.txt",
     "echo '<LAVA_SIGNAL_TESTCASE TEST_CASE_ID=plain RESULT=pass>'",
+    "lava-test-case unheard --result Great",
 )
 
 
@@ -59,6 +60,7 @@ def test_each_case_is_a_result_of_its_own(face: Face) -> None:
             "smoke.yaml::direct PASSED*", "smoke.yaml::shell FAILED*", "smoke.yaml::net::ping SKIPPED*",
             "smoke.yaml::bench UNKNOWN*", "smoke.yaml::bug FAILED*", "smoke.yaml::plain PASSED*",
             "smoke.yaml::smoke?localhost? FAILED*100%*", "2 of 7 cases failed: shell, bug",
+            "*Remarks*", "smoke: a signal that is no result: 'Great' is no result: it is one of pass, fail, *",
             "*3 failed, 3 passed, 1 skipped, 1 unknown in *",
         ]
     )  # fmt: skip

@@ -63,7 +63,7 @@ def read(tmp_path: Path, text: str) -> Definition:
 def test_all_that_there_is(tmp_path: Path) -> None:
     found = read(tmp_path, WHOLE)
     assert found.name == "everything"
-    assert found.steps == ("cd here", "for i in 1 2; do\n    echo $i\ndone\n", "True")
+    assert found.steps == ("cd here", "for i in 1 2; do\n    echo $i\ndone\n", "true")
     assert found.params == {"COUNT": "3", "SKIP_INSTALL": "False", "NOTHING": "", "MORE": "it's"}
     assert (found.deps, found.distro_deps) == (("gcc", "make"), {"debian": ("libc6-dev",)})
     assert (found.keys, found.sources) == (("ABC",), ("deb http://x y main",))
@@ -92,6 +92,8 @@ def test_without_a_name_it_has_that_of_its_file(tmp_path: Path) -> None:
     [
         ("a: b: c", 1, "this is no YAML"),
         ("- a\n", 1, "this is no test: "),
+        ("", 1, "this is no test: "),
+        ("# nothing but this\n", 1, "this is no test: "),
         ("metadata:\n  name: x\n", 1, "this is no test: "),
         ("job_name: x\nactions: []\n", 2, "a LAVA job is run if it is named on the command line"),
         (HEAD + "run:\n  expected: []\n", 4, "it has nothing to run"),
