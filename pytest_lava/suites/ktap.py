@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from pytest_lava.suites.ktap_lines import STAMPED, KtapLine, named, read_line, verdict
+from pytest_lava.suites.ktap_lines import STAMPED, KtapLine, all_good, named, read_line, verdict
 from pytest_lava.suites.parsing import ParsedCase, Told
 from pytest_lava.suites.tail import Tail
 
@@ -37,6 +37,8 @@ class _Level:
     version: str = ""
     plan: int | None = None
     count: int = 0
+    #: how many went well by what its program counted
+    good: int = 0
     seen: set[int] = field(default_factory=set)
     next_name: tuple[str, ...] = ()
     bail: str = ""
@@ -128,7 +130,9 @@ class KtapParser:
 
     def _take(self, found: KtapLine, line: str) -> None:
         if found.kind in ("text", "comment", "yaml") or (found.kind == "result" and self._is_prose(found)):
-            self._level_of(found).output.keep(line)
+            level = self._level_of(found)
+            level.output.keep(line)
+            level.good = all_good(line) or level.good
             return
         self.said = True
         if found.kind == "subtest":
@@ -136,15 +140,18 @@ class KtapParser:
         elif found.kind == "bail":
             self._bail(found)
         else:
-            level = self._at(found.width, line)
-            if level is None:
-                return
-            if found.kind == "version":
-                self._version(level, found, line)
-            elif found.kind == "plan":
-                self._plan(level, found)
-            else:
-                self._result(level, found)
+            self._frame(found, line)
+
+    def _frame(self, found: KtapLine, line: str) -> None:
+        level = self._at(found.width, line)
+        if level is None:
+            return
+        if found.kind == "version":
+            self._version(level, found, line)
+        elif found.kind == "plan":
+            self._plan(level, found)
+        else:
+            self._result(level, found)
 
     def _is_prose(self, found: KtapLine) -> bool:
         """``ok`` without a number counts in TAP only; else it is the beginning of some sentence."""
@@ -206,6 +213,8 @@ class KtapParser:
             self._begin(level)
             if not level.next_name:
                 level.output.clear()  # what came before is about no test
+        elif level.marked and level.name:  # kselftest's scripts run several programs, which print one after another
+            self._begin(level)
         else:  # the line of the test before it was lost
             self._close()
             level = self._at(found.width, line) or level
@@ -218,7 +227,7 @@ class KtapParser:
         if level.next_name and not level.ended and level.untouched:
             return  # announced, as kselftest does before everything else
         self._complete(len(self._levels) - 1)
-        level.plan, level.count, level.bail = None, 0, ""
+        level.plan, level.count, level.good, level.bail = None, 0, 0, ""
         level.seen.clear()
 
     def _plan(self, level: _Level, found: KtapLine) -> None:
@@ -227,6 +236,8 @@ class KtapParser:
         level.plan = found.number
         if found.number == 0 and level is self._levels[0]:
             self.skipped = found.text
+        elif found.number == 0 and found.text:
+            level.output.keep(found.text)  # the line of the test above has no reason
 
     def _result(self, level: _Level, found: KtapLine) -> None:
         at = len(self._levels) - 1
@@ -298,6 +309,8 @@ class KtapParser:
         assert level.plan is not None
         short = level.plan - level.count
         self._remark(f"{_where(level)}: {level.count} results where {level.plan} were planned")
+        if level.good >= level.plan:
+            return
         why = f"it did not run: {level.plan} tests were planned, and {level.count} came{ending}"
         told, number = 0, 0
         while told < min(short, _MISSING):

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pytest_lava.console.kernel_records import CALLER, STAMP
 
-__all__ = ["STAMPED", "KtapLine", "named", "read_line", "verdict"]
+__all__ = ["STAMPED", "KtapLine", "all_good", "named", "read_line", "verdict"]
 
 Kind = Literal["version", "plan", "result", "subtest", "bail", "yaml", "comment", "text"]
 
@@ -30,6 +30,8 @@ _COMMENT = re.compile(r"(?P<prefix>[ \t]*)#.*")
 #: what stands behind a description; a ``#`` of the description itself is escaped, or has no space around it
 _REMARK = re.compile(r"(?:^|[ \t])(?<!\\)#(?:[ \t]+|(?=SKIP|TODO|XFAIL|TIMEOUT|ERROR))(?P<text>.*)", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"(?P<word>SKIP|TODO|XFAIL|TIMEOUT|ERROR)(?:PED)?\b:?[ \t]*(?P<text>.*)", re.IGNORECASE)
+#: ksft_print_cnts() of tools/testing/selftests/kselftest.h
+_TOTALS = re.compile(r"[# \t]*# Totals: pass:(\d+) fail:(\d+) xfail:(\d+) xpass:(\d+) skip:(\d+) error:(\d+)\s*")
 _NAME = 200  # characters
 
 
@@ -75,6 +77,15 @@ def _frame(line: str) -> KtapLine | None:
     if "Bail out!" in line and (found := _BAIL.fullmatch(line)):
         return KtapLine("bail", *_of(found), None, found["text"].strip())
     return None
+
+
+def all_good(line: str) -> int:
+    """How many tests kselftest's totals have, if none failed: programs may count some without printing a result."""
+    found = _TOTALS.fullmatch(line) if "Totals: " in line else None
+    if found is None:
+        return 0
+    passed, failed, expected, unexpected, skipped, broken = (int(number) for number in found.groups())
+    return 0 if failed or broken else passed + expected + unexpected + skipped
 
 
 def _of(found: re.Match[str]) -> tuple[int, str]:
