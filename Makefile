@@ -20,14 +20,14 @@ demo: .venv/.stamp-demo
 		$(if $(KERNEL_DEB),--kernel-deb '$(KERNEL_DEB)') $(if $(BUSYBOX_DEB),--busybox-deb '$(BUSYBOX_DEB)')
 	@scripts/demo
 
+# More workers than the two processors that are enough: tests wait for processes and boards, those of the units most.
 test: .venv/.stamp-test
 	@scripts/setup-host test
 	@$(MAKE) --no-print-directory -j 2 boards squad check
 	@echo 'running the unit and contract tests ...'
-	@scripts/run-tests -n 2 tests/unit tests/contract
+	@scripts/run-tests -n 4 tests/unit tests/contract
 	@echo 'running the tests on emulated boards and of whole runs ...'
-	@scripts/run-tests -n 2 --dist loadfile --no-loadscope-reorder --durations=10 tests/emulated
-	@scripts/run-tests -n 2 --dist loadfile --no-loadscope-reorder --durations=10 tests/e2e
+	@scripts/run-tests -n 3 --dist loadfile --no-loadscope-reorder --durations=10 tests/emulated tests/e2e
 
 # What tests need beside Python: kernels and images for emulated boards, and a result server.
 boards: .venv/.stamp-test
