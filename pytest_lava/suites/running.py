@@ -252,6 +252,8 @@ class _Running:
 
     def _told(self, status: int) -> str:
         """Why steps ended early, as far as their status tells."""
+        if self._reader.ended:  # somebody killed the shell around them
+            return f"all steps ran, and then their shell returned {status}{self._shown()}"
         said = f"a step returned {status} and so ended the definition"
         if status > 128:
             said += f" (signal {status - 128})"

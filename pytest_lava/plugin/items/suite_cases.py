@@ -77,6 +77,8 @@ class Cases:
             name = f"{name}#{self._taken[name]}"
         begin, self._begin = self._begin, self._board.console.end
         if self._chosen and name not in self._chosen:
+            if case.error is not None:
+                self._run.recoveries.died_under(self._target, self._item.nodeid)
             return
         self._came.add(name)
         self._count += 1

@@ -123,26 +123,43 @@ def test_a_suite_needs_a_board(face: Face) -> None:
     assert "no board was given" in face.refused("--suite=smoke")[0]
 
 
+HANGS = {"net/hangs": "echo 'TAP version 13'; echo 1..2; echo 'ok 1 a'; sleep 60\n"}
+
+
 def test_kselftest_programs_are_cases_below_their_collections(face: Face, tmp_path: Path) -> None:
-    tree = make_tree(
-        tmp_path / "kselftest", {"net/hangs": "echo 'TAP version 13'; echo 1..2; echo 'ok 1 a'; sleep 60\n"}
-    )
+    tree = make_tree(tmp_path / "kselftest", HANGS)
     (face.path / "k.yaml").write_text(
         f"suite: k\ntests:\n  - {{name: self, kselftest: {tree}, timeout: 1}}\n"
         f"  - {{name: one, kselftest: {tree}, tests: 'net:harness'}}\n  - {{name: none, kselftest: {tmp_path}}}\n"
     )
     face.run("k.yaml", "--board=localhost")
-    assert {name: case["result"] for name, case in face.results()["k"].items()} == {
+    found = face.results()["k"]
+    assert {name: case["result"] for name, case in found.items()} == {
         "self.timers.posix_timers.virtual": "pass", "self.timers.posix_timers.prof": "fail",
         "self.timers.posix_timers.no_real_one": "skip", "self.timers.posix_timers": "fail", "self.timers.plain": "pass",
         "self.net.gro.sh": "skip", "self.net.harness.global.a": "pass", "self.net.harness": "pass",
-        "self.net.hangs": "fail", "self": "fail", "one.net.harness.global.a": "pass", "one.net.harness": "pass",
-        "one": "pass", "none": "fail",
+        "self.futex.run.sh.requeue": "pass", "self.futex.run.sh.wait": "pass", "self.futex.run.sh.wake": "pass",
+        "self.futex.run.sh": "pass", "self.kcmp.kcmp_test": "pass", "self.sync.sync_test": "skip",
+        "self.net.hangs.a": "pass", "self.net.hangs.test-2": "fail", "self.net.hangs": "fail", "self": "fail",
+        "one.net.harness.global.a": "pass", "one.net.harness": "pass", "one": "pass", "none": "fail",
     }  # fmt: skip
-    found = face.results()["k"]
-    assert found["self.net.hangs"]["message"] == "it began, and gave no result: it is over its limit of 1 s (timeout)"
-    assert found["self"]["message"] == "2 of 5 programs failed"
+    assert found["self.net.hangs"]["message"] == "TIMEOUT 1 seconds"
+    assert found["self.net.gro.sh"]["message"] == "needs a device"
+    assert found["self.sync.sync_test"]["message"] == "no sync framework"
+    assert found["self"]["message"] == "2 of 8 programs failed"
     assert "there is no installed kselftest tree in" in found["none"]["message"]
+
+
+def test_limits_of_kselftest_programs(face: Face, tmp_path: Path) -> None:
+    new, old = (make_tree(tmp_path / name, HANGS, old=name == "old") for name in ("new", "old"))
+    (face.path / "k.yaml").write_text(
+        f"suite: k\ntests:\n  - {{name: settings, kselftest: {new}, tests: 'net:hangs'}}\n"
+        f"  - {{name: given, kselftest: {old}, tests: 'net:hangs', timeout: 1}}\n"
+    )
+    face.run("k.yaml", "--board=localhost")
+    found = face.results()["k"]
+    assert found["settings.net.hangs"]["message"] == "TIMEOUT 2 seconds"
+    assert found["given.net.hangs"]["message"] == "it began, and gave no result: it is over its limit of 1 s (timeout)"
 
 
 #: ends the shell that is the board: it leads the session
@@ -175,6 +192,12 @@ def test_a_shell_that_dies_costs_its_test_and_one_recovery(face: Face) -> None:
     assert (face.path / "ups").read_text() == "up\nup\nup\ndown\n"
     told = [(line["after"], line["before"], line["worked"]) for line in face.journal("recovery")]
     assert told == [(f"a.yaml::{name}", "a.yaml::a[localhost]", True) for name in ("y", "needy")]
+
+
+def test_a_death_under_a_case_that_nobody_asked_for_is_the_suites(face: Face) -> None:
+    (face.path / "a.yaml").write_text(DYING)
+    face.run("a.yaml::z", "--board=localhost", passed=2)
+    assert [line["after"] for line in face.journal("recovery")] == ["a.yaml::a[localhost]"] * 2
 
 
 @pytest.mark.parametrize("given", ["--recovery=none", "--recovery=redeploy"])
