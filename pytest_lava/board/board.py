@@ -339,7 +339,8 @@ class Board:
             record = self._record(self._shell, start)
         check_release(self.name, record, self.deployment.kernel)
         if keep and self.snapshots:
-            self.snapshots.keep(self._shell, record.inventory)
+            with self.console.typed.aside():
+                self.snapshots.keep(self._shell, record.inventory)
         self._arrive(self._shell, record)
 
     def _arrive(self, shell: Shell, record: BootRecord) -> None:

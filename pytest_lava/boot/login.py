@@ -125,7 +125,8 @@ def _await_shell(
                 console.write(login.password.encode() + b"\n", deadline)
             case "shell":
                 try:
-                    return _take_over(context, deadline)
+                    with console.typed.aside():
+                        return _take_over(context, deadline)
                 except Timeout:
                     continue  # it only looked like a prompt
 

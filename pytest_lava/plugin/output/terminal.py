@@ -132,7 +132,7 @@ def _kept(plan: RunPlan) -> Iterator[str]:
 
     for board in dict.fromkeys(board.name for target in plan.targets for board in target.request.candidates):
         if when := newest(plan.cache.folder, board):
-            yield f"{board} resumes the state kept at {moment(when)} if it fits (--no-snapshot: boots)"
+            yield f"{board} resumes a kept state if one fits, the newest is of {moment(when)} (--no-snapshot: boots)"
         else:
             yield f"{board} boots, and its state is kept for later runs (--no-snapshot: is not)"
 

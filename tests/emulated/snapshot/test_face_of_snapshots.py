@@ -79,7 +79,7 @@ def test_a_resumed_run_says_so_everywhere(desk: Face) -> None:
     result.stdout.fnmatch_lines(
         [
             "board: b (*",
-            "snapshots: b resumes the state kept at 20??-??-?? ??:??:?? UTC if it fits (--no-snapshot: boots)",
+            "snapshots: b resumes a kept state if one fits, the newest is of 20* UTC (--no-snapshot: boots)",
             "resumed None",
             "resumed *b was not booted: it resumed the state kept at 20??-??-?? ??:??:?? UTC; --no-snapshot boots",
         ]
