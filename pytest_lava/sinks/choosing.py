@@ -100,7 +100,11 @@ class SinkChooser:
         given: dict[str, Any] = {"url": url}
         if kind not in ("http", *_FOLDERS):  # there a query belongs to the URL, or to the name
             parts = urlsplit(url)
-            given = {"url": urlunsplit(parts._replace(query="")), **dict(parse_qsl(parts.query))}
+            pairs = parse_qsl(parts.query)
+            if len(pairs) > len(dict(pairs)):
+                twice = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+                raise ConfigurationError(f"{self._option}: {twice}= is twice in {without_secret(text)}: leave one")
+            given = {"url": urlunsplit(parts._replace(query="")), **dict(pairs)}
         if login.user and "user" in driver.Options.model_fields:
             given["user"] = login.user
         name = _name_of(kind, url)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import ConfigurationError, first_line
@@ -52,8 +52,8 @@ class KcidbSink:
         model_config = ConfigDict(extra="forbid", frozen=True)
 
         url: str
-        origin: str = Field(pattern=r"^[a-z0-9_]+$")
-        build: str = Field(default="", pattern=r"^$|^[a-z0-9_]+:[^\x00]*$")
+        origin: str
+        build: str = ""
         tree: str = ""
         log_url: Template = ""
 
@@ -64,6 +64,20 @@ class KcidbSink:
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
                 raise ValueError("url has to be that of kcidb-restd: https://HOST/")
             return text.rstrip("/").removesuffix("/submit").rstrip("/")
+
+        @field_validator("origin")
+        @classmethod
+        def _origin(cls, text: str) -> str:
+            if not re.fullmatch(r"[a-z0-9_]+", text):
+                raise ValueError("an origin has small letters, digits and _ only, as KernelCI gave it to you")
+            return text
+
+        @field_validator("build")
+        @classmethod
+        def _build(cls, text: str) -> str:
+            if text and not re.fullmatch(r"[a-z0-9_]+:[^\x00]*", text):
+                raise ValueError("the id of a build is ORIGIN:ID, as KCIDB shows it")
+            return text
 
     def __init__(self, name: str, options: Options, secrets: Secrets) -> None:
         self.name = name

@@ -193,6 +193,8 @@ def _place(url: str, group: str, project: str) -> Place:
     path = parts.path.strip("/").split("/")
     if not group and not project and len(path) >= 2:
         path, group, project = path[:-2], path[-2], path[-1]
+    if not group or not project:
+        raise ValueError("which project? Let url end in /GROUP/PROJECT, or set group and project")
     for what, text, pattern in (("group", group, f"~?{SLUG_PATTERN}"), ("project", project, SLUG_PATTERN)):
         if not re.fullmatch(pattern, text):
             raise ValueError(f"{what} has to be a name as in SQUAD's URLs, it is {text!r}: letters, digits and _ . -")

@@ -30,10 +30,11 @@ class OlderRuns:
     def begin(self) -> None:
         """Start, if anything is due."""
         try:
-            due = any(item.damage or item.next_try(self._spool.now()) == 0.0 for item in self._spool.items())
+            items = [one for one in self._spool.items() if one.damage or one.next_try(self._spool.now()) == 0.0]
         except OSError:  # told when there is something to be kept
             return
-        if due:
+        if items:
+            self._sender.load(entry.kind for item in items for entry in item.entries)
             self._thread = threading.Thread(target=self._send, name="lava submit older runs", daemon=True)
             self._thread.start()
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import random
 import shlex
 import threading
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.errors import ErrorInfo, LavaError, describe, first_line
+from pytest_lava.errors import ConfigurationError, ErrorInfo, LavaError, describe, first_line
 from pytest_lava.events import utc_now
 from pytest_lava.registry import Registry
 from pytest_lava.sinks.api import Parcel, Receipt, SinkBusy, SinkRefused
@@ -85,6 +86,14 @@ class Sender:
         self, spool: Spool, registry: Registry, secrets: FoundSecrets, tried: Callable[[Try], None] = lambda one: None
     ) -> None:
         self._spool, self._registry, self._secrets, self._tried = spool, registry, secrets, tried
+
+    def load(self, kinds: Iterable[str]) -> None:
+        """Import their drivers here and now: in a thread what libraries warn of at that would be a test's warning."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for kind in sorted({*kinds}):
+                with suppress(ConfigurationError, ImportError):  # told when something is sent
+                    self._registry.get("sink", kind)
 
     def send(self, item: Item, deadline: Deadline, *, tries: int = 1, at_once: bool = False) -> list[Outcome]:
         """Send to all sinks that are due, each at most ``tries`` times until the deadline; ``at_once``: all that wait.

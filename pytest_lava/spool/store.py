@@ -18,7 +18,7 @@ from typing import Any
 
 from pytest_lava.deadline import Deadline
 from pytest_lava.durably import place_file, sync_folder, sync_tree, write_file
-from pytest_lava.errors import ConfigurationError, InfrastructureError, LavaError, of_this_machine
+from pytest_lava.errors import NO_ROOM, ConfigurationError, InfrastructureError, LavaError, of_this_machine
 from pytest_lava.sinks.api import Results
 from pytest_lava.sinks.choosing import SinkChoice
 from pytest_lava.spool.item import DAMAGE, ITEM, PARCELS, STATE, VERSION, Item, State, files_of, read_item
@@ -97,11 +97,7 @@ class Spool:
                 if lock:
                     lock.release()
         except OSError as error:
-            raise of_this_machine(
-                f"the spool {self.folder} cannot be written ({error.strerror}): make room there, or choose another one "
-                "with --lava-spool",
-                error,
-            ) from None
+            raise self._unwritable(error) from None
 
     def settle(self, item: Item) -> Item:
         """Move it where it belongs now. Only who has its lock may. ``OSError``."""
@@ -118,22 +114,30 @@ class Spool:
     def retry(self, item: Item, names: Iterable[str] = ()) -> Item:
         """What failed is waiting again (of the sinks ``names``, or all), and what is waiting is due.
 
-        ``ConfigurationError`` if it is damaged, or if another process is sending it.
+        ``ConfigurationError`` if it is damaged, or if another process is sending it; ``InfrastructureError`` if the
+        spool cannot be written to.
         """
         if item.damage:
             raise ConfigurationError(f"{item.name} is damaged: {item.damage}; see what is in {item.folder}")
         with self._have(item):
-            for entry, state in item.states():
-                if state.status != "sent" and (not names or entry.name in names):
-                    item.write_state(entry, State(progress=state.progress, reason=state.reason, options=state.options))
-            return self.settle(item)
+            try:
+                for entry, state in item.states():
+                    if state.status != "sent" and (not names or entry.name in names):
+                        again = State(progress=state.progress, reason=state.reason, options=state.options)
+                        item.write_state(entry, again)
+                return self.settle(item)
+            except OSError as error:
+                raise self._unwritable(error) from None
 
     def drop(self, item: Item) -> None:
-        """Forget it. ``ConfigurationError`` if another process is sending it."""
+        """Forget it. Raises as ``retry`` does."""
         with self._have(item):
             gone = item.folder.with_name(f".{item.name}")
-            item.folder.rename(gone)  # whoever looks sees it whole or not at all
-            shutil.rmtree(gone)
+            try:
+                item.folder.rename(gone)  # whoever looks sees it whole or not at all
+                shutil.rmtree(gone)
+            except OSError as error:
+                raise self._unwritable(error) from None
 
     def prune(self, *, days: float = KEPT_DAYS, size: int = KEPT_BYTES) -> list[str]:
         """Remove the oldest of what was sent, beyond these limits; their names. Nothing else is ever removed."""
@@ -148,6 +152,11 @@ class Spool:
         return removed
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _unwritable(self, error: OSError) -> InfrastructureError:
+        what = "make room there" if error.errno in NO_ROOM else "mend that"
+        text = f"the spool {self.folder} cannot be written ({error.strerror}): {what}, or choose another one with "
+        return of_this_machine(f"{text}--lava-spool", error)
 
     def _known(self, uuid: str) -> list[Item]:
         folders = [path for place in _PLACES for path in sorted((self.folder / place).glob(f"[!.]*-{uuid}*"))]

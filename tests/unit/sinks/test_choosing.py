@@ -158,6 +158,12 @@ def test_mistakes_on_the_command_line(desk: Desk) -> None:
         "--submit: url=./plain: this is no folder",
         "--submit: url=file://nas/x: a file URL has no host: write file:///PATH, and mount what is on another machine",
     ]
+    said = desk.complaint("squad+https://h/g/p?build=a&build=b", "kcidb+https://h/?origin=Lab", "squad+https://h")
+    assert said.splitlines() == [
+        "--submit: build= is twice in squad+https://h/g/p: leave one",
+        "--submit: origin=Lab: an origin has small letters, digits and _ only, as KernelCI gave it to you",
+        "--submit: squad-h: which project? Let url end in /GROUP/PROJECT, or set group and project",
+    ]
 
 
 @pytest.mark.parametrize(

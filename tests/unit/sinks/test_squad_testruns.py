@@ -120,7 +120,8 @@ def test_place(given: dict[str, str], place: tuple[str, str, str]) -> None:
     "wrong, said",
     [
         ({"url": "squad"}, "url has to be"),
-        ({"url": "https://h/p"}, "group has to be a name"),
+        ({"url": "https://h/p"}, "which project"),
+        ({"url": "https://h/g p/p"}, "group has to be a name"),
         ({"url": "https://h/g/p[0]"}, "project has to be a name"),
         ({"url": "https://h/g/p", "build": "{kernal}"}, "did you mean {kernel}"),
         ({"url": "https://h/g/p", "biuld": "x"}, "biuld"),
