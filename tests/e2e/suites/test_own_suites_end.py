@@ -239,7 +239,8 @@ def test_a_kselftest_program_that_kills_the_board_costs_itself(face: Face, tmp_p
     found = face.results()["k"]
     assert {name: case["result"] for name, case in found.items()} == {
         "self.net.gro.sh": "skip", "self.net.harness.global.a": "pass", "self.net.harness": "pass",
-        "self.net.kills": "fail", "self.net.later": "pass", "self": "fail", "z": "pass",
+        "self.net.kills.a": "pass", "self.net.kills.test-2": "fail", "self.net.kills": "fail",
+        "self.net.later": "pass", "self": "fail", "z": "pass",
     }  # fmt: skip
     assert found["self"]["message"] == "1 of 4 programs failed"
     assert found["self.net.kills"]["attributes"]["error.class"] == "BoardEnded"

@@ -88,7 +88,7 @@ def test_no_suite(tmp_path: Path, text: str) -> None:
 def test_what_ships_is_valid() -> None:
     files = sorted(shipped("testsuites").glob("*.yaml"))
     assert [file.stem for file in files] == [
-        "boot", "cpu", "memory", "modules", "network", "rtc", "smoke", "storage", "stress",
+        "boot", "cpu", "kunit", "memory", "modules", "network", "rtc", "smoke", "storage", "stress",
     ]  # fmt: skip
     for file in files:
         (found,) = load(file)
