@@ -18,6 +18,7 @@ from pytest_lava.bisect.processes import Processes
 from pytest_lava.bisect.verdict import ABORT, SKIP, Build, Verdict, abort, judge, sentence, skip
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConfigurationError, ExitStatus, LavaError
+from pytest_lava.results.run_folders import RUNS, claimed
 
 __all__ = ["USAGE", "add_parsers", "bisect"]
 
@@ -86,7 +87,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--lab-retries", type=count, default=1, metavar="N",
         help="run pytest so many times again if the lab was at fault (default: 1)",
     )  # fmt: skip
-    add("--runs", type=Path, default=Path("lava-runs"), metavar="DIR", help="where runs go (default: lava-runs)")
+    add("--runs", type=Path, default=RUNS, metavar="DIR", help=f"where runs go (default: {RUNS})")
     add("pytest_args", nargs="+", metavar="PYTEST-ARGS", help="behind --: board, kernel and tests, as for pytest")
     parser.set_defaults(func=bisect)
 
@@ -161,20 +162,12 @@ class _Bisection:
     def _folder(self) -> Path:
         """A new run folder, named after the commit."""
         parent: Path = self._arguments.runs.absolute()
-        name = f"bisect-{self._commit.short}"
-        number = 1
-        while True:
-            folder = parent / (name if number == 1 else f"{name}~{number}")
-            try:
-                folder.mkdir(parents=True)
-            except FileExistsError:
-                number += 1
-            except OSError as error:
-                raise ConfigurationError(
-                    f"cannot make {folder}: {error.strerror}; give another place with --runs"
-                ) from None
-            else:
-                return folder
+        try:
+            return claimed(parent, f"bisect-{self._commit.short}")
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot make {error.filename}: {error.strerror}; give another place with --runs"
+            ) from None
 
     def _build(self, folder: Path) -> Verdict | None:
         """The verdict if there is nothing to test."""

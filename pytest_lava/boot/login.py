@@ -10,9 +10,10 @@ from contextlib import suppress
 from pytest_lava.boot.api import BootContext, Bootloader
 from pytest_lava.config.model import Login, Strict
 from pytest_lava.console.agent import AgentShell, AgentUnfit
-from pytest_lava.console.console import Console, Found
+from pytest_lava.console.console import Console
 from pytest_lava.console.kernel_records import excise
 from pytest_lava.console.marker import MarkerShell
+from pytest_lava.console.search import Found
 from pytest_lava.console.shell import Shell
 from pytest_lava.deadline import Deadline
 from pytest_lava.deploy.api import Deployment

@@ -14,8 +14,9 @@ from pytest_lava.boot.login import log_in
 from pytest_lava.boot.script import Script, fill
 from pytest_lava.boot.uboot_faults import boot_error, complaint
 from pytest_lava.config.model import Regex, Strict
-from pytest_lava.console.console import Console, Found
+from pytest_lava.console.console import Console
 from pytest_lava.console.files import Progress
+from pytest_lava.console.search import Found
 from pytest_lava.console.shell import Shell
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.deploy.api import Deployment

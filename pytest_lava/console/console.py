@@ -6,7 +6,6 @@ import math
 import re
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,13 +16,14 @@ from pytest_lava.console.findings import Findings
 from pytest_lava.console.incidents import Incident, ends_trace, evidence_of, incidents_of
 from pytest_lava.console.marks import Marks
 from pytest_lava.console.reading import LineReader
+from pytest_lava.console.search import Found, Search
 from pytest_lava.console.transport import Transport
 from pytest_lava.console.watch import Finding, FindingKind, Watch
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import NO_ROOM, ConsoleLost, InfrastructureError, KernelCrash, LogFull, Timeout, UnexpectedReset
 from pytest_lava.responsiveness import Responsiveness
 
-__all__ = ["Console", "Found"]
+__all__ = ["Console"]
 
 T = TypeVar("T")
 
@@ -32,17 +32,6 @@ _TRACE_SECONDS = 5.0  # seconds that a trace may take
 _TRACE = 65536  # bytes of a trace in an error
 _LOOK = 0.05  # seconds between two looks at a finding that is not sure yet
 _WHO = {"u-boot-hang": "U-Boot gave up"}  # patterns of what is no kernel
-_WINDOW = 4096  # no pattern of ours is longer, so no older byte is looked at twice
-
-
-@dataclass(frozen=True)
-class Found:
-    """A match: which of the patterns, and where in the console log."""
-
-    index: int
-    start: int
-    end: int
-    match: re.Match[bytes]
 
 
 class Console:
@@ -313,21 +302,7 @@ class Console:
 
         A pattern sees a window of 4096 bytes before the newest chunk, never the whole log again.
         """
-        first = max(self.boundary, start or 0)
-        scanned = first
-
-        def search() -> Found | None:
-            nonlocal scanned
-            base = max(first, scanned - _WINDOW)
-            data = self.read(base)
-            scanned = base + len(data)
-            best: Found | None = None
-            for number, pattern in enumerate(patterns):
-                match = pattern.search(data)
-                if match and (best is None or base + match.start() < best.start):
-                    best = Found(number, base + match.start(), base + match.end(), match)
-            return best
-
+        search = Search(self.read, patterns, max(self.boundary, start or 0))
         return self.wait(search, deadline, what=what, watched=watched)
 
     # -- inside -------------------------------------------------------------------------------------------------

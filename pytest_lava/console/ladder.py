@@ -13,9 +13,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pytest_lava.console.console import Console, Found
+from pytest_lava.console.console import Console
 from pytest_lava.console.kernel_records import RECORD
 from pytest_lava.console.readable import one_line
+from pytest_lava.console.search import Found
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import CommandTimeout, ConsoleLost, Hang, LavaError, PowerError, TestTimeout, Timeout
 from pytest_lava.responsiveness import Responsiveness, Step, Verdict

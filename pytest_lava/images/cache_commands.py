@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
     from pytest_lava.images.housekeeping import Holding
+
+from pytest_lava.told_times import minute
 
 __all__ = ["add_parsers", "ls", "prune", "verify"]
 
@@ -77,7 +78,7 @@ def _folder(arguments: argparse.Namespace) -> Path:
 
 
 def _told(holding: Holding) -> str:
-    used = time.strftime("%Y-%m-%d %H:%M", time.localtime(holding.used))
+    used = minute(holding.used)
     return f"{used}  {_size(holding.size):>9}  {holding.kind:<8} {holding.name}"
 
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_lava.console.console import Console, Found
+from pytest_lava.console.console import Console
+from pytest_lava.console.search import Found
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import Bug, InfrastructureError, JobError, LavaError, TestError, Timeout
 from pytest_lava.jobs.expecting import Expecting

@@ -20,7 +20,6 @@ class Failure:
     start: str
     seconds: float
     console: tuple[int, int]
-    console_log: str
 
     @property
     def reason(self) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +20,8 @@ from pytest_lava.lab.health_record import HealthJournal, history, remember
 from pytest_lava.lab.quarantine import find, quarantine, release
 from pytest_lava.lab.trouble import forget
 from pytest_lava.registry import Registry, plugin_manager
+from pytest_lava.results.run_folders import name_of_now, names
+from pytest_lava.told_times import minute
 
 __all__ = ["check_board", "conclude", "health"]
 
@@ -112,10 +112,10 @@ def _print_step(step: Step) -> None:
 def _history(boards: Sequence[str]) -> int:
     found = history(boards)
     for entry in found:
-        when = datetime.fromisoformat(entry.time).astimezone()
+        when = datetime.fromisoformat(entry.time)
         steps = ", ".join(f"{name} {took:.1f}" for name, took in (entry.steps or {}).items())
         told = "healthy" if entry.healthy else f"NOT healthy: {entry.why}"
-        print(f"{when:%Y-%m-%d %H:%M}  {entry.board:<16} {entry.seconds:6.1f} s  {told} ({steps})")
+        print(f"{minute(when)}  {entry.board:<16} {entry.seconds:6.1f} s  {told} ({steps})")
     if not found:
         print(f"no check of {', '.join(boards) or 'any board'} is recorded")
     return 0
@@ -123,9 +123,8 @@ def _history(boards: Sequence[str]) -> int:
 
 def _folder(parent: Path, board: str) -> Path:
     """A name that is not taken; made when the check begins."""
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-health-{board}"
-    names = (name if number == 1 else f"{name}~{number}" for number in itertools.count(1))
-    return next(folder for each in names if not (folder := parent.absolute() / each).exists())
+    found = names(parent.absolute(), name_of_now(f"health-{board}"))
+    return next(folder for folder in found if not folder.exists())
 
 
 def _short(folder: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_lava.arguments import seconds
+from pytest_lava.results.run_folders import RUNS
 
 __all__ = ["add_parsers"]
 
@@ -25,7 +26,7 @@ def add_parsers(subparsers: Any) -> None:
     add("--wait", type=seconds, default=0.0, metavar="SECONDS", help="wait so long for a board in use (default: 0)")
     add("--release", action="store_true", help="take a board that is healthy out of quarantine")
     add("--quarantine", action="store_true", help="put a board that is not healthy into quarantine")
-    add("--runs", type=Path, default=Path("lava-runs"), metavar="DIR", help="where it is recorded (default: lava-runs)")
+    add("--runs", type=Path, default=RUNS, metavar="DIR", help=f"where it is recorded (default: {RUNS})")
     add("--history", action="store_true", help="check nothing: list earlier checks, of BOARD or of all")
     parser.set_defaults(func=_health)
 

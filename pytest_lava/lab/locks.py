@@ -27,6 +27,7 @@ from pytest_lava.arguments import without_secret
 from pytest_lava.deadline import Deadline
 from pytest_lava.errors import BoardBusy, ConfigurationError, InfrastructureError
 from pytest_lava.events import EventLog
+from pytest_lava.told_times import minute
 
 __all__ = ["Holder", "ResourceLock", "acquire", "acquire_first", "canonical", "first_usable", "lock_folder"]
 
@@ -63,7 +64,7 @@ class Holder:
         with contextlib.suppress(ValueError):
             since = datetime.fromisoformat(self.since).astimezone()
             today = since.date() == datetime.now().astimezone().date()
-            parts.append(f"since {since:%H:%M}" if today else f"since {since:%Y-%m-%d %H:%M}")
+            parts.append(f"since {since:%H:%M}" if today else f"since {minute(since)}")
         if self.run:
             parts.append(self.run)
         return f"{self.user} ({', '.join(parts)})"

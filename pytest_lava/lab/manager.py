@@ -181,7 +181,6 @@ class BoardManager:
                 start=start,
                 seconds=monotonic() - t0,
                 console=(offset, board.console.end) if board else (0, 0),
-                console_log=board.console.log.name if board else "",
             )
             # a broken lab takes the board away from every kernel, a bad kernel only from itself
             alone = alone or (error.effect is Effect.BOARD and describe(error).blame.value == "job")

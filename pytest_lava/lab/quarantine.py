@@ -20,6 +20,7 @@ from pathlib import Path
 from pytest_lava.errors import InfrastructureError, first_line
 from pytest_lava.events import EventLog
 from pytest_lava.lab.locks import lock_folder
+from pytest_lava.told_times import minute
 
 __all__ = ["Quarantined", "find", "quarantine", "quarantine_folder", "quarantined", "release"]
 
@@ -41,7 +42,7 @@ class Quarantined:
         """One sentence, as errors and lists show it."""
         when = ""
         with contextlib.suppress(ValueError):
-            when = f" since {datetime.fromisoformat(self.since).astimezone():%Y-%m-%d %H:%M}"
+            when = f" since {minute(datetime.fromisoformat(self.since))}"
         return f"in quarantine{when}: {first_line(self.reason)}"
 
 

@@ -29,9 +29,7 @@ from pytest_lava.power.api import Guard, KeepsState, PowerContext
 from pytest_lava.stress.plan import REPORT, StressPlan, parse_limits
 from pytest_lava.transfer.api import Mode
 
-__all__ = ["BUNDLE_FORMATS", "Options", "make_plan"]
-
-BUNDLE_FORMATS = ("1.3", "1.5", "1.6", "1.7")
+__all__ = ["Options", "make_plan"]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import os
 import re
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_lava.plugin.named_files import jobs_named
+from pytest_lava.results.run_folders import LATEST, RUNS, claimed, name_of_now
 
 __all__ = ["begin", "choose", "remove_empty", "runs_tests"]
 
@@ -24,20 +24,13 @@ def choose(config: pytest.Config) -> Path:
         return _named_folder(config)
     named = [*(config.option.lava_board or ()), *(path.stem for path in jobs_named(config)), "none"]
     board = re.sub(r"[^\w.-]", "_", named[0])
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{board}"
+    name = name_of_now(board)
     # without a configuration file pytest guesses, and `--kernel /boot/vmlinuz` makes it guess the root folder
-    parent = (config.rootpath if config.inipath else Path(config.invocation_params.dir)) / "lava-runs"
-    for number in itertools.count(2):
-        folder = parent / name
-        try:
-            if runs_tests(config):
-                folder.mkdir(parents=True)  # ours from now on: another run may start in the same second
-            return folder
-        except FileExistsError:
-            name = f"{name.partition('~')[0]}~{number}"
-        except OSError as error:
-            raise _cannot_make(folder, error) from None
-    raise AssertionError
+    parent = (config.rootpath if config.inipath else Path(config.invocation_params.dir)) / RUNS
+    try:
+        return claimed(parent, name) if runs_tests(config) else parent / name
+    except OSError as error:
+        raise _cannot_make(parent / name, error) from None
 
 
 def _named_folder(config: pytest.Config) -> Path:
@@ -65,7 +58,7 @@ def remove_empty(folder: Path) -> None:
     """A run folder that was not needed, and ``lava-runs`` if it is empty too."""
     with contextlib.suppress(OSError):
         folder.rmdir()
-        if folder.parent.name == "lava-runs":
+        if folder.parent.name == RUNS.name:
             folder.parent.rmdir()
 
 
@@ -83,7 +76,7 @@ def begin(folder: Path, *, named: bool) -> Callable[[], None]:
     except OSError as error:
         raise _cannot_make(folder, error) from None
     if not named:
-        _link(folder.parent / "latest", folder.name)
+        _link(folder.parent / LATEST.name, folder.name)
     return _occupy(folder)
 
 

@@ -69,10 +69,6 @@ class Qmp:
                 raise _gone("getfd") from error
             self._answer("getfd", number, deadline)
 
-    def human(self, command: str, deadline: Deadline) -> str:
-        """Run a command of the human monitor (``savevm``, ``info registers``) and return what it prints."""
-        return str(self.execute("human-monitor-command", deadline, command_line=command))
-
     def reset(self, deadline: Deadline) -> None:
         """Press the reset button."""
         self.execute("system_reset", deadline)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.results.journal import Line, journals, read
+from pytest_lava.results.run_folders import LATEST
 
 if TYPE_CHECKING:
     import argparse
 
 __all__ = ["add_parsers", "bundle_command", "junit_command", "spelled_out"]
 
-_LATEST = Path("lava-runs/latest")
 _VERBS = ("write", "validate", "upgrade", "merge", "show")
 _AGAIN = "Write the {} of a run again, from its journal and logs: after a kill -9, or in another version."
 
@@ -58,8 +58,8 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     junit.set_defaults(func=junit_command)
     for parser, name in ((bundle, "bundle.json"), (junit, "junit.xml")):
         parser.add_argument(
-            "journal", nargs="*", type=Path, metavar="JOURNAL", default=[_LATEST],
-            help=f"journal file or run folder (default: {_LATEST})",
+            "journal", nargs="*", type=Path, metavar="JOURNAL", default=[LATEST],
+            help=f"journal file or run folder (default: {LATEST})",
         )  # fmt: skip
         parser.add_argument("--output", type=Path, metavar="PATH", help=f"default: {name} beside it; - for stdout")
 

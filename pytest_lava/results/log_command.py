@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_lava.results.run_folders import LATEST
+
 if TYPE_CHECKING:
     import argparse
 
 __all__ = ["add_parsers", "log_command"]
 
-_LATEST = Path("lava-runs/latest")
 _COLOURS = {"warning": "\x1b[33m", "error": "\x1b[31m", "input": "\x1b[36m", "console": "\x1b[2m"}
 
 
@@ -23,7 +24,7 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "log", help=text, description="Show the event log of a run as text: what was done, when, and how long it took."
     )
     parser.add_argument(
-        "folder", nargs="?", type=Path, default=_LATEST, metavar="RUNFOLDER", help=f"a run folder (default: {_LATEST})"
+        "folder", nargs="?", type=Path, default=LATEST, metavar="RUNFOLDER", help=f"a run folder (default: {LATEST})"
     )
     parser.add_argument("--console", action="store_true", help="with the serial log between, each line behind a |")
     parser.add_argument("--board", metavar="NAME", help="what concerns this board alone")

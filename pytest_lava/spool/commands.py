@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_lava.errors import ConfigurationError, ExitStatus
+from pytest_lava.results.run_folders import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parsers"]
 
-_LATEST = Path("lava-runs/latest")
 _WAIT = 120.0  # seconds for each item
 _TRIES = 5
 _LOOK = 30.0  # seconds after which --watch looks for new items
@@ -34,7 +34,7 @@ def add_parsers(subparsers: Any) -> None:
         "submit", help="send the results of a run, or all that is waiting in the spool",
         description="Send the results of a run to where it was to submit them (or to --to), or all that is waiting.",
     )  # fmt: skip
-    submit.add_argument("folder", nargs="?", type=Path, metavar="RUNFOLDER", help=f"a run folder (default: {_LATEST})")
+    submit.add_argument("folder", nargs="?", type=Path, metavar="RUNFOLDER", help=f"a run folder (default: {LATEST})")
     submit.add_argument("--all", action="store_true", help="send everything that is waiting in the spool")
     submit.add_argument("--watch", action="store_true", help="send what is due, and go on until interrupted")
     submit.add_argument(
@@ -98,7 +98,7 @@ def _added(args: argparse.Namespace, spool: Spool, secrets: FoundSecrets) -> lis
     registry = Registry(plugin_manager())
     chooser = SinkChooser(Settings(settings_files(Path.cwd())), registry, secrets, Path.cwd(), "--to")
     choices = chooser.choose(args.to)
-    results, stored = results_of(args.folder or _LATEST)
+    results, stored = results_of(args.folder or LATEST)
     if not choices:
         choices = tuple(made_from(one, registry, secrets) for one in stored)
     if not choices:
@@ -151,7 +151,7 @@ def _status(outcomes: Iterable[Outcome], spool: Spool) -> int:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from pytest_lava.spool.telling import ago
+    from pytest_lava.told_times import ago
 
     spool, _ = _spool(args)
     for place in ("new", "failed", *(["sent"] if getattr(args, "sent", False) else [])):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from pytest_lava.spool.item import Item
 from pytest_lava.spool.sending import Outcome
 from pytest_lava.spool.store import default_folder
+from pytest_lava.told_times import roughly
 
-__all__ = ["ago", "command", "line", "refused_command", "waiting_command"]
+__all__ = ["command", "line", "refused_command", "waiting_command"]
 
 
 def line(outcome: Outcome) -> str:
@@ -18,7 +19,7 @@ def line(outcome: Outcome) -> str:
     if outcome.status == "sent":
         return f"{outcome.sink}: {outcome.where}" if outcome.where else outcome.sink
     reason = outcome.reason or f"{outcome.where} was not tried yet"
-    later = f" (due in {_seconds(outcome.pause)})" if outcome.status == "waiting" and outcome.pause >= 1 else ""
+    later = f" (due in {roughly(outcome.pause)})" if outcome.status == "waiting" and outcome.pause >= 1 else ""
     return f"{outcome.sink}: {reason}{later}"
 
 
@@ -37,16 +38,3 @@ def command(words: str, folder: Path) -> str:
     """A command line of ours, for this spool."""
     where = "" if folder == default_folder() else f" --lava-spool {shlex.quote(str(folder))}"
     return f"pytest-lava {words}{where}"
-
-
-def ago(seconds: float) -> str:
-    """An age, roughly."""
-    return f"{_seconds(max(0.0, seconds))} ago"
-
-
-def _seconds(seconds: float) -> str:
-    steps: Sequence[tuple[float, str]] = ((86400, "d"), (3600, "h"), (60, "min"))
-    for size, unit in steps:
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

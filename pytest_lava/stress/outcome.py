@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pytest_lava.errors import LavaError
+from pytest_lava.told_times import told_seconds
 
-__all__ = ["Cause", "Outcome", "Pulse", "told_seconds"]
+__all__ = ["Cause", "Outcome", "Pulse"]
 
 
 class Cause(StrEnum):
@@ -85,13 +86,3 @@ class Outcome:
         if pulse.uptime is not None:
             found["stress.last_uptime"] = pulse.uptime
         return found
-
-
-def told_seconds(seconds: float) -> str:
-    """``1 h 02 min 10.3 s``, without what is zero in front."""
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min {rest / 10:04.1f} s"
-    return f"{minutes} min {rest / 10:04.1f} s" if minutes else f"{rest / 10:.1f} s"

@@ -10,8 +10,9 @@ from pytest_lava.console.bytelog import moment
 from pytest_lava.console.console import Console
 from pytest_lava.deadline import Deadline, monotonic
 from pytest_lava.errors import ConsoleLost, Hang, KernelCrash, LavaError, UnexpectedReset, first_line
-from pytest_lava.stress.outcome import Cause, Outcome, told_seconds
+from pytest_lava.stress.outcome import Cause, Outcome
 from pytest_lava.stress.plan import Limits
+from pytest_lava.told_times import told_seconds
 
 __all__ = ["repeated"]
 

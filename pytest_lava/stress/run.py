@@ -29,9 +29,10 @@ from pytest_lava.errors import (
 )
 from pytest_lava.responsiveness import Responsiveness, Verdict
 from pytest_lava.stress.load import Load, Marker
-from pytest_lava.stress.outcome import Cause, Outcome, Pulse, told_seconds
+from pytest_lava.stress.outcome import Cause, Outcome, Pulse
 from pytest_lava.stress.plan import Limits
 from pytest_lava.stress.pulse import CommandPulse, Pulses
+from pytest_lava.told_times import told_seconds
 
 __all__ = ["Pace", "stress"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_lava.deadline import Deadline, monotonic
-from pytest_lava.stress.outcome import told_seconds
+from pytest_lava.told_times import told_seconds
 
 if TYPE_CHECKING:
     from pytest_lava.plugin.run import Run

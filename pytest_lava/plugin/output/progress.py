@@ -12,6 +12,7 @@ import pytest
 
 from pytest_lava.console.files import Progress
 from pytest_lava.deadline import monotonic
+from pytest_lava.told_times import left
 
 __all__ = ["ProgressLine", "told"]
 
@@ -63,9 +64,7 @@ class ProgressLine:
 def told(what: str, done: int, total: int, seconds: float) -> str:
     """``put vmlinuz: 43 % of 12.0 MB, 11 KB/s, 9 min 20 s left``."""
     rate = done / seconds
-    left = round((total - done) / rate) if rate else 0
-    minutes = f"{left // 60} min " if left >= 60 else ""
-    wait = f", {minutes}{left % 60} s left" if rate else ""
+    wait = f", {left((total - done) / rate)} left" if rate else ""
     return f"{what}: {100 * done // total} % of {_size(total)}, {_size(rate)}/s{wait}"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_lava.results.text import plain
+from pytest_lava.told_times import column
 
 __all__ = ["counted", "sizes", "table"]
 
@@ -88,8 +89,7 @@ def _seconds(duration: str) -> str:
     if not found:
         return _line(duration)
     days, seconds, micro = (int(group) for group in found.groups())
-    whole = days * 86_400 + seconds
-    return f"{whole + micro / 1e6:.2f} s" if whole < 60 else f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+    return column(days * 86_400 + seconds + micro / 1e6)
 
 
 def _line(text: str) -> str:

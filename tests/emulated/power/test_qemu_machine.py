@@ -17,6 +17,7 @@ from pytest_lava.events import EventLog
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.power.api import PowerContext
 from pytest_lava.power.qemu import QemuMachine
+from pytest_lava.power.qmp import Qmp
 
 pytestmark = pytest.mark.emulated
 
@@ -55,6 +56,11 @@ def quiet(context: PowerContext) -> Iterator[QemuMachine]:
 
 def soon() -> Deadline:
     return Deadline.after(20)
+
+
+def human(qmp: Qmp, command: str) -> str:
+    """What a command of the human monitor prints."""
+    return str(qmp.execute("human-monitor-command", soon(), command_line=command))
 
 
 def read_until(fd: int, word: bytes) -> bytes:
@@ -118,7 +124,7 @@ def test_pause_resume_reset_break(board: QemuMachine) -> None:
     board.pause(soon())
     assert board.qmp.execute("query-status", soon())["status"] == "paused"
     board.resume(soon())
-    assert board.qmp.human("info status", soon()).strip() == "VM status: running"
+    assert human(board.qmp, "info status").strip() == "VM status: running"
     pid = board.pid
     board.reset(soon())
     read_until(console.fileno(), b"SeaBIOS")
@@ -165,7 +171,7 @@ def test_relative_paths_start_at_the_board_file(quiet: QemuMachine, tmp_path: Pa
     (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
     quiet.insert(["-drive", "file=disk.img,if=virtio,format=raw,snapshot=on"])
     quiet.on(soon())
-    assert "disk.img" in quiet.qmp.human("info block", soon())
+    assert "disk.img" in human(quiet.qmp, "info block")
 
 
 def test_spam_on_stderr_does_not_stop_it(board: QemuMachine) -> None:
@@ -196,6 +202,7 @@ from pytest_lava.events import EventLog
 from pytest_lava.lab.guardian import Guardian
 from pytest_lava.power.api import PowerContext
 from pytest_lava.power.qemu import QemuMachine
+from pytest_lava.power.qmp import Qmp
 options = QemuMachine.Options(binary="qemu-system-x86_64", machine="pc", memory="64M")
 board = QemuMachine(options, PowerContext("emu", Path("/"), Guardian(), EventLog()))
 if sys.argv[1] == "thread":

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pytest_lava.errors import ConfigurationError
-from pytest_lava.stress.outcome import Cause, Outcome, Pulse, told_seconds
+from pytest_lava.stress.outcome import Cause, Outcome, Pulse
 from pytest_lava.stress.plan import Limits, parse_limits
 
 
@@ -34,14 +34,6 @@ def test_what_is_no_time(text: str) -> None:
 def test_what_is_no_number_of_iterations(iterations: int) -> None:
     with pytest.raises(ConfigurationError, match=r"^--stress-iterations .*whole number"):
         parse_limits(None, iterations)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.04, "0.0 s"), (59.96, "1 min 00.0 s"), (61.26, "1 min 01.3 s"), (3730.3, "1 h 02 min 10.3 s")],
-)
-def test_told_seconds(seconds: float, text: str) -> None:
-    assert told_seconds(seconds) == text
 
 
 def test_an_outcome_as_text_and_as_properties() -> None:
