@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -43,39 +45,59 @@ def command(*words: object, cwd: Path | None = None) -> str:
     return done.stdout
 
 
-def venv(*requirements: str) -> Path:
-    """A virtual environment with these requirements, made at its first use."""
-    key = hashlib.sha256(repr((sys.version, requirements)).encode()).hexdigest()[:12]
-    folder = VENVS / f"{requirements[0] if requirements else 'empty'}-{key}"
-    if not (folder / "complete").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        command(sys.executable, "-m", "venv", folder)
-        if requirements:
-            command(folder / "bin/pip", "install", "-q", *requirements)
-        (folder / "complete").touch()
-    return folder
+def pip(python: Path, *words: object) -> None:
+    """By the pip that runs here: one of each environment's own takes seconds to be put there."""
+    command(sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", *words)
+
+
+def venv(name: str, requirements: Sequence[object], key: object) -> tuple[Path, bool]:
+    """Python of the virtual environment for this key, and whether it was made now, with these requirements."""
+    folder = VENVS / f"{name}-{hashlib.sha256(repr((sys.version, key)).encode()).hexdigest()[:12]}"
+    python, complete = folder / "bin/python", folder / "complete"
+    if complete.exists():
+        return python, False
+    shutil.rmtree(folder, ignore_errors=True)
+    command(sys.executable, "-m", "venv", "--without-pip", folder)
+    pip(python, "install", "-q", "--no-compile", *requirements)
+    complete.touch()
+    return python, True
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip = venv("hatchling") / "bin/pip"
-    command(pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, CHECKOUT)
+    python, _ = venv("hatchling", ["hatchling"], "")
+    command(python, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=CHECKOUT)
     (found,) = folder.glob("pytest_lava-*.whl")
     return found
 
 
-def with_wheel(wheel: Path, *requirements: str) -> Path:
-    """The ``bin`` folder of an environment that has the wheel, too."""
-    programs = venv(*requirements) / "bin"
-    command(programs / "pip", "install", "-q", wheel)
-    command(programs / "pip", "install", "-q", "--no-deps", "--force-reinstall", wheel)
-    return programs
+Install = Callable[..., Path]
 
 
-def test_the_wheel_alone(face: Face, wheel: Path) -> None:
-    programs = with_wheel(wheel)
+@pytest.fixture(scope="session")
+def install(wheel: Path) -> Install:
+    """Gives the ``bin`` folder of an environment that has some requirements, and the wheel with all that it needs."""
+    done: dict[tuple[str, ...], Path] = {}
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        lines = archive.read(metadata).decode().splitlines()
+    needs = [line for line in lines if line.startswith("Requires-Dist: ") and "extra ==" not in line]
+
+    def give(*requirements: str) -> Path:
+        if requirements not in done:
+            python, new = venv("-".join(requirements[:1]) or "alone", [*requirements, wheel], (requirements, needs))
+            if not new:
+                pip(python, "install", "-q", "--no-compile", "--no-deps", "--force-reinstall", wheel)
+            done[requirements] = python.parent
+        return done[requirements]
+
+    return give
+
+
+def test_the_wheel_alone(face: Face, install: Install) -> None:
+    programs = install()
     command(programs / "pytest", "--board=localhost", "--command", "true", cwd=face.path)
     assert face.results()["true"]["true"]["result"] == "pass"
     face.check_bundle()
@@ -84,15 +106,15 @@ def test_the_wheel_alone(face: Face, wheel: Path) -> None:
     assert "boards" in command(programs / "pytest-lava", "--help", cwd=face.path)
 
 
-def test_the_shipped_tests_run_from_a_venv_inside_the_project(face: Face, wheel: Path) -> None:
-    (face.path / ".venv").symlink_to(with_wheel(wheel).parent)
+def test_the_shipped_tests_run_from_a_venv_inside_the_project(face: Face, install: Install) -> None:
+    (face.path / ".venv").symlink_to(install().parent)
     (face.path / "pytest.ini").write_text("[pytest]\n")
     said = command(face.path / ".venv/bin/pytest", "--board=localhost", cwd=face.path)
     assert "test_smoke.py" in said
 
 
-def test_beside_many_plugins(face: Face, wheel: Path) -> None:
-    pytest_ = with_wheel(wheel, *MANY) / "pytest"
+def test_beside_many_plugins(face: Face, install: Install) -> None:
+    pytest_ = install(*MANY) / "pytest"
     face.write(test_it=TEST)
     said = command(pytest_, "--help", cwd=face.path)
     assert all(option in said for option in ("--board", "--cov", "--reruns", "--count", "--benchmark-only", "--html"))
@@ -108,8 +130,8 @@ def test_beside_many_plugins(face: Face, wheel: Path) -> None:
     face.check_bundle()
 
 
-def test_a_dead_board_is_not_tried_again_for_each_rerun(face: Face, wheel: Path) -> None:
-    pytest_ = with_wheel(wheel, *MANY) / "pytest"
+def test_a_dead_board_is_not_tried_again_for_each_rerun(face: Face, install: Install) -> None:
+    pytest_ = install(*MANY) / "pytest"
     face.board("dead", 'extends = "localhost"\nconsole = "exec:sleep 60"\n[timeouts]\nkernel = 0.5\nlogin = 0.5\n')
     face.write(test_it=TEST)
     done = subprocess.run([pytest_, "--board=dead", "test_it.py", "--reruns=2"], cwd=face.path, check=False)
@@ -118,8 +140,8 @@ def test_a_dead_board_is_not_tried_again_for_each_rerun(face: Face, wheel: Path)
     face.check_bundle()
 
 
-def test_two_boards_shuffled_by_randomly_are_deployed_once_each(face: Face, wheel: Path) -> None:
-    pytest_ = with_wheel(wheel, *MANY) / "pytest"
+def test_two_boards_shuffled_by_randomly_are_deployed_once_each(face: Face, install: Install) -> None:
+    pytest_ = install(*MANY) / "pytest"
     for name in ("one", "two"):
         face.board(name, 'extends = "localhost"')
     face.write(test_it=TEST, test_other=TEST)
@@ -133,9 +155,9 @@ def test_two_boards_shuffled_by_randomly_are_deployed_once_each(face: Face, whee
     ids=["labgrid", "pytest-embedded"],
 )
 def test_beside_plugins_that_clash_elsewhere(
-    face: Face, wheel: Path, requirements: tuple[str, ...], option: str
+    face: Face, install: Install, requirements: tuple[str, ...], option: str
 ) -> None:
-    pytest_ = with_wheel(wheel, *requirements) / "pytest"
+    pytest_ = install(*requirements) / "pytest"
     said = command(pytest_, "--help", cwd=face.path)
     assert "--board" in said
     assert option in said

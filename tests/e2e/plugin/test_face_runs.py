@@ -95,31 +95,7 @@ def mixed(face: Face) -> pytest.RunResult:
     return result
 
 
-def test_each_outcome_reads_the_same_everywhere(face: Face, mixed: pytest.RunResult) -> None:
-    cases = face.results()["test-mixed.py"]
-    assert face.results()["test-mixed.py-host"]["test_plain"]["result"] == "pass"
-    assert {name: case["result"] for name, case in cases.items()} == {
-        "test_passes": "pass", "test_fails": "fail", "test_checks": "fail", "test_skipped": "skip",
-        "test_xfails": "skip", "test_error": "fail", "test_too_long": "fail",
-    }  # fmt: skip
-    assert cases["test_too_long"]["attributes"]["error.class"] == "CommandTimeout"
-    junit = face.junit()
-    tags = {"fail": "failure", "skip": "skipped"}
-    for name, case in cases.items():
-        found = junit[f"test_mixed::{name}"]
-        expected = tags.get(case["result"])
-        assert [one.tag for one in found if one.tag in ("failure", "error", "skipped")] == (
-            [expected] if expected else []
-        )
-        assert properties(found)["board"] == "localhost"
-    assert cases["test_xfails"]["message"] == junit["test_mixed::test_xfails"].find("skipped").get("message") == "known"
-    assert junit["test_mixed::test_skipped"].find("skipped").text.endswith("test_mixed.py:6: Skipped: not today")
-    lava = face.results()["lava"]
-    assert {"wait", "power", "boot", "job"} <= set(lava)
-    assert {case["result"] for case in lava.values()} == {"pass"}
-
-
-def test_reports_say_what_happened_and_hide_our_own_frames(mixed: pytest.RunResult) -> None:
+def says_what_happened_and_hides_our_own_frames(mixed: pytest.RunResult) -> None:
     mixed.stdout.fnmatch_lines(
         [
             "board: localhost (a shell on this machine)",
@@ -141,6 +117,43 @@ def test_reports_say_what_happened_and_hide_our_own_frames(mixed: pytest.RunResu
     )
     mixed.stdout.no_fnmatch_line("*pytest_lava/*.py*")
     mixed.stdout.no_fnmatch_line("*root cause*")
+
+
+def page_has_board_console_link_and_excerpt(face: Face) -> None:
+    page = (face.latest / "report.html").read_text()
+    assert "pytest-lava: localhost" in page
+    assert page.count("col-board") >= 10
+    links = set(re.findall(r"console/[\w.-]+\.log", page))
+    assert len(links) == 8  # all but the skipped and the plain one
+    assert all((face.latest / link).is_file() for link in links)
+    assert "Console of localhost" in page
+    assert "(&#x27;" not in page, "a skip is no Python tuple"
+
+
+def test_each_outcome_reads_the_same_everywhere(face: Face, mixed: pytest.RunResult) -> None:
+    says_what_happened_and_hides_our_own_frames(mixed)
+    page_has_board_console_link_and_excerpt(face)
+    cases = face.results()["test-mixed.py"]
+    assert face.results()["test-mixed.py-host"]["test_plain"]["result"] == "pass"
+    assert {name: case["result"] for name, case in cases.items()} == {
+        "test_passes": "pass", "test_fails": "fail", "test_checks": "fail", "test_skipped": "skip",
+        "test_xfails": "skip", "test_error": "fail", "test_too_long": "fail",
+    }  # fmt: skip
+    assert cases["test_too_long"]["attributes"]["error.class"] == "CommandTimeout"
+    junit = face.junit()
+    tags = {"fail": "failure", "skip": "skipped"}
+    for name, case in cases.items():
+        found = junit[f"test_mixed::{name}"]
+        expected = tags.get(case["result"])
+        assert [one.tag for one in found if one.tag in ("failure", "error", "skipped")] == (
+            [expected] if expected else []
+        )
+        assert properties(found)["board"] == "localhost"
+    assert cases["test_xfails"]["message"] == junit["test_mixed::test_xfails"].find("skipped").get("message") == "known"
+    assert junit["test_mixed::test_skipped"].find("skipped").text.endswith("test_mixed.py:6: Skipped: not today")
+    lava = face.results()["lava"]
+    assert {"wait", "power", "boot", "job"} <= set(lava)
+    assert {case["result"] for case in lava.values()} == {"pass"}
 
 
 def test_the_console_of_a_board_that_died_begins_with_its_test(face: Face) -> None:
@@ -171,17 +184,6 @@ def test_what_an_error_comes_from_is_no_part_of_its_report(face: Face) -> None:
     )
     result.stdout.no_fnmatch_line("*pytest_lava/*.py*")
     result.stdout.no_fnmatch_line("*direct cause*")
-
-
-def test_the_html_report_has_board_console_link_and_excerpt(face: Face, mixed: pytest.RunResult) -> None:
-    page = (face.latest / "report.html").read_text()
-    assert "pytest-lava: localhost" in page
-    assert page.count("col-board") >= 10
-    links = set(re.findall(r"console/[\w.-]+\.log", page))
-    assert len(links) == 8  # all but the skipped and the plain one
-    assert all((face.latest / link).is_file() for link in links)
-    assert "Console of localhost" in page
-    assert "(&#x27;" not in page, "a skip is no Python tuple"
 
 
 def test_pytests_own_junit_file_has_our_properties(face: Face) -> None:
