@@ -31,6 +31,7 @@ from pytest_lava.errors import (
 )
 from pytest_lava.events import EventLog
 from pytest_lava.images.shelf import Shelf
+from pytest_lava.plugin.reporting.slices import readable
 from pytest_lava.registry import Registry
 
 LOCAL = "extends = 'localhost'\n"
@@ -63,6 +64,17 @@ def test_from_off_to_shell_and_back(tmp_path: Path) -> None:
     assert descriptors() <= before
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("console ")]
     board.close()
+
+
+@pytest.mark.parametrize("protocol", ["agent", "marker"])
+def test_people_are_not_shown_how_a_shell_was_taken_over(tmp_path: Path, protocol: str) -> None:
+    text = f"{LOCAL}console = 'exec:sh -c \"stty echo; echo Welcome; exec sh -i\"'\n[login]\nprotocol = '{protocol}'\n"
+    with open_board(tmp_path, "b", text) as board:
+        board.shell.run("echo hello")
+        whole = board.console.text(0).replace("\r", "")
+        shown = [line for line in readable(board, 0).splitlines() if line not in ("# ", "$ ")]
+    assert "unalias" in whole
+    assert shown == ["Welcome", "$ echo hello", "hello"]
 
 
 def test_shell_that_died_is_recovered(tmp_path: Path) -> None:
