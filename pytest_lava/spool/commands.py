@@ -154,6 +154,8 @@ def _list(args: argparse.Namespace) -> int:
     from pytest_lava.told_times import ago
 
     spool, _ = _spool(args)
+    if not spool.items("new") and not spool.items("failed"):
+        print("nothing is waiting, nothing has failed")
     for place in ("new", "failed", *(["sent"] if getattr(args, "sent", False) else [])):
         for item in spool.items(place):
             if item.damage:
