@@ -37,13 +37,15 @@ _DEFINE = 5.0
 _MANY = 64 << 20  # bytes that all commands of a batch may write
 
 _TTY = "raw -echo isig"
+# what stands in the way: aliases, zsh's own language, an IFS, and functions that a profile has put in place of tools
+_PLAIN = '\\unalias -a;[ "${ZSH_VERSION-}" ]&&emulate sh;\\unset IFS;\\unset -f stty sed echo printf;'
 # how a shell takes all lines up to a dot: by a program that reads many bytes at a time, or where there is none, itself
 _BY_SED = "__a=$(\\sed -n '/^\\.$/q;p')"
 _BY_SHELL = '__a= __n="$(\\printf "\\nx")";while IFS= read -r __i&&[ "$__i" != . ];do __a=$__a${__a:+${__n%x}}$__i;done'
 _UNFIT = {
     "-": "its tty cannot be set: there is no stty, or it is no tty",
     "!": "no folder can be written, or there is no space left (/dev/shm, /run, /tmp): mount a tmpfs on /run",
-    "?": "it lacks head",
+    "?": "there is no head in its PATH, or it is a restricted shell",
 }
 
 
@@ -138,8 +140,8 @@ class AgentShell(Interactive):
         # One line, so that a loop of ours that an earlier run left behind takes it as well. The script ends with a line
         # of its own: a Ctrl-D would need a tty in canonical mode. After && the loop's commands could not use set -e.
         loader = (
-            f"\\unalias -a;__o='{_TTY}';\\stty $__o 2>&-&&__x=+||__x=-;\\echo @{{marker}};{reader};"
-            f'if [ ${{#__a}} = {len(body)} ];then eval "$__a";__loop;else \\echo @{left}""{right}"~";fi\n'
+            f"{_PLAIN}__o='{_TTY}';\\stty $__o 2>&-&&__x=+||__x=-;\\echo @{{marker}};{reader};"
+            f'if [ ${{#__a}} = {len(body)} ];then \\eval "$__a";__loop;else \\echo @{left}""{right}"~";fi\n'
         )
         start = self._console.end
         self._asking.await_marker(loader, deadline.at_most(AT_PROMPT))

@@ -20,6 +20,9 @@
 # Frames go out by echo: every shell has it built in (mksh has no printf). echo x tells whether there is space left, and
 # true gives that space back for the next command (dash ended its loop if a redirection of the special builtin : failed).
 set +m 2>/dev/null; set +aCefuvx; unset IFS HISTFILE; trap : INT QUIT
+# what a user's profile may have put in place of the tools, and bash's options of patterns
+unset -f head rm cksum wc md5sum tee cat kill
+shopt -u failglob nullglob nocasematch xpg_echo 2>/dev/null
 __nl='
 '
 __id= __ty=
