@@ -23,7 +23,7 @@ demo: .venv/.stamp-demo
 # More workers than the two processors that are enough: tests wait for processes and boards, those of the units most.
 test: .venv/.stamp-test
 	@scripts/setup-host test
-	@$(MAKE) --no-print-directory -j 2 boards squad check
+	@$(MAKE) --no-print-directory -j 3 boards squad check
 	@echo 'running the unit and contract tests ...'
 	@scripts/run-tests -n 4 tests/unit tests/contract
 	@echo 'running the tests on emulated boards and of whole runs ...'

@@ -120,10 +120,11 @@ def test_selection(face: Face) -> None:
     script(face, "list.txt", "yes: true\nno: false\n")
     script(face, "good.sh", "exit 0\n")
     arguments = "good.sh", "--command-file=list.txt", "--board=localhost"
-    face.run(*arguments, "-k", "list and yes", passed=1)
+    face.here(*arguments, "-k", "list and yes", "--co", "-q").stdout.fnmatch_lines(["list.txt::yes*", "*1/3 tests*"])
     face.run(*arguments, passed=2, failed=1)
     face.run(*arguments, "--lf", failed=1)
-    face.run(*arguments, "--deselect", "list.txt::no[localhost]", passed=2)
+    given = face.here(*arguments, "--deselect", "list.txt::no[localhost]", "--co", "-q")
+    given.stdout.fnmatch_lines(["*2/3 tests collected*"])
     face.run(*arguments, "-n2", passed=2, failed=1)
 
 

@@ -127,7 +127,7 @@ def test_one_kernel_boots_and_one_does_not(face: Face) -> None:
     with bad.open("r+b") as file:  # its header is that of a kernel, what it unpacks is not
         file.seek(200_000)
         file.write(b"\xcc" * 2_000_000)
-    face.board("quick", 'extends = "qemu-x86_64"\n[timeouts]\nkernel = 4\nlogin = 4\n')
+    face.board("quick", 'extends = "qemu-x86_64"\n[timeouts]\nkernel = 6\nlogin = 6\n')
     face.write(test_it=PLAIN)
     result = face.run(
         "--board=quick", f"--kernel={bad},initrd={initrd}", f"--kernel={good},initrd={initrd}", "test_it.py"

@@ -92,8 +92,9 @@ def test_panic_while_output_is_sent(
     shell = shell_of(board, kind)
     shell.check("head -c 1000000 /dev/zero | tr '\\0' x >/tmp/big", timeout=120)
     start = board.console.end
+    soon = f"(usleep 500000; {CRASH}) >/dev/null 2>&1 &"  # its output is sent when the command has ended
     seconds, _ = until_verdict(
-        board, lambda: shell.run(f"{LATER} for i in 1 2 3 4 5; do cat /tmp/big; done", timeout=60)
+        board, lambda: shell.run(f"for i in 1 2 3 4 5; do cat /tmp/big; done; {soon}", timeout=60)
     )
     assert b"x" * 1000 in board.console.read(start)
     record_property("seconds", seconds)
