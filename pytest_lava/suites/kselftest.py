@@ -20,8 +20,8 @@ __all__ = ["KselftestTree", "explained", "list_command"]
 _PROGRAM = re.compile(r"[\w./+-]+:[^\s:]+")
 _SETTING = re.compile(r"(?P<collection>[\w./+-]+)/settings:timeout=(?P<seconds>\d{1,9})\s*")
 _TAKES_LIMIT = "run_kselftest.sh takes a limit"
-#: the runner writes what programs say to this name. Without udev it is not there: a file of that name would take it all
-_STDOUT = "{ test -e /dev/stdout || ln -s /proc/self/fd/1 /dev/stdout; }"
+#: the runner writes what programs say to this name. Without udev it is not there, and a file of that name takes it all
+_STDOUT = "{ test -h /dev/stdout || test -c /dev/stdout || ln -sf /proc/self/fd/1 /dev/stdout || :; }"
 _DEFAULT = 45.0  # kselftest_default_timeout
 _REASON = 300  # characters
 
@@ -82,9 +82,8 @@ class KselftestTree:
         Through a pipe, as the runner opens its output a second time to append to it.
         """
         most = f"-o {math.ceil(limit)} " if limit is not None and self.takes_limit else ""
-        return (
-            f"cd {shlex.quote(self.folder)} && {_STDOUT} && ./run_kselftest.sh {most}-t {shlex.quote(test)} 2>&1 | cat"
-        )
+        run = f"./run_kselftest.sh {most}-t {shlex.quote(test)} 2>&1 | cat"
+        return f"cd {shlex.quote(self.folder)} && {_STDOUT} && {run}"
 
     def seconds(self, test: str) -> float | None:
         """The limit that the tree itself sets for a program; None is none."""

@@ -13,7 +13,7 @@ from pytest_lava.deadline import Deadline
 from pytest_lava.errors import CommandTimeout, LavaError, OperationFailed, TestError, first_line
 from pytest_lava.programs import run
 from pytest_lava.suites.api import Case, Report, Surroundings
-from pytest_lava.suites.kselftest import KselftestTree, explained, list_command
+from pytest_lava.suites.kselftest import KselftestTree, list_command
 from pytest_lava.suites.ktap import KtapParser
 from pytest_lava.suites.kunit import kunit_command
 from pytest_lava.suites.ltp import LtpParser
@@ -281,13 +281,7 @@ class OwnRunning:
         seconds = tree.seconds(name) if given is None else given
         if seconds is not None and (given is None or tree.takes_limit):
             seconds += _GRACE
-        return self._parsed(
-            test,
-            tree.command(name, given),
-            lambda tell: KtapParser(lambda case: tell(explained(case))),
-            seconds,
-            tuple(name.split(":", 1)),
-        )
+        return self._parsed(test, tree.command(name, given), KtapParser, seconds, tuple(name.split(":", 1)))
 
     def _brought_back(self, death: LavaError) -> LavaError | None:
         """Whether that failed: what then ends the suite."""

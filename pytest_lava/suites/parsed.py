@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from pytest_lava.errors import LavaError
 from pytest_lava.suites.api import Case, Report
+from pytest_lava.suites.kselftest import explained
 from pytest_lava.suites.live import LiveReading
 from pytest_lava.suites.own_model import SKIP_STATUS, TestModel
 from pytest_lava.suites.parsing import LineParser, ParsedCase, Told
@@ -49,6 +50,7 @@ class ParsedRun:
     def _case(self, found: ParsedCase) -> None:
         now = time.time()
         expected, whole = found.result == "xfail", found.path == self._part
+        found = explained(found) if whole else found
         self._told_part = self._told_part or (whole and self._died is not None)
         self._report(
             Case(
