@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -91,12 +92,18 @@ def test_panic_while_output_is_sent(
 ) -> None:
     shell = shell_of(board, kind)
     shell.check("head -c 1000000 /dev/zero | tr '\\0' x >/tmp/big", timeout=120)
-    start = board.console.end
-    soon = f"(usleep 500000; {CRASH}) >/dev/null 2>&1 &"  # its output is sent when the command has ended
-    seconds, _ = until_verdict(
-        board, lambda: shell.run(f"for i in 1 2 3 4 5; do cat /tmp/big; done; {soon}", timeout=60)
-    )
-    assert b"x" * 1000 in board.console.read(start)
+    console, start = board.console, board.console.end
+
+    def crash() -> None:
+        sent = console.wait(lambda: b"x" * 1000 in console.read(start, start + 20_000) or None, soon(60), what="output")
+        assert sent
+        console.send_break()  # as the SysRq key
+        console.write(b"c", soon())
+
+    other = threading.Thread(target=crash)
+    other.start()
+    seconds, _ = until_verdict(board, lambda: shell.run("for i in 1 2 3 4 5; do cat /tmp/big; done", timeout=60))
+    other.join()
     record_property("seconds", seconds)
     assert seconds < 1.2
 
