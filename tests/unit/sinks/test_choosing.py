@@ -160,7 +160,7 @@ def test_mistakes_on_the_command_line(desk: Desk) -> None:
     ]
     said = desk.complaint("squad+https://h/g/p?build=a&build=b", "kcidb+https://h/?origin=Lab", "squad+https://h")
     assert said.splitlines() == [
-        "--submit: build= is twice in squad+https://h/g/p: leave one",
+        "--submit: build= is twice in squad+https://h/g/p?build=a&build=b: leave one",
         "--submit: origin=Lab: an origin has small letters, digits and _ only, as KernelCI gave it to you",
         "--submit: squad-h: which project? Let url end in /GROUP/PROJECT, or set group and project",
     ]
