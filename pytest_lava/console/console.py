@@ -285,7 +285,7 @@ class Console:
                     self._needs.append(need)
                     try:
                         with self.cut:
-                            self._bell.wait(min(deadline.at_one_go(), until.remaining(), silence.remaining(), left))
+                            self._await_bell(min(deadline.remaining(), until.remaining(), silence.remaining(), left))
                     finally:
                         self._needs.remove(need)
 
@@ -306,6 +306,11 @@ class Console:
         return self.wait(search, deadline, what=what, watched=watched)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _await_bell(self, seconds: float) -> None:
+        end = Deadline.after(seconds)
+        while not self._bell.wait(end.at_one_go()) and not end.expired:
+            pass
 
     def _may_live(self, finding: Finding) -> bool:
         """Whether an answer may still come: it is asked for, or the kernel is not done with its last words."""

@@ -139,7 +139,8 @@ class Wire:
         if self._response is not None:
             with suppress(ValueError, RuntimeError, OSError):  # there is no socket any more
                 self._response.raw.shutdown()  # else who closes it waits for the one who reads, that is for the server
-            self._response.close()
+            with suppress(AttributeError):  # the one who reads, woken by that, closes it at this very moment
+                self._response.close()
         if self._file is not None:
             self._file.close()
         self._session.close()
