@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_lava.results.durations import told_durations
 from pytest_lava.results.journal import Line, read
 from pytest_lava.results.kernel_messages import told_stored
 from pytest_lava.results.record import collect
@@ -18,7 +19,8 @@ __all__ = ["Teller", "Told", "told"]
 @dataclass(frozen=True)
 class Told:
     """``cause`` is what went wrong with a board, in one line, or None; ``lines`` have a title each: which boards were
-    resumed and not booted, what was recovered, what dead kernels stored and what took several tries."""
+    resumed and not booted, what was recovered, what dead kernels stored, what took several tries, and where the time
+    went."""
 
     cause: str | None = None
     lines: tuple[tuple[str, str], ...] = ()
@@ -32,6 +34,7 @@ def told(lines: Iterable[Line]) -> Told:
         "recovery": told_recoveries(record),
         "stored": told_stored(record),
         "retried": told_attempts(record),
+        "time": told_durations(record),
     }
     return Told(root_cause(record), tuple((title, line) for title, texts in found.items() for line in texts))
 

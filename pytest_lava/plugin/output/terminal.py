@@ -83,7 +83,7 @@ class Terminal:
         if terminalreporter.verbosity >= 0:
             terminalreporter.write_sep("=", "board results")
             for title, line in run.teller.told().lines:
-                terminalreporter.write_line(f"{title:<8} {line}", yellow=True)
+                terminalreporter.write_line(f"{title:<8} {line}", yellow=title != "time")
             for title, path in self._files():
                 terminalreporter.write_line(f"{title:<8} {_short(path)}")
             for title, line in run.submitted():
