@@ -141,9 +141,7 @@ def test_a_board_that_does_not_come_back_goes_to_quarantine_and_others_go_on(fac
     )
     result = face.run("--board=a", "--board=b", "test_it.py", passed=4, failed=1, errors=1, skipped=1)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(
-        ["recovery a: not recovered in * (power cycle failed: *; redeploy failed: *), after *"]
-    )
+    result.stdout.fnmatch_lines(["recovery a: not recovered in * (power cycle failed: *; redeploy failed: *), after *"])
     known = quarantined()
     assert list(known) == ["a"]
     assert known["a"].reason.startswith("board a does not come back, see to it: it died (")
