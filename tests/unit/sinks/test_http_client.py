@@ -46,13 +46,14 @@ BUSY = {
 def test_what_passes_is_busy(server: Receiver, client: HttpClient, fault: str) -> None:
     with fault_proxy(server.address, fault) as proxy:
         _wait_for(proxy, fault)
+        limit = 0.6 if fault in ("hang", "hang after", "drip") else 5.0  # the others answer, a busy machine late
         begin = time.monotonic()
         with pytest.raises(SinkBusy) as caught:
-            client.request("POST", proxy.url(), Deadline.after(0.6), data=b"x" * 300_000, headers=KEY)
+            client.request("POST", proxy.url(), Deadline.after(limit), data=b"x" * 300_000, headers=KEY)
         took = time.monotonic() - begin
     assert BUSY[fault] in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert took < 3, f"{fault}: a deadline of 0.6 s, and it took {took:.1f} s"
+    assert took < limit + 2.4, f"{fault}: a deadline of {limit} s, and it took {took:.1f} s"
     assert caught.value.after == (0.0 if fault in ("503", "429") else None)
 
 
