@@ -47,6 +47,11 @@ PATTERNS: tuple[WatchPattern, ...] = (
     _record("no-init", _FATAL, "Kernel panic", _PANIC + r": (?:No working init|Requested init)", "init/main.c"),
     _record("no-root", _FATAL, "Kernel panic", _PANIC + r": VFS: Unable to mount root", "init/do_mounts.c"),
     _record("init-killed", _FATAL, "Kernel panic", _PANIC + r": Attempted to kill init", "kernel/exit.c"),
+    # the rest of the files is missing, which nothing tells later
+    _record(
+        "initramfs-full", _FATAL, "Initramfs unp", r"Initramfs unpacking failed: write error", "init/initramfs.c",
+        traced=False,
+    ),
     _record("panic", _FATAL, "Kernel panic", _PANIC, "kernel/panic.c; LAVA utils/messages.py"),
     _banner("u-boot-hang", "### ERROR ###", r"### ERROR ### Please RESET the board", "U-Boot lib/hang.c", _FATAL),
     # -- crash: a bug in the kernel -----------------------------------------------------------------------------

@@ -16,11 +16,10 @@ from pytest_lava.images.memo import remembered, sha256_of
 from pytest_lava.images.shelf import Shelf
 from pytest_lava.images.unpack import Damaged, Read, packing_of, unpacked
 
-__all__ = ["content_size", "with_modules"]
+__all__ = ["with_modules"]
 
 _HEADER = 110  # bytes of a newc header
 _VERSION = 2
-_PAGE = 4096  # bytes: what the smallest file takes
 _TABLE = re.compile(r"(?:usr/)?lib/modules/([^/]+)/modules\.dep")
 
 
@@ -49,11 +48,6 @@ def with_modules(initrd: Path, modules: Path, shelf: Shelf, deadline: Deadline) 
     return shelf.make("initrd", key, make, name=f"{initrd.name} with modules", deadline=deadline)
 
 
-def content_size(initrd: Path, cache: Path) -> int:
-    """Bytes of memory that its content takes, as far as it can be read here."""
-    return int(remembered(initrd, f"initrd{_VERSION}", _look, cache)["size"])
-
-
 def _merged(new: Path, known: str) -> bytes | None:
     """``modules.dep`` of both; None if nothing of this release is added."""
     if not new.is_file():
@@ -64,11 +58,10 @@ def _merged(new: Path, known: str) -> bytes | None:
 
 def _look(initrd: Path) -> dict[str, Any]:
     """``root``: where modules live (the kernel would replace a link ``/lib`` by a folder, so not below it);
-    ``dependencies``: release -> its ``modules.dep``; ``size``: bytes that all of it takes in memory."""
-    found: dict[str, Any] = {"root": "lib/modules", "dependencies": {}, "size": 0}
+    ``dependencies``: release -> its ``modules.dep``."""
+    found: dict[str, Any] = {"root": "lib/modules", "dependencies": {}}
     with initrd.open("rb") as file, suppress(Damaged, ValueError, EOFError):  # packed in a way that is not known here
-        for name, mode, content, size in _entries(Stream(file.read)):
-            found["size"] += size + -size % _PAGE
+        for name, mode, content in _entries(Stream(file.read)):
             if name == "lib" and stat.S_ISLNK(mode):
                 found["root"] = "usr/lib/modules"
             elif match := _TABLE.fullmatch(name):
@@ -76,8 +69,8 @@ def _look(initrd: Path) -> dict[str, Any]:
     return found
 
 
-def _entries(stream: Stream) -> Iterator[tuple[str, int, bytes, int]]:
-    """Name, mode, content (of tables only) and size of all in a sequence of archives, the last perhaps packed."""
+def _entries(stream: Stream) -> Iterator[tuple[str, int, bytes]]:
+    """Name, mode and content (of tables only) of all in a sequence of archives, the last perhaps packed."""
     while head := stream.peek(8):
         if head.startswith(b"\0"):
             stream.read(4)
@@ -91,7 +84,7 @@ def _entries(stream: Stream) -> Iterator[tuple[str, int, bytes, int]]:
                 _skip(stream, -size % 4)
             else:
                 _skip(stream, size + (-size % 4))
-            yield name, mode, content, size
+            yield name, mode, content
 
 
 def _reader(pieces: Iterator[bytes]) -> Read:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_lava.errors import InjectFailed
-from pytest_lava.images.initrd import content_size
+from pytest_lava.images.memo import remembered
+from pytest_lava.inject.ramfs import content_size
 
 __all__ = ["check_memory"]
 
@@ -18,7 +19,7 @@ _MB = 1 << 20
 
 def check_memory(initrd: Path, memory: int, cache: Path, named: str) -> None:
     """``InjectFailed``, beginning with ``named``, if it needs more than ``memory`` bytes (0: not known)."""
-    packed, unpacked = initrd.stat().st_size, content_size(initrd, cache)
+    packed, unpacked = initrd.stat().st_size, int(remembered(initrd, "content1", content_size, cache))
     if memory and packed + unpacked > memory:
         raise InjectFailed(
             f"{named} is too large for the board: it takes {(packed + unpacked) // _MB} MB of memory until it is "

@@ -11,6 +11,7 @@ from __future__ import annotations
 import stat
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_lava.errors import InjectFailed
@@ -19,12 +20,13 @@ from pytest_lava.images.unpack import FAULTS, Unpacks, packing_of, unpacks
 from pytest_lava.inject.entries import Entry
 from pytest_lava.inject.filesystem import Node, NodeKind, NotEditable, Placed
 
-__all__ = ["Ramfs"]
+__all__ = ["Ramfs", "content_size"]
 
 _MAGIC = (b"070701", b"070702")
 _PIECE = 1 << 18
 _CUT = "its archive ends too early"
 _BLOCK = 512
+_PAGE = 4096  # bytes: what the smallest file takes in memory
 _LARGEST = 0xFFFFFFFF  # bytes of a file, as newc writes sizes with eight digits
 _FORMATS: dict[int, NodeKind] = {stat.S_IFDIR: "folder", stat.S_IFREG: "file", stat.S_IFLNK: "symlink"}
 _TYPES = {
@@ -87,12 +89,21 @@ class Ramfs:
         return (f"an initramfs holds no extended attributes: /{lost[0]} lost its own, {len(lost)} of all",)
 
 
+def content_size(image: Path) -> int:
+    """Bytes of memory that an initial RAM file system takes once it is unpacked, as far as it can be read here."""
+    tree = _Tree()
+    with image.open("rb") as file, suppress(NotEditable, *FAULTS):
+        _read_all(_Bytes(lambda: file.read(_PIECE)), tree)
+    return tree.size
+
+
 class _Tree:
     """What is in the archives: nodes by folder, and what symbolic links hold."""
 
     def __init__(self) -> None:
         self.folders: dict[str, dict[str, Node]] = {"": {}}
         self.targets: dict[str, str] = {}
+        self.size = 0  # bytes of memory that all files take
 
     def add(self, name: str, mode: int, links: int, target: str) -> None:
         path = "/".join(part for part in name.split("/") if part not in ("", "."))
@@ -200,6 +211,7 @@ def _read_archive(source: _Bytes, tree: _Tree) -> None:
         target = source.take(size).decode("utf-8", "surrogateescape") if stat.S_ISLNK(mode) else ""
         source.skip(-size % 4 if target else size + -size % 4)
         tree.add(name, mode, links, target)
+        tree.size += size + -size % _PAGE
 
 
 def _write_all(archive: CpioWriter, placed: Sequence[Placed], inodes: Sequence[int]) -> None:

@@ -15,6 +15,7 @@ from pytest_lava.errors import ConfigurationError
 SAID = """
 fatal no-init         Kernel panic - not syncing: No working init found.  Try passing init= option to kernel.
 fatal no-init         Kernel panic - not syncing: Requested init /bin/x failed (error -2).
+fatal initramfs-full  Initramfs unpacking failed: write error
 fatal no-root         Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)
 fatal init-killed     Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b
 fatal panic           Kernel panic - not syncing: Fatal exception in interrupt

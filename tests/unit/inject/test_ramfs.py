@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.volumes import MIB
 
 from pytest_lava.errors import InjectFailed
 from pytest_lava.images.cpio import CpioWriter
@@ -18,6 +19,7 @@ from pytest_lava.inject.disks import kind_at, volumes
 from pytest_lava.inject.entries import Entry
 from pytest_lava.inject.filesystem import NotEditable
 from pytest_lava.inject.inject import inject
+from pytest_lava.inject.memory import check_memory
 from pytest_lava.inject.placing import place
 from pytest_lava.inject.ramfs import Ramfs
 
@@ -108,3 +110,21 @@ def test_what_it_cannot_hold(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
     entry = Entry("b", "file", content=tmp_path / "x", xattrs=(("user.x", b"1"),))
     assert "no extended attributes: /b" in system.apply(place([entry], system))[0]
+
+
+def test_what_fits_into_memory(tmp_path: Path) -> None:
+    """Packed and unpacked at once, and all archives of it."""
+    parts = []
+    for number in range(2):
+        plain = tmp_path / f"plain{number}"
+        with plain.open("wb") as out, CpioWriter(out) as archive:
+            archive.file(f"zeros{number}", bytes(MIB))
+            archive.file(f"small{number}", b"1")
+        parts.append(plain)
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(gzip.compress(parts[0].read_bytes()) + bytes(512) + parts[1].read_bytes())
+    needed = 2 * (MIB + 4096) + initrd.stat().st_size
+    check_memory(initrd, 0, tmp_path, "mine")
+    check_memory(initrd, needed, tmp_path, "mine")
+    with pytest.raises(InjectFailed, match=r"mine is too large for the board: it takes 3 MB .*there are 3 MB"):
+        check_memory(initrd, needed - 1, tmp_path, "mine")
