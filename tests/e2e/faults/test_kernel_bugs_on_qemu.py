@@ -14,6 +14,8 @@ from matrix import nothing_is_left
 from support.face import QUICK, Face
 from support.saboteur import faulty_modules
 
+from pytest_lava.images.module_strip import without_debug
+
 pytestmark = pytest.mark.emulated
 
 SOAK = bool(os.environ.get("LAVA_SOAK"))
@@ -113,9 +115,14 @@ def written() -> str:
 
 @pytest.fixture
 def faulty(face: Face, tmp_path: Path) -> list[str]:
-    """Options that put the modules on the board."""
+    """Options that put the modules on the board, as ``--modules`` would: without their debugging information."""
     (tmp_path / "modules").mkdir()
-    return [f"--file={path}:/{path.name}" for path in faulty_modules(tmp_path / "modules").values()]
+    modules = faulty_modules(tmp_path / "modules")
+    for path in modules.values():
+        pieces = without_debug(path.read_bytes())
+        assert pieces is not None
+        path.write_bytes(b"".join(pieces))
+    return [f"--file={path}:/{path.name}" for path in modules.values()]
 
 
 def test_every_bug(face: Face, faulty: list[str]) -> None:
