@@ -31,14 +31,20 @@ SEND = """
 import sys
 from pathlib import Path
 from pytest_lava.deadline import Deadline
-from pytest_lava.sinks.api import Parcel
+from pytest_lava.sinks.api import Parcel, SinkBusy
 from pytest_lava.sinks.secrets import FoundSecrets
 from pytest_lava.sinks.squad import SquadSink
-url, token, parcel, limit = sys.argv[1:]
+url, token, parcel, limit, tries = sys.argv[1:]
 options = SquadSink.Options(url=url, half_after=0)
 sink = SquadSink("lab", options, FoundSecrets({"PYTEST_LAVA_TOKEN_LAB": token}, keyring=False))
 print("ready", flush=True)
-sink.send(Parcel("u", Path(parcel)), Deadline.after(float(limit)))
+for left in reversed(range(int(tries))):  # as the spool does
+    try:
+        sink.send(Parcel("u", Path(parcel)), Deadline.after(float(limit)))
+        break
+    except SinkBusy:
+        if not left:
+            raise
 """
 
 
@@ -64,7 +70,7 @@ def test_random_faults(tmp_path: Path) -> None:
                     shown += show(url, place, results, tmp_path / f"live-{number}")
                 server.break_next(half)
                 if number % (5 if SOAK else 10) == 0:
-                    command = [sys.executable, "-c", SEND, url, place.token, str(parcel), "1"]
+                    command = [sys.executable, "-c", SEND, url, place.token, str(parcel), "1", "1"]
                     killed += kill_at(command, proxy, at=dice.randrange(1, 5), after=dice.random() / 200)
                 limit = 1.0 if any(fault in SLOW for fault in faults) else 60.0
                 send_until_done(
@@ -141,7 +147,7 @@ def test_three_processes_at_once(tmp_path: Path) -> None:
     """The spool has a lock; without one (two spools, two machines) it must not matter either."""
     with squad_server() as (_, place):
         results, parcel = run_and_parcel(tmp_path, 0, random.Random(1))
-        command = [sys.executable, "-c", SEND, f"{place.url}/lab/board", place.token, str(parcel), "60"]
+        command = [sys.executable, "-c", SEND, f"{place.url}/lab/board", place.token, str(parcel), "60", "5"]
         children = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
         assert [child.wait(60) for child in children] == [0, 0, 0]
         check(place, results, [])
