@@ -112,7 +112,7 @@ def _took(line: Line) -> Bundle:
     size = measurement(seconds)
     if seconds is None or size is None:
         return {}
-    return {"measurement": size, "units": "seconds", "duration": duration(seconds)}
+    return {"measurement": round(size, 6), "units": "seconds", "duration": duration(seconds)}
 
 
 def _job(record: Record) -> Bundle:
