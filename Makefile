@@ -31,7 +31,7 @@ test: .venv/.stamp-test
 
 # What tests need beside Python: kernels and images for emulated boards, and a result server.
 boards: .venv/.stamp-test
-	@.venv/bin/pytest-lava fetch arm arm64 x86 x86_64 debian-x86_64 $(if $(LAVA_SOAK),debian-arm64)
+	@.venv/bin/pytest-lava fetch arm arm64 x86_64 debian-x86_64 $(if $(LAVA_SOAK),x86 debian-arm64)
 
 squad: .venv/.stamp-test
 	@scripts/setup-squad
