@@ -88,6 +88,10 @@ class Run:
         """Whether this is more than a look at what there is."""
         return run_folder.runs_tests(self.config)
 
+    def numbered(self, count: int) -> str:
+        """A number in the run folder that no other worker gives."""
+        return f"{self.worker}-{count:04d}" if self.is_worker else f"{count:04d}"
+
     def log_name(self, log: Path | None) -> str | None:
         """A file of the run folder as the journal names it."""
         return str(log.relative_to(self.folder)) if log else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from pytest_lava.errors import ConfigurationError
 from pytest_lava.results.journal import Line
 
-__all__ = ["DEFINITION", "LAVA", "UNFINISHED", "Case", "Record", "Verdict", "collect", "number", "results_of"]
+__all__ = ["DEFINITION", "LAVA", "UNFINISHED", "Case", "Record", "Verdict", "collect", "finite", "number", "results_of"]
 
 #: the suite of reports about the run itself: deploy and boot
 LAVA = "lava"
@@ -155,6 +156,17 @@ def _said_by_others(case: Case) -> bool:
 def number(value: object) -> float | None:
     """``value`` if it is a number (and no bool), else None."""
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def finite(value: object) -> float | None:
+    """``value`` if it is a number, also one in a text, that JSON can have."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
 
 
 def collect(lines: Iterable[Line]) -> Record:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from pytest_lava.results.kernel_messages import kernel_messages, kernel_traces
-from pytest_lava.results.record import LAVA, Case, Record, results_of
+from pytest_lava.results.record import LAVA, Case, Record, finite, results_of
 from pytest_lava.results.text import plain, tail
 
-__all__ = ["LOG_LIMIT", "Size", "case_log", "finite", "log_limit", "measured_as_a_whole", "shown_cases", "sizes"]
+__all__ = ["LOG_LIMIT", "Size", "case_log", "log_limit", "measured_as_a_whole", "shown_cases", "sizes"]
 
 #: characters of one log; KCIDB takes no more than that
 LOG_LIMIT = 16 << 10
@@ -51,17 +50,6 @@ def measured_as_a_whole(case: Case) -> tuple[float, str] | None:
     values = dict(case.properties)
     size = finite(values.get("measurement"))
     return (size, plain(str(values.get("units") or ""))) if size is not None else None
-
-
-def finite(value: object) -> float | None:
-    """``value`` if it is a number, also one in a text, that JSON can have."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return found if math.isfinite(found) else None
 
 
 def shown_cases(record: Record, *, live: bool) -> list[Case]:

@@ -80,7 +80,7 @@ class Commands:
         assert target is not None
         board = run.boards.ready(target)
         self._count += 1
-        number = f"{run.worker}-{self._count:04d}" if run.is_worker else f"{self._count:04d}"
+        number = run.numbered(self._count)
         work = run.folder / "host" / number
         work.mkdir(parents=True, exist_ok=True)
         board.events.emit(f"on this machine: {command}")

@@ -106,7 +106,7 @@ class Suites:
         assert target is not None
         board = run.boards.ready(target)
         self._count += 1
-        number = f"{run.worker}-{self._count:04d}" if run.is_worker else f"{self._count:04d}"
+        number = run.numbered(self._count)
         folder = run.folder / "suites" / f"{number}-{_slug(suite.name)[:60]}"
         folder.mkdir(parents=True, exist_ok=True)
         chosen = self._chosen.get(suite.source.resolve(), set())

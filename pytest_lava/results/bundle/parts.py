@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from pytest_lava.results.mime import BINARY, TEXT
+from pytest_lava.results.record import finite
 from pytest_lava.results.text import ascii_only, plain
 
 __all__ = [
@@ -62,13 +63,8 @@ def measurement(value: object) -> float | int | None:
     Ten digits behind the point, as a dashboard has no more; so what it gets is this very bundle, byte for byte, but for
     numbers from 1e10 on, which are the sink's affair. The format itself bounds it in no way.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    if not math.isfinite(found):
+    found = finite(value)
+    if found is None:
         return None
     return value if isinstance(value, int) and found == value else round(found, 10)
 
